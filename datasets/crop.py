@@ -1,0 +1,164 @@
+"""The one way from photo to crop and back: a similarity matrix, its exact inverse, one resampling.
+
+Every method brings a *rule* that makes a `Crop`; nothing else in the codebase cuts faces out of photos.
+Coordinates are continuous: the centre of pixel (row i, column j) is (x, y) = (j + 0.5, i + 0.5).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from datasets.errors import DataError
+from geometry.schemes import LandmarkScheme
+
+MIN_BOX_SIDE_PX = 10  # boxes below this are annotation noise; the whole photo is used instead
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square window of a photo, possibly rotated.
+
+    Attributes:
+        matrix: (2, 3) float64; crop_xy = matrix @ [photo_x, photo_y, 1].
+        size: side of the crop in pixels.
+    """
+
+    matrix: np.ndarray
+    size: int
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per photo pixel."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    @property
+    def inverse_matrix(self) -> np.ndarray:
+        """(2, 3) float64; photo_xy = inverse_matrix @ [crop_x, crop_y, 1]."""
+        inverse = np.linalg.inv(self.matrix[:, :2])
+        return np.hstack([inverse, -inverse @ self.matrix[:, 2:]])
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Photo → crop. (..., 2) or (..., 3) points; z is scaled like x and y."""
+        return _transform(self.matrix, self.scale, points)
+
+    def invert(self, points: np.ndarray) -> np.ndarray:
+        """Crop → photo. (..., 2) or (..., 3) points; z is scaled like x and y."""
+        return _transform(self.inverse_matrix, 1 / self.scale, points)
+
+    def extract(self, image: np.ndarray) -> np.ndarray:
+        """Resample the window once, with a low-pass before strong shrinking; outside the photo is black.
+
+        Args: image (H, W, 3) uint8. Returns: (size, size, 3) uint8.
+        """
+        half_pixel = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+        to_centres = np.linalg.inv(half_pixel) @ np.vstack([self.matrix, [0, 0, 1]]) @ half_pixel
+        shrink = 1 / self.scale
+        if shrink > 1.5:
+            image = cv2.GaussianBlur(image, (0, 0), 0.35 * shrink)
+        interpolation = cv2.INTER_CUBIC if shrink < 1 else cv2.INTER_LINEAR
+        return cv2.warpAffine(image, to_centres[:2], (self.size, self.size), flags=interpolation, borderMode=cv2.BORDER_CONSTANT)
+
+    def centre(self, size: int) -> "Crop":
+        """The central size × size part, at the integer offset floor((self.size − size) / 2)."""
+        matrix = self.matrix.copy()
+        matrix[:, 2] -= (self.size - size) // 2
+        return Crop(matrix, size)
+
+
+def _transform(matrix: np.ndarray, scale: float, points: np.ndarray) -> np.ndarray:
+    points = np.asarray(points, dtype=np.float64)
+    moved = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+    return np.concatenate([moved, points[..., 2:] * scale], axis=-1)
+
+
+def padded_size(size: int) -> int:
+    """Side R = ceil(size·√2) of a crop that can be rotated by any angle without losing the corners of the inner size."""
+    return int(np.ceil(size * np.sqrt(2)))
+
+
+def square_crop(centre: np.ndarray, side: float, size: int, padded: bool = False, angle_rad: float = 0.0) -> Crop:
+    """Crop whose inner size × size square is the photo square of that centre and side.
+
+    Args:
+        centre: (2,) photo x, y.  side: photo pixels, > 0.  size: inner side S in crop pixels.
+        padded: surround the inner square so that the crop is R × R (see `padded_size`), at offset floor((R − S)/2).
+        angle_rad: direction in the photo (x right, y down) that becomes the crop's x axis.
+    """
+    total = padded_size(size) if padded else size
+    scale = size / side
+    cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
+    linear = scale * np.array([[cosine, sine], [-sine, cosine]])
+    middle = (total - size) // 2 + size / 2
+    offset = np.array([middle, middle]) - linear @ np.asarray(centre, dtype=np.float64)
+    return Crop(np.hstack([linear, offset[:, None]]), total)
+
+
+def crop_from_box(
+    box: np.ndarray,
+    size: int,
+    image_shape: tuple[int, ...],
+    extend_top: float = 0.0,
+    extend_bottom: float = 0.0,
+    padded: bool = False,
+) -> Crop:
+    """Rule "bounding box": extend by fractions of the height, square around the centre (3FabRec).
+
+    Args:
+        box: (4,) left, top, right, bottom in photo pixels.
+        image_shape: (H, W, ...) of the photo; boxes with a side under 10 px fall back to the whole photo.
+    Raises: DataError for a box that is not finite or does not touch the photo.
+    """
+    left, top, right, bottom = (float(v) for v in box)
+    height, width = image_shape[:2]
+    if not np.isfinite([left, top, right, bottom]).all():
+        raise DataError(f"face box {list(map(float, box))} is not finite; correct the box.")
+    if right - left < MIN_BOX_SIDE_PX or bottom - top < MIN_BOX_SIDE_PX:
+        left, top, right, bottom = 0.0, 0.0, float(width), float(height)
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        raise DataError(f"face box {list(map(float, box))} lies outside the {width}×{height} photo; correct the box.")
+    face_height = bottom - top
+    top, bottom = top - extend_top * face_height, bottom + extend_bottom * face_height
+    centre = np.array([(left + right) / 2, (top + bottom) / 2])
+    return square_crop(centre, max(right - left, bottom - top), size, padded)
+
+
+def crop_from_landmarks(
+    landmarks: np.ndarray, scheme: LandmarkScheme, size: int, padded: bool = False, align: bool = False
+) -> Crop:
+    """Rule "landmarks" of 3FabRec: side 1.4 × the height of the points, centred between eyes and chin.
+
+    The square reaches 0.25 h above and 0.15 h below the points; horizontally its centre is the eye centre moved a quarter
+    of the way away from the chin. A scheme without eyes and chin uses the middle of the points instead.
+
+    Args:
+        landmarks: (K, 2+) photo coordinates; points that are not finite or have x ≤ 0 are not used for the height.
+        align: turn the crop about the face centre so that the eyes are level (the nose axis decides for profile faces).
+    Raises: DataError when fewer than 2 points can be used.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)[:, :2]
+    usable = np.isfinite(points).all(axis=1) & (points[:, 0] > 0)
+    if usable.sum() < 2:
+        raise DataError("fewer than 2 landmarks inside the photo, so no crop can be made; check the annotation.")
+    top, bottom = points[usable, 1].min(), points[usable, 1].max()
+    height = max(bottom - top, np.ptp(points[usable, 0]) / 2, 1.0)
+    centre = np.array([(points[usable, 0].min() + points[usable, 0].max()) / 2, (top - 0.25 * height + bottom + 0.15 * height) / 2])
+    angle = 0.0
+    if scheme.right_eye_corners and scheme.left_eye_corners:
+        right = points[list(scheme.right_eye_corners)].mean(axis=0)
+        left = points[list(scheme.left_eye_corners)].mean(axis=0)
+        eyes = (right + left) / 2
+        if scheme.chin is not None and np.isfinite(points[scheme.chin]).all() and np.isfinite(eyes).all():
+            centre[0] = eyes[0] - 0.25 * (eyes[0] - points[scheme.chin, 0])
+            if align:
+                angle = _roll(right, left, eyes, points[scheme.chin])
+    return square_crop(centre, 1.4 * height, size, padded, angle)
+
+
+def _roll(right: np.ndarray, left: np.ndarray, eyes: np.ndarray, chin: np.ndarray) -> float:
+    """In-plane angle of a face in radians: of the eye line, or of the eyes-chin axis where the eyes are too close together."""
+    down = chin - eyes
+    across = left - right
+    if np.linalg.norm(across) < 0.2 * np.linalg.norm(down):
+        return float(np.arctan2(-down[0], down[1]))
+    return float(np.arctan2(across[1], across[0]))

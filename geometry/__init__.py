@@ -1,0 +1,1 @@
+"""Plain mathematics on arrays and tensors: landmark schemes, transforms, heatmaps."""
