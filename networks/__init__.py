@@ -1,0 +1,1 @@
+"""nn.Modules and nothing else: tensors in, tensors out."""
