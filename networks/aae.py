@@ -19,6 +19,7 @@ class AAEConfig:
     discriminator_norm: str = "batch"  # batch (3FabRec) or none (WGAN-GP critic)
     num_landmarks: int = 0  # 0: no landmark head
     depth_head: bool = False  # ParFace-Net's LMH_3D
+    coords_head: bool = False  # linear read-out of coordinates from z, an auxiliary of training
     normalize: bool = True  # subtract PIXEL_MEAN from images (3FabRec always, ParFace-Net with --normalize)
 
     def to_dict(self) -> dict:
@@ -38,6 +39,8 @@ class AAE(nn.Module):
         self.D = ImageDiscriminator(config.discriminator_norm)
         if config.num_landmarks:
             self.LMH = LandmarkHead(config.num_landmarks)
+        if config.coords_head:
+            self.coords = nn.Linear(config.z_dim, 2 * config.num_landmarks)
         if config.depth_head:
             self.LMH_3D = DepthHead(config.num_landmarks, config.z_dim, config.activation)
 

@@ -1,0 +1,1 @@
+"""Autoencoder landmark alignment: 3FabRec and ParFace-Net."""

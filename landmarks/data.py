@@ -1,0 +1,82 @@
+"""From settings to batches: which datasets, packed where, which rows, which augmentation."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from datasets.augment import Augmentation, BatchTransform
+from datasets.loader import FaceSet, choose_rows, collate
+from datasets.packing import PackedDataset, pack
+from datasets.registry import build_dataset
+from datasets.sample import FaceDataset
+from geometry.schemes import LandmarkScheme
+from landmarks.settings import CommonSettings
+from networks.autoencoder import PIXEL_MEAN
+from training.config import LocalConfig
+from training.logs import console
+from training.loop import Repeated
+from training.runtime import is_main_process
+
+
+def open_dataset(key: str, split: str, settings: CommonSettings, local: LocalConfig) -> FaceDataset:
+    """One dataset by its key (`key` or `key:split`), at its place in local_config.ini."""
+    key, _, own_split = key.partition(":")
+    return build_dataset(
+        key, local.dataset(key), own_split or split, settings.input_size, settings.crop_source, settings.align, settings.scheme
+    )
+
+
+def open_packed(dataset: FaceDataset, settings: CommonSettings, local: LocalConfig) -> PackedDataset:
+    """The packed crops of a dataset, made when they are not there (or always with --use-cache 0)."""
+    cache: Path = local.cache(dataset.name)
+    if not settings.use_cache and is_main_process():
+        for old in cache.glob(f"{dataset.name}-{dataset.split}-{dataset.image_size}-*"):
+            shutil.rmtree(old)
+    if is_main_process():
+        console().info(str(dataset))
+    return pack(dataset, cache, progress=is_main_process())
+
+
+def training_set(
+    keys: list[str], split: str, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
+) -> tuple[FaceSet, LandmarkScheme | None, list[str]]:
+    """All training datasets, their few-shot rows chosen; with the scheme and the datasets' names."""
+    opened = [open_dataset(key, split, settings, local) for key in keys]
+    packed = [open_packed(dataset, settings, local) for dataset in opened]
+    rows = [choose_rows(len(p), settings.train_count, settings.train_seed, settings.st) for p in packed]
+    faces = FaceSet(packed, rows, with_landmarks)
+    if settings.train_count_multi is not None:
+        faces = faces.subset(choose_rows(len(faces), settings.train_count_multi, settings.seed))
+    return faces, opened[0].scheme, [f"{d.name}/{d.split}" for d in opened]
+
+
+def validation_set(
+    keys: list[str], split: str, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
+) -> tuple[FaceSet, LandmarkScheme | None]:
+    """All validation datasets, at most --val-count rows of each."""
+    opened = [open_dataset(key, split, settings, local) for key in keys]
+    packed = [open_packed(dataset, settings, local) for dataset in opened]
+    rows = [np.arange(len(p) if settings.val_count is None else min(len(p), settings.val_count)) for p in packed]
+    return FaceSet(packed, rows, with_landmarks), opened[0].scheme
+
+
+def validation_loader(faces: FaceSet, settings: CommonSettings) -> DataLoader:
+    """All rows in order, nothing dropped."""
+    numbered = Repeated(faces, times=1)
+    return DataLoader(numbered, batch_size=settings.batchsize_eval, collate_fn=collate, num_workers=settings.workers)
+
+
+def training_transform(settings: CommonSettings, normalize: bool, scheme: LandmarkScheme | None) -> BatchTransform:
+    """Augmentation as the settings say."""
+    augmentation = Augmentation(
+        settings.daug, occlusion=settings.occ, colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg
+    )
+    permutation = None if scheme is None else scheme.flip_permutation
+    return BatchTransform(settings.input_size, PIXEL_MEAN if normalize else None, permutation, augmentation, settings.seed)
+
+
+def validation_transform(size: int, normalize: bool) -> BatchTransform:
+    """Exact centre crop."""
+    return BatchTransform(size, PIXEL_MEAN if normalize else None)

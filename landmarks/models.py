@@ -1,0 +1,160 @@
+"""Build, load and save the autoencoder; import the authors' checkpoints."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from geometry.schemes import LandmarkScheme, generic_scheme, scheme_from_dict, scheme_to_dict
+from networks.aae import AAE, AAEConfig
+from training.checkpoint import (
+    CheckpointError,
+    load_strict,
+    read_config,
+    read_state,
+    read_tensors,
+    resolve_snapshot,
+    save_snapshot,
+)
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """Networks with what they were trained for.
+
+    Attributes: scheme, or None without a landmark head; crop_source the model expects; info, config.json of the snapshot.
+    """
+
+    networks: AAE
+    scheme: LandmarkScheme | None
+    crop_source: str
+    info: dict
+    folder: Path
+
+
+def model_config(networks: AAE, scheme: LandmarkScheme | None, crop_source: str, **extra: object) -> dict:
+    """JSON-ready content of config.json that `load_model` rebuilds the networks from."""
+    return {
+        "kind": "aae",
+        "networks": networks.config.to_dict(),
+        "scheme": None if scheme is None else scheme_to_dict(scheme),
+        "crop_source": crop_source,
+        **extra,
+    }
+
+
+def load_model(name: str, snapshots: Path = Path("data/models/snapshots")) -> LoadedModel:
+    """Load by bundled name, session, session/epoch or path; also the authors' `saae.mdl` (file, or folder that holds one).
+
+    Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
+    """
+    authors = next((p for p in (Path(name), snapshots / name) if p.suffix == ".mdl" or (p / "saae.mdl").is_file()), None)
+    if authors is not None:
+        return import_saae(authors if authors.suffix == ".mdl" else authors / "saae.mdl")
+    folder = resolve_snapshot(name, snapshots, PRETRAINED)
+    info = read_config(folder)
+    if info.get("kind") != "aae":
+        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not an autoencoder; choose another -r/--resume.")
+    networks = AAE(_config_from(info["networks"], folder))
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
+    load_strict(networks, tensors, folder, optional=("D.", "D_z.") if info.get("inference_only") else ())
+    scheme = None if info.get("scheme") is None else scheme_from_dict(info["scheme"])
+    return LoadedModel(networks, scheme, info.get("crop_source", "bb_ground_truth"), info, folder)
+
+
+def _config_from(fields: dict, source: Path) -> AAEConfig:
+    known = {item.name for item in dataclasses.fields(AAEConfig)}
+    if not isinstance(fields, dict) or not set(fields) <= known:
+        raise CheckpointError(f"{source}: its network description is not one that this version knows; update the code.")
+    return AAEConfig(**fields)
+
+
+def adapt(model: LoadedModel, **changes: object) -> AAE:
+    """Networks of a changed configuration with all weights that they share with the loaded ones (a new stage adds a head).
+
+    Args: changes of AAEConfig fields; parts that the change adds keep their initial values.
+    Raises: CheckpointError when a shared part does not fit.
+    """
+    config = dataclasses.replace(model.networks.config, **changes)
+    if config == model.networks.config:
+        return model.networks
+    networks = AAE(config)
+    old = model.networks.config
+    fresh = []
+    if config.num_landmarks != old.num_landmarks:
+        fresh += ["LMH.", "LMH_3D.", "coords."]
+    if config.depth_head and not old.depth_head:
+        fresh.append("LMH_3D.")
+    if config.coords_head and not old.coords_head:
+        fresh.append("coords.")
+    if config.discriminator_norm != old.discriminator_norm:
+        fresh.append("D.")
+    wanted = networks.state_dict()
+    tensors = {k: v for k, v in model.networks.state_dict().items() if k in wanted and not k.startswith(tuple(fresh))}
+    load_strict(networks, tensors, model.folder, optional=tuple(fresh))
+    return networks
+
+
+def save_for_inference(model: LoadedModel, folder: Path, half: bool = True) -> None:
+    """Write networks without discriminators and training state, in fp16 by default: the form of bundled models."""
+    tensors = {k: v for k, v in model.networks.state_dict().items() if not k.startswith(("D.", "D_z.", "coords."))}
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    networks = {**model.networks.config.to_dict(), "coords_head": False}
+    kept = {k: v for k, v in model.info.items() if k not in ("format", "networks", "settings")}
+    save_snapshot(folder, tensors, {**kept, "networks": networks, "inference_only": True})
+
+
+def import_saae(path: Path) -> LoadedModel:
+    """Read the authors' `saae.mdl` (3FabRec or ParFace-Net); its sizes are read off the tensors, not trusted from fields.
+
+    The activation cannot be read off tensors: a depth head marks ParFace-Net, whose networks use leaky ReLU.
+    Raises: CheckpointError when the file is not such a checkpoint.
+    """
+    content = read_state(path)
+    tensors = content.get("state_dict")
+    if not isinstance(tensors, dict) or "Q.fc.weight" not in tensors or "P.lin.weight" not in tensors:
+        raise CheckpointError(f"{path}: has no state_dict with Q and P, so it is no saae.mdl of 3FabRec or ParFace-Net.")
+    tensors = {k: v for k, v in tensors.items() if isinstance(v, Tensor)}
+    config = _config_of_tensors(tensors)
+    networks = AAE(config)
+    own = networks.state_dict()
+    for name, tensor in own.items():  # counters that old PyTorch versions did not store
+        if name.endswith("num_batches_tracked") and name not in tensors:
+            tensors[name] = torch.zeros_like(tensor)
+    load_strict(networks, tensors, path, optional=("D.", "D_z."))
+
+
+    scheme = generic_scheme(config.num_landmarks) if config.num_landmarks else None
+    info = model_config(networks, scheme, "bb_ground_truth", imported_from=path.name, epoch=0)
+    return LoadedModel(networks, scheme, "bb_ground_truth", info, path)
+
+
+def _config_of_tensors(tensors: dict[str, Tensor]) -> AAEConfig:
+    size = 512 if "Q.layer01.0.conv1.weight" in tensors else 256 if "Q.layer0.0.conv1.weight" in tensors else 128
+    depth = "LMH_3D.conv1.weight" in tensors
+    landmarks = tensors["LMH.lin.weight"].shape[1] if "LMH.lin.weight" in tensors else 0
+    return AAEConfig(
+        input_size=size, z_dim=tensors["Q.fc.weight"].shape[0], activation="leaky_relu" if depth else "relu",
+        num_landmarks=int(landmarks), depth_head=depth,
+    )
+
+
+def init_from_imagenet(networks: AAE, weights: Path) -> None:
+    """Copy torchvision's ResNet-18 into the encoder (and depth head) where shapes match by design.
+
+    `layer0`, the shortcut of `layer1` and `fc` keep their initial values, as in ParFace-Net.
+    Raises: CheckpointError when the file is no ResNet-18.
+    """
+    tensors = read_tensors(weights) if Path(weights).suffix == ".safetensors" else read_state(weights)
+    if "layer4.1.bn2.weight" not in tensors:
+        raise CheckpointError(f"{weights}: no torchvision ResNet-18; get https://download.pytorch.org/models/resnet18-f37072fd.pth.")
+    for module, skip in ((networks.Q, ()), (getattr(networks, "LMH_3D", None), ("conv1.",))):
+        if module is not None:
+            own = module.state_dict()
+            shared = {k: v for k, v in tensors.items() if k in own and not k.startswith(("fc.", *skip))}
+            optional = ("fc.", "layer0.", "layer01.", "layer1.0.downsample.", *skip)
+            load_strict(module, shared, Path(weights), optional=optional)

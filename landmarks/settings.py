@@ -1,0 +1,117 @@
+"""Settings of the autoencoder's scripts: one line each, with unit and "off" value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.sample import CROP_SOURCES
+from networks.blocks import ACTIVATIONS
+from training.config import option
+from training.runtime import PRECISIONS
+from training.schedules import SCHEDULES
+
+NORMALISERS = ("outer", "pupil", "eyes", "bb", "box", "diagonal", "image", "none")
+
+
+@dataclass(frozen=True)
+class CommonSettings:
+    """What all training scripts and the evaluation share."""
+
+    sessionname: str | None = option(None, "name of the run; default: that of --resume, else the script's")
+    resume: str | None = option(None, "bundled name, session, session/epoch or path to continue from", "-r")
+    embedding_dims: int = option(99, "length of the latent z", "-z")
+    input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512))
+    activation: str = option("relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep theirs", choices=ACTIVATIONS)
+    normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own")
+    seed: int = option(0, "of weights, order, augmentation")
+    epochs: int | None = option(None, "absolute number of epochs, earlier stages included; default endless", "-e")
+    batchsize: int = option(50, "samples per step, all processes together", "-b", "--batch-size")
+    eval: bool = option(False, "validate once and stop")
+    phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"))
+    lr: float = option(2e-5, "learning rate of encoder and decoder")
+    beta1: float = option(0.0, "Adam's first momentum")
+    beta2: float = option(0.999, "Adam's second momentum")
+    weight_decay: float = option(0.0, "AdamW's weight decay, 0 = Adam")
+    clip_norm: float = option(0.0, "largest gradient norm, 0 = off")
+    schedule: str = option("constant", "of all learning rates over this stage", choices=SCHEDULES)
+    lr_adjust: bool = option(False, "ParFace-Net's name for --schedule step")
+    warmup: float = option(0.0, "share of the stage with a rising learning rate, 0 = off")
+    save_freq: int = option(1, "epochs between snapshots")
+    keep: int = option(0, "newest numbered snapshots to keep, 0 = all")
+    print_freq: int = option(50, "steps between console lines", "-p")
+    print_freq_eval: int = option(1, "batches between console lines of an evaluation")
+    eval_freq: int = option(10, "epochs between validations")
+    patience: int = option(0, "validations without a better score before stopping, 0 = off")
+    batchsize_eval: int = option(20, "samples per validation step")
+    repeat: int = option(1, "passes over the data in one epoch, for few samples")
+    train_count: int | None = option(None, "samples of every training dataset, default all")
+    train_count_multi: int | None = option(None, "samples of all training datasets together, default all")
+    train_seed: int | None = option(None, "draw --train-count at random with this seed; default: the first rows, as 3FabRec")
+    st: int = option(0, "first row of --train-count")
+    val_count: int | None = option(None, "samples of every validation dataset, default all")
+    daug: int = option(0, "augmentation level 0 to 7; every level mirrors half of the samples", choices=tuple(range(8)))
+    align: bool = option(False, "level the eyes in landmark crops")
+    occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off")
+    colour: float = option(0.0, "share of samples with changed colours, 0 = off")
+    blur: float = option(0.0, "share of blurred samples, 0 = off")
+    jpeg: float = option(0.0, "share of samples with JPEG artefacts, 0 = off")
+    crop_source: str = option("bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES)
+    use_cache: bool = option(True, "keep packed crops; 0 packs anew")
+    scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file")
+    workers: int = option(0, "loader processes, 0 = none", "-j")
+    show: bool = option(True, "write pictures with every validation")
+    show_random_faces: bool = option(True, "random faces and interpolations among the pictures")
+    wait: int = option(0, "accepted for old command lines; nothing waits for a key")
+    device: str = option("auto", "auto, cpu, cuda or mps")
+    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
+    compile: bool = option(False, "torch.compile the networks")
+    init_weights: Path | None = option(None, "torchvision ResNet-18 weights to start the encoder from")
+
+
+@dataclass(frozen=True)
+class UnsupervisedSettings(CommonSettings):
+    """train_aae_unsupervised.py."""
+
+    train_encoder: bool = option(True, "update Q")
+    train_decoder: bool = option(True, "update P; 0 = in-domain inversion with a frozen decoder")
+    reset: bool = option(False, "start the image discriminator anew")
+    with_zgan: bool = option(True, "latent discriminator")
+    with_gan: bool = option(False, "image discriminator")
+    with_gen_loss: bool = option(False, "image discriminator sees decoded interpolations of latents too")
+    with_ssim_loss: bool = option(False, "structural loss")
+    with_l1_loss: bool = option(True, "1: L1 pixel loss; 0: L2 pixel loss")
+    with_wgan_gp: bool = option(False, "Wasserstein critic with gradient penalty instead of the image discriminator")
+    with_perceptual_loss: bool = option(False, "VGG-19 loss; needs weights, see [Paths] vgg19")
+    p_loss_features: list[int] = option([8], "VGG-19 layers of the perceptual loss: 3 8 15 22")
+    w_rec: float = option(1.0, "weight of the pixel loss")
+    w_ssim: float = option(60.0, "weight of the structural loss")
+    w_gen: float = option(0.25, "share of the interpolation term")
+    w_adv: float = option(1.0, "weight of the adversarial loss")
+    w_ploss: float = option(0.1, "weight of the perceptual loss")
+    update_D_freq: int = option(2, "steps between updates of the image discriminator")
+    update_E_freq: int = option(1, "steps between adversarial updates of the autoencoder")
+    dataset_train: list[str] = option(["vggface2", "affectnet"], "training datasets", "--dataset")
+    dataset_val: list[str] = option(["vggface2"], "validation datasets")
+    train_split: str = option("train", "split of the training datasets; 1 to 6 and unlabeled for ParFace")
+    test_split: str = option("train", "split of the validation datasets")
+
+
+@dataclass(frozen=True)
+class LandmarkSettings(CommonSettings):
+    """train_aae_landmarks.py."""
+
+    batchsize: int = option(40, "samples per step, all processes together", "-b", "--batch-size")
+    train_encoder: bool = option(False, "fine-tune Q")
+    train_decoder: bool = option(False, "fine-tune P; reconstructions then drift")
+    encoder_batchnorm: str = option("eval", "of a fine-tuned Q: eval (frozen, 3FabRec) or train", choices=("eval", "train"))
+    beta1: float = option(0.9, "Adam's first momentum")
+    lr_heatmaps: float = option(1e-3, "learning rate of the landmark head")
+    sigma: float = option(7.0, "Gaussian width in heatmap px (128 px maps)")
+    w_rec: float = option(0.0, "weight of a pixel loss that keeps reconstructions while Q is fine-tuned, 0 = off (3FabRec)")
+    w_coords: float = option(0.0, "weight of a linear read-out of coordinates from z, 0 = off (3FabRec); see the README")
+    coords_epochs: int = option(0, "first epochs of the stage with that read-out alone, without heatmaps; 0 = none")
+    use_adaptive_wing_loss: bool = option(False, "adaptive wing instead of L2 on heatmaps")
+    ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS)
+    dataset: list[str] = option(["w300"], "landmark datasets", "--dataset-train")
+    dataset_val: list[str] | None = option(None, "validation datasets; default: those of --dataset")
+    train_split: str = option("train", "split to train on; 1 to 6 for ParFace")
+    test_split: str = option("full", "split to validate on")

@@ -1,0 +1,1 @@
+"""The loop, checkpoints, logging and configuration; knows nothing of faces."""

@@ -1,0 +1,374 @@
+"""The one training loop: read it in one sitting.
+
+A method brings `networks`, `optimizers`, `training_step(batch, step)` and `evaluate(epoch)`; the loop owns progress, logs,
+snapshots, exact resume, signals and the stop on values that are not finite.
+"""
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from training.checkpoint import json_safe, read_state, save_snapshot
+from training.logs import RunLog, console
+from training.runtime import gather_objects, random_state, restore_random_state
+from training.sampling import EpochBatches
+from training.schedules import learning_rate_factor
+
+
+class Method(Protocol):
+    """What a method gives to the loop."""
+
+    stage: str  # name of the training script's stage; optimiser state is only restored within one stage
+    networks: nn.Module
+    optimizers: dict[str, Optimizer]
+
+    def training_step(self, batch: object, step: int) -> dict[str, Tensor]:
+        """One update; named scalar tensors, `loss` among them, still on the device."""
+
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """Validation numbers; `score` (lower is better) decides the best snapshot; empty when there is nothing to do."""
+
+    def pictures(self, epoch: int) -> dict[str, np.ndarray]:
+        """(H, W, 3) uint8 RGB pictures by name."""
+
+    def config(self) -> dict:
+        """JSON-ready description that rebuilds the networks."""
+
+    def step_line(self, means: dict[str, float]) -> str:
+        """Console text of the mean terms in the paper's format."""
+
+
+class DivergenceError(RuntimeError):
+    """A loss or a weight is not finite."""
+
+
+class Interrupted(RuntimeError):
+    """SIGINT or SIGTERM arrived; the state is saved. `exit_code` is 130 or 143."""
+
+    def __init__(self, signal_number: int, snapshot: Path) -> None:
+        super().__init__(f"interrupted; continue with --resume {snapshot}")
+        self.exit_code = 128 + signal_number
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a run proceeds.
+
+    Attributes:
+        session: folder of the session's snapshots.  log_folder, report_folder: for numbers and pictures.
+        epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
+        repeat: passes over the data in one epoch (for few samples).  save_freq, eval_freq: epochs; print_freq: steps.
+        schedule, warmup: see `training.schedules`.  patience: evaluations without a better score before stopping, 0 = off.
+        keep: newest numbered snapshots to keep, 0 = all.
+    """
+
+    session: Path
+    log_folder: Path
+    report_folder: Path
+    epochs: int | None
+    batch_size: int
+    seed: int = 0
+    repeat: int = 1
+    save_freq: int = 1
+    print_freq: int = 50
+    eval_freq: int = 10
+    schedule: str = "constant"
+    warmup: float = 0.0
+    patience: int = 0
+    keep: int = 0
+    workers: int = 0
+
+
+@dataclass
+class Position:
+    """Where a run is: all that is not in weights, optimisers and generators."""
+
+    epoch: int = 0  # completed epochs
+    batches_done: int = 0  # of the running epoch
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    stage: str = ""
+    stage_start: int = 0  # completed epochs when the stage began
+    best_score: float = float("inf")
+    evaluations_since_best: int = 0
+
+
+class Repeated(Dataset):
+    """A dataset seen several times per epoch; every repetition has its own index, hence its own augmentation."""
+
+    def __init__(self, dataset: Dataset, times: int) -> None:
+        self.dataset, self.times = dataset, times
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self.times
+
+    def __getitem__(self, index: int) -> tuple[int, object]:
+        return index, self.dataset[index % len(self.dataset)]
+
+
+def train(
+    method: Method,
+    dataset: Dataset,
+    collate: Callable[[list], object],
+    names: Callable[[int], str],
+    options: LoopOptions,
+    accelerator: Accelerator,
+    resume: Path | None = None,
+) -> Position:
+    """Train until `options.epochs`; returns the final position.
+
+    Args:
+        dataset: items for `collate`, which gets a list of (index, item) and returns the batch of `training_step`.
+        names: what to call a sample in an error message.
+        resume: snapshot whose position (and, in the same stage, optimisers and generators) is continued.
+    Raises: DivergenceError, Interrupted.
+    """
+    position = restore(method, options, accelerator, resume)
+    log = RunLog(options.log_folder, accelerator.is_main_process)
+    repeated = Repeated(dataset, options.repeat)
+    batches = EpochBatches(
+        len(repeated), options.batch_size, options.seed, accelerator.process_index, accelerator.num_processes
+    )
+    say = console().info if accelerator.is_main_process else (lambda *_: None)
+    with SignalGuard() as guard:
+        while options.epochs is None or position.epoch < options.epochs:
+            number = position.epoch + 1
+            say("")
+            say(f"===== Epoch {number}/{options.epochs or '∞'}")
+            batches.set_position(position.epoch, position.batches_done)
+            loader = DataLoader(repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers)
+            means = run_epoch(method, loader, batches, names, options, accelerator, position, log, guard)
+            position.epoch, position.batches_done = number, 0
+            say("-" * 100)
+            say(f"Train:         {method.step_line(means)} \tT: {_clock(position.seconds)}")
+            log.scalars(number, position.step, "train", means)
+            stop = finish_epoch(method, options, accelerator, position, log, say)
+            if stop:
+                say(f"no better score for {options.patience} evaluations: stopping early")
+                break
+    log.close()
+    return position
+
+
+def run_epoch(
+    method: Method, loader: DataLoader, batches: EpochBatches, names: Callable[[int], str], options: LoopOptions,
+    accelerator: Accelerator, position: Position, log: RunLog, guard: "SignalGuard",
+) -> dict[str, float]:
+    """All remaining batches of one epoch; means of the terms."""
+    meters, recent = Means(), Means()
+    watch = FiniteWatch(names, interval=1 if accelerator.device.type == "cpu" else options.print_freq)
+    bar = tqdm(
+        loader, total=len(batches), initial=position.batches_done, disable=not accelerator.is_main_process,
+        desc=f"epoch {position.epoch + 1}", leave=False, dynamic_ncols=True,
+    )
+    waiting = time.monotonic()
+    for batch in bar:
+        started = time.monotonic()
+        _set_learning_rates(method, options, position, len(batches))
+        terms = method.training_step(batch, position.step)
+        watch.see(terms["loss"], batch.indices)
+        meters.add(terms)
+        recent.add(terms)
+        position.step += 1
+        position.batches_done += 1
+        position.images += len(batch.indices) * accelerator.num_processes
+        now = time.monotonic()
+        position.seconds += now - waiting
+        if position.batches_done % options.print_freq == 0:
+            watch.check()
+            values = recent.take()
+            log.scalars(position.epoch + 1, position.step, "iteration", values)
+            if accelerator.is_main_process:
+                console().info(
+                    f"[{position.epoch + 1}][{position.batches_done}/{len(batches)}] {method.step_line(values)} "
+                    f"{started - waiting:.2f}/{now - started:.2f}/{now - waiting:.2f} s "
+                    f"({position.step:06d} {_clock(position.seconds)})"
+                )
+        waiting = now
+        if guard.received(accelerator):
+            watch.check()
+            folder = options.session / "interrupted"
+            save(method, folder, options, accelerator, position)
+            raise Interrupted(guard.number, folder)
+    watch.check()
+    return meters.take()
+
+
+def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator, position: Position, log: RunLog, say) -> bool:
+    """Validate, draw, save; whether patience is at its end."""
+    last = options.epochs is not None and position.epoch >= options.epochs
+    scores: dict[str, float] = {}
+    if position.epoch % options.eval_freq == 0 or last:
+        scores = method.evaluate(position.epoch)
+        log.scalars(position.epoch, position.step, "val", scores)
+        for name, image in method.pictures(position.epoch).items() if accelerator.is_main_process else ():
+            log.picture(name, image, position.step, options.report_folder / f"{name}_{position.epoch:05d}.jpg")
+    if position.epoch % options.save_freq == 0 or last:
+        say("*** saving snapshot ***")
+        save(method, options.session / f"{position.epoch:05d}", options, accelerator, position, scores)
+        if accelerator.is_main_process:
+            _remove_old(options)
+    if "score" not in scores:
+        return False
+    if scores["score"] < position.best_score:
+        position.best_score, position.evaluations_since_best = scores["score"], 0
+        save(method, options.session / "best", options, accelerator, position, scores)
+    else:
+        position.evaluations_since_best += 1
+    return bool(options.patience) and position.evaluations_since_best >= options.patience
+
+
+def save(
+    method: Method, folder: Path, options: LoopOptions, accelerator: Accelerator, position: Position,
+    scores: dict[str, float] | None = None,
+) -> None:
+    """Write a snapshot with full state. Raises: DivergenceError when a weight is not finite; the old snapshot stays."""
+    rng = gather_objects(random_state(), accelerator)
+    if not accelerator.is_main_process:
+        return
+    tensors = method.networks.state_dict()
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DivergenceError(f"weight {name} is not finite; snapshot {folder} not written, the last good one is kept.")
+    state = {
+        "position": vars(position), "rng": rng,
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in method.optimizers.items()},
+    }
+    progress = {"epoch": position.epoch, "step": position.step, "stage": position.stage, "metrics": scores or {}}
+    save_snapshot(folder, tensors, json_safe({**method.config(), **progress, "torch": torch.__version__}), state)
+
+
+def restore(method: Method, options: LoopOptions, accelerator: Accelerator, resume: Path | None) -> Position:
+    """Position of a snapshot; optimisers and generators too where the stage is the same and the parameters match.
+
+    The weights are loaded by the method's own code before, because a stage may add or leave out networks.
+    """
+    state_file = None if resume is None else Path(resume) / "state.pt"
+    if state_file is None or not state_file.is_file():
+        return Position(stage=method.stage)
+    state = read_state(state_file)
+    position = Position(**state["position"])
+    if position.stage != method.stage:
+        return Position(
+            epoch=position.epoch, step=position.step, images=position.images, seconds=position.seconds,
+            stage=method.stage, stage_start=position.epoch,
+        )
+    for name, optimizer in method.optimizers.items():
+        if name in state["optimizers"]:
+            _load_optimizer(optimizer, state["optimizers"][name])
+    if len(state["rng"]) == accelerator.num_processes:
+        restore_random_state(state["rng"][accelerator.process_index])
+    return position
+
+
+def _load_optimizer(optimizer: Optimizer, state: dict) -> None:
+    """Moments and step counts; learning rates and other hyper-parameters stay those of the new settings."""
+    mine = optimizer.state_dict()
+    if [len(g["params"]) for g in mine["param_groups"]] == [len(g["params"]) for g in state["param_groups"]]:
+        optimizer.load_state_dict({"state": state["state"], "param_groups": mine["param_groups"]})
+
+
+def _set_learning_rates(method: Method, options: LoopOptions, position: Position, batches_per_epoch: int) -> None:
+    done = position.epoch - position.stage_start + position.batches_done / batches_per_epoch
+    total = (options.epochs or 0) - position.stage_start
+    factor = learning_rate_factor(options.schedule, done / total if total > 0 else 0.0, int(done), options.warmup)
+    for optimizer in method.optimizers.values():
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = group["initial_lr"] * factor
+
+
+def _remove_old(options: LoopOptions) -> None:
+    if options.keep:
+        numbered = sorted(p for p in options.session.glob("[0-9]*") if p.is_dir() and p.name.isdigit())
+        for folder in numbered[: -options.keep]:
+            shutil.rmtree(folder)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+class Means:
+    """Running means of named device scalars, read only when asked for."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            value = value.detach().double()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """The means as floats; starts anew."""
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return means
+
+
+class FiniteWatch:
+    """Remembers losses and their samples; reads them every `interval` steps and stops on the first that is not finite."""
+
+    def __init__(self, names: Callable[[int], str], interval: int) -> None:
+        self.names, self.interval = names, interval
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def see(self, loss: Tensor, indices: Tensor) -> None:
+        self._seen.append((loss.detach(), indices))
+        if len(self._seen) >= self.interval:
+            self.check()
+
+    def check(self) -> None:
+        """Raises: DivergenceError naming the samples of the first bad batch."""
+        seen, self._seen = self._seen, []
+        if not seen or torch.isfinite(torch.stack([loss for loss, _ in seen])).all():
+            return
+        indices = next(indices for loss, indices in seen if not torch.isfinite(loss))
+        files = ", ".join(dict.fromkeys(self.names(int(i)) for i in indices))
+        raise DivergenceError(f"the loss is not finite; batch: {files}. The last good snapshot is kept; lower --lr.")
+
+
+class SignalGuard:
+    """Turns SIGINT and SIGTERM into a flag that the loop reads between steps."""
+
+    def __enter__(self) -> "SignalGuard":
+        self.number = 0
+        self._previous = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._note)
+            except ValueError:  # not in the main thread: whoever runs us handles signals
+                pass
+        return self
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.number = number
+
+    def received(self, accelerator: Accelerator) -> bool:
+        """Whether any process was asked to stop."""
+        if accelerator.num_processes == 1:
+            return bool(self.number)
+        flag = torch.tensor([self.number], device=accelerator.device)
+        self.number = int(accelerator.gather(flag).max())
+        return bool(self.number)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
