@@ -1,11 +1,13 @@
 """youtube_faces with facial key points (Udacity): frames of 347 people, 68 machine-assisted points for most of them."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 
+from datasets.crop import Crop, crop_from_box, crop_from_landmarks
 from datasets.errors import DataError
-from datasets.images import IMAGE_SUFFIXES, safe_join
+from datasets.images import IMAGE_SUFFIXES, image_size, safe_join
 from datasets.sample import Annotation, FaceDataset, landmark_box
 from geometry.schemes import IBUG_68
 
@@ -13,7 +15,7 @@ from geometry.schemes import IBUG_68
 class YoutubeFaces(FaceDataset):
     """`{training,test}/<frame>.jpg` and `{training,test}_keypoints.csv` (image, x0, y0, …, x67, y67; 0-based).
 
-    Splits: train, test (annotated frames), unlabeled (every frame of `training/`, annotated or not).
+    Splits: train, test (annotated frames), unlabeled (every frame of both folders, annotated or not).
     A frame without points is cropped by the whole picture, which is already a loose face crop.
     """
 
@@ -25,19 +27,37 @@ class YoutubeFaces(FaceDataset):
     extend_top, extend_bottom = 0.20, 0.12
 
     def read_annotations(self) -> list[Annotation]:
-        part = "test" if self.split == "test" else "training"
+        parts = {"train": ["training"], "test": ["test"], "unlabeled": ["training", "test"]}[self.split]
+        return [annotation for part in parts for annotation in self._read_part(part)]
+
+    def _read_part(self, part: str) -> list[Annotation]:
         folder = self.require(self.root / part)
         points = self._read_points(part)
+        names = list(points)
         if self.split == "unlabeled":
             names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        else:
-            names = list(points)
         return [self._annotation(folder, name, points.get(name)) for name in names]
 
-    def _annotation(self, folder, name: str, landmarks: np.ndarray | None) -> Annotation:
+    def _annotation(self, folder: Path, name: str, landmarks: np.ndarray | None) -> Annotation:
         path = safe_join(folder, name)
-        box = landmark_box(landmarks) if landmarks is not None else None
-        return Annotation(path, f"{folder.name}/{name}", landmarks, box=box)
+        if landmarks is None:
+            return Annotation(path, f"{folder.name}/{name}", box=np.array([0, 0, *image_size(path)], float))
+        if self.split == "unlabeled":
+            return Annotation(path, f"{folder.name}/{name}", box=self._loose_box(landmarks))
+        return Annotation(path, f"{folder.name}/{name}", landmarks, box=landmark_box(landmarks))
+
+    def _loose_box(self, landmarks: np.ndarray) -> np.ndarray:
+        """The photo square of the landmark rule, or the box of the points, as --crop-source says."""
+        if not self.crop_source.startswith("lm_"):
+            return landmark_box(landmarks)
+        crop = crop_from_landmarks(landmarks, self.scheme, self.image_size)
+        corners = crop.invert(np.array([[0.0, 0.0], [self.image_size, self.image_size]]))
+        return corners.ravel()
+
+    def _crop(self, annotation: Annotation, image_shape: tuple[int, ...] | None) -> Crop:
+        if self.split == "unlabeled" and self.crop_source.startswith("lm_"):
+            return crop_from_box(annotation.box, self.image_size, image_shape or (2**31, 2**31), padded=True)
+        return super()._crop(annotation, image_shape)
 
     def _read_points(self, part: str) -> dict[str, np.ndarray]:
         path = self.require(self.root / f"{part}_keypoints.csv")

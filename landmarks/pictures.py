@@ -1,0 +1,153 @@
+"""Pictures that people look at: reconstructions, errors, random faces, interpolations, landmarks, heatmaps.
+
+All functions take and give uint8 RGB arrays (H, W, 3) unless they say otherwise.
+"""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from geometry.schemes import LandmarkScheme
+from landmarks.losses import StructuralLoss
+from metrics.images import ssim
+from networks.aae import AAE
+from networks.autoencoder import PIXEL_MEAN
+
+GREEN, BLUE, WHITE, RED = (60, 220, 60), (70, 120, 255), (255, 255, 255), (255, 70, 70)
+IMAGES_PER_ROW = {128: 8, 256: 7, 512: 2}
+
+
+def to_pictures(images: Tensor, normalize: bool) -> np.ndarray:
+    """(B, 3, S, S) network images → (B, S, S, 3) uint8."""
+    if normalize:
+        images = images + torch.tensor(PIXEL_MEAN, device=images.device)[:, None, None]
+    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def draw_text(image: np.ndarray, text: str, line: int = 0, top: bool = False) -> None:
+    """White text on a dark edge in the lower (or upper) left corner, in place; line counts from that edge."""
+    scale = max(0.35, image.shape[0] / 512)
+    step = int(28 * scale) + 3
+    y = step * (line + 1) if top else image.shape[0] - 5 - step * line
+    for colour, thickness in (((0, 0, 0), 3), (WHITE, 1)):
+        cv2.putText(image, text, (4, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+
+
+def draw_landmarks(
+    image: np.ndarray, landmarks: np.ndarray, scheme: LandmarkScheme | None = None, colour: tuple = BLUE, radius: float = 0.0
+) -> None:
+    """Dots and, with a scheme, its contours, drawn in place with sub-pixel positions.
+
+    Args: landmarks (K, 2+) continuous image coordinates; radius in px, 0 = by the size of the face.
+    """
+    points = np.asarray(landmarks)[:, :2]
+    size = max(float(np.ptp(points[:, 0])), float(np.ptp(points[:, 1])), 1.0)
+    radius = radius or max(1.2, size / 110)
+    fixed = np.round((points - 0.5) * 16).astype(np.int32)  # OpenCV's pixel centres are integers; 4 fractional bits
+    for contour in scheme.contours if scheme is not None else ():
+        line = fixed[list(contour)].reshape(-1, 1, 2)
+        cv2.polylines(image, [line], False, colour, max(1, int(radius / 2)), cv2.LINE_AA, shift=4)
+    for x, y in fixed:
+        cv2.circle(image, (int(x), int(y)), int(radius * 16), colour, -1, cv2.LINE_AA, shift=4)
+
+
+def draw_offsets(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> None:
+    """Ground truth green, prediction blue, joined by red lines, in place."""
+    ends = np.round((np.stack([predicted[:, :2], truth[:, :2]], axis=1) - 0.5) * 16).astype(np.int32)
+    cv2.polylines(image, list(ends[:, :, None, :]), False, RED, 1, cv2.LINE_AA, shift=4)
+    draw_landmarks(image, truth, colour=GREEN)
+    draw_landmarks(image, predicted, colour=BLUE)
+
+
+def colour_map(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """(H, W) numbers → picture in the jet colours, blue at low and red at high."""
+    scaled = np.clip((values - low) / (high - low), 0, 1)
+    return cv2.cvtColor(cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+
+
+def overlay_heatmaps(image: np.ndarray, heatmaps: np.ndarray, strength: float = 0.6) -> np.ndarray:
+    """Channel maximum of (K, h, w) heatmaps, coloured and blended onto a picture."""
+    collapsed = cv2.resize(np.clip(heatmaps.max(axis=0), 0, 1), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    weight = strength * collapsed[..., None]
+    return (image * (1 - weight) + colour_map(collapsed) * weight).round().astype(np.uint8)
+
+
+def grid(images: list[np.ndarray] | np.ndarray, columns: int) -> np.ndarray:
+    """Pictures of one size, row by row; missing places are black."""
+    images = list(images)
+    images += [np.zeros_like(images[0])] * (-len(images) % columns)
+    rows = [np.concatenate(images[i : i + columns], axis=1) for i in range(0, len(images), columns)]
+    return np.concatenate(rows, axis=0)
+
+
+def autoencoder_pictures(
+    networks: AAE, images: Tensor, output: Tensor, structural: StructuralLoss, settings
+) -> dict[str, np.ndarray]:
+    """Pictures of a validation of the autoencoder by name."""
+    count = min(len(images), IMAGES_PER_ROW[networks.config.input_size])
+    images, output = images[:count], output[:count]
+    pictures = {
+        "reconstructions": reconstruction_picture(images, output, structural, networks.config.normalize),
+        "ssim_errors": structural_error_picture(images, output, structural),
+    }
+    if settings.show_random_faces:
+        latents = networks.Q(images)
+        pictures["random_faces"] = random_faces(networks, latents)
+        pictures["interpolations"] = interpolations(networks, latents)
+    return pictures
+
+
+def reconstruction_picture(images: Tensor, output: Tensor, structural: StructuralLoss, normalize: bool) -> np.ndarray:
+    """Inputs over reconstructions; on each, from below: L1 (0–255), 1 − SSIM, 1 − cs."""
+    inputs, outputs = to_pictures(images, normalize), to_pictures(output, normalize)
+    l1 = (images - output).abs().mean(dim=(1, 2, 3)) * 255
+    dissimilarity, contrast = 1 - ssim(output, images), structural.per_image(output, images)
+    for i, picture in enumerate(outputs):
+        draw_text(picture, f"L1 {l1[i]:.1f}")
+        draw_text(picture, f"1-ssim {dissimilarity[i]:.2f}", line=1)
+        draw_text(picture, f"1-cs {contrast[i]:.2f}", line=2)
+    return grid([*inputs, *outputs], len(inputs))
+
+
+def structural_error_picture(images: Tensor, output: Tensor, structural: StructuralLoss) -> np.ndarray:
+    """1 − cs at every valid position, blue 0 to red 1."""
+    maps = (1 - structural.map(output, images)).mean(dim=1).cpu().numpy()
+    return grid([colour_map(m) for m in maps], len(maps))
+
+
+@torch.no_grad()
+def random_faces(networks: AAE, latents: Tensor) -> np.ndarray:
+    """Row 1: decoded draws from the prior; row 2: half-way between photos' latents and those draws."""
+    generator = torch.Generator().manual_seed(0)  # the same draws every time, so that epochs can be compared
+    prior = torch.randn(latents.shape, generator=generator).to(latents.device)
+    faces = networks.P(torch.cat([prior, latents + 0.5 * (prior - latents)])).float()
+    return grid(to_pictures(faces, networks.config.normalize), len(latents))
+
+
+@torch.no_grad()
+def interpolations(networks: AAE, latents: Tensor, steps: int = 8) -> np.ndarray:
+    """Two rows of linear steps from the first two photos' latents to the last one's."""
+    ends = latents[:2]
+    t = torch.linspace(0, 1, steps, device=latents.device)[None, :, None]
+    path = ends[:, None] + t * (latents[-1] - ends)[:, None]
+    faces = networks.P(path.flatten(0, 1)).float()
+    return grid(to_pictures(faces, networks.config.normalize), steps)
+
+
+def landmark_picture(
+    images: Tensor, predicted: np.ndarray, truth: np.ndarray, errors: np.ndarray, normalize: bool
+) -> np.ndarray:
+    """Inputs with ground truth (green), prediction (blue) and offsets (red); NME in % in the corner."""
+    pictures = to_pictures(images, normalize)
+    for i, picture in enumerate(pictures):
+        draw_offsets(picture, predicted[i], truth[i])
+        draw_text(picture, f"NME {errors[i]:.2f}")
+    return grid(pictures, min(len(pictures), 5))
+
+
+def heatmap_picture(images: Tensor, predicted: Tensor, truth: Tensor, normalize: bool) -> np.ndarray:
+    """Row 1 ground truth, row 2 prediction, blended onto the inputs."""
+    pictures = to_pictures(images, normalize)
+    rows = [overlay_heatmaps(p, h.float().cpu().numpy()) for maps in (truth, predicted) for p, h in zip(pictures, maps, strict=True)]
+    return grid(rows, len(pictures))

@@ -1,0 +1,1 @@
+"""Scores of landmarks and images; tables and plots of them."""
