@@ -60,7 +60,8 @@ def hash_uniform(seed: int, epoch: int, indices: Tensor, stream: int, count: int
     Args: indices (B,) int64; stream separates uses. Returns: (B, count) float32 on the device of indices.
     """
     key = indices.long()[:, None] * 1_000_003 + torch.arange(count, device=indices.device)
-    key = key * 0x1F123BB5 + (seed * 0x2545F491 + epoch * 0x5851F42D + stream * 0x14057B7E) * 0x9E3779B1
+    salt = (seed * 0x2545F4914F6CDD1D + epoch * 0x5851F42D4C957F2D + stream * 0x14057B7EF767814F) % 2**63
+    key = key * 0x1F123BB5 + salt
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         key = key ^ _shift_right(key, shift)
         key = key * (factor - 2**64)

@@ -1,0 +1,152 @@
+"""Phases of the training scripts, in the order of a run: data, networks, resume, train."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from datasets.augment import BatchTransform
+from datasets.loader import FaceSet, collate
+from geometry.schemes import LandmarkScheme
+from landmarks.autoencoder import AutoencoderMethod
+from landmarks.data import (
+    training_set,
+    training_transform,
+    validation_loader,
+    validation_set,
+    validation_transform,
+)
+from landmarks.losses import PerceptualLoss
+from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model, model_config
+from landmarks.settings import CommonSettings, UnsupervisedSettings
+from networks.aae import AAE, AAEConfig, count_parameters
+from networks.autoencoder import PIXEL_MEAN
+from training.checkpoint import sessions_part
+from training.config import LocalConfig
+from training.logs import console
+from training.loop import LoopOptions, train
+from training.runtime import is_main_process, make_accelerator, seed_everything, synchronise
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What every stage sets up first."""
+
+    accelerator: Accelerator
+    settings: CommonSettings
+    local: LocalConfig
+    resumed: LoadedModel | None
+
+
+def start(settings: CommonSettings, local: LocalConfig) -> Run:
+    """Device, seeds, and the model to continue from, if any; its sizes replace those of the settings."""
+    accelerator = make_accelerator(settings.device, settings.precision)
+    seed_everything(settings.seed, accelerator.process_index)
+    if settings.lr_adjust:
+        settings = dataclasses.replace(settings, schedule="step")
+    resumed = None if settings.resume is None else load_model(settings.resume, local.snapshots)
+    if resumed is not None:
+        config = resumed.networks.config
+        settings = dataclasses.replace(
+            settings, input_size=config.input_size, embedding_dims=config.z_dim, activation=config.activation,
+            normalize=config.normalize,
+        )
+    return Run(accelerator, settings, local, resumed)
+
+
+def base_config(settings: CommonSettings) -> AAEConfig:
+    """Network description of a new model."""
+    return AAEConfig(settings.input_size, settings.embedding_dims, settings.activation, normalize=settings.normalize)
+
+
+def make_networks(run: Run, **changes: object) -> AAE:
+    """New or resumed networks with the stage's changes, the same on every process, on the device."""
+    if run.resumed is not None:
+        networks = adapt(run.resumed, **changes)
+    else:
+        networks = AAE(dataclasses.replace(base_config(run.settings), **changes))
+        if run.settings.init_weights is not None:
+            init_from_imagenet(networks, run.settings.init_weights)
+    layout = torch.channels_last if run.accelerator.device.type in ("cuda", "cpu") else torch.contiguous_format
+    networks = networks.to(run.accelerator.device, memory_format=layout)
+    synchronise(networks, run.accelerator)
+    if is_main_process():
+        for name, module in networks.named_children():
+            console().info(f"Trainable params {name}: {count_parameters(module):,}")
+        console().info(f"Learning rate: {run.settings.lr}")
+    return networks
+
+
+def session_name(run: Run, default: str) -> str:
+    """--sessionname, else the session that --resume is in, else the script's default."""
+    if run.settings.sessionname:
+        return run.settings.sessionname
+    if run.resumed is not None and run.settings.resume is not None:
+        return sessions_part(run.settings.resume, run.local.snapshots)
+    return default
+
+
+def loop_options(run: Run, session: str) -> LoopOptions:
+    """The loop's part of the settings."""
+    s = run.settings
+    return LoopOptions(
+        session=run.local.snapshots / session,
+        log_folder=run.local.outputs / "logs" / session,
+        report_folder=run.local.outputs / "reports" / "reconstructions" / session / "val",
+        epochs=s.epochs, batch_size=s.batchsize, seed=s.seed, repeat=s.repeat, save_freq=s.save_freq, print_freq=s.print_freq,
+        eval_freq=s.eval_freq, schedule=s.schedule, warmup=s.warmup, patience=s.patience, keep=s.keep, workers=s.workers,
+    )
+
+
+def resume_folder(run: Run) -> Path | None:
+    """Folder with the state to continue from; imported and bundled models have none."""
+    return None if run.resumed is None else run.resumed.folder
+
+
+def describe(run: Run, networks: AAE, scheme: LandmarkScheme | None, datasets: list[str]) -> dict:
+    """Content of config.json."""
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(run.settings).items()}
+    return model_config(networks, scheme, run.settings.crop_source, datasets=datasets, settings=settings)
+
+
+def run_loop(run: Run, method, faces: FaceSet, session: str) -> None:
+    """Train, or with --eval (or without the phase "train") validate once."""
+    if run.settings.eval or "train" not in run.settings.phases:
+        scores = method.evaluate(0)
+        console().info("  ".join(f"{name}={value:.4f}" for name, value in scores.items()))
+        return
+    train(method, faces, collate, faces.name, loop_options(run, session), run.accelerator, resume_folder(run))
+
+
+def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> None:
+    """train_aae_unsupervised.py."""
+    run = start(settings, local)
+    settings = run.settings
+    split = settings.train_split
+    faces, _, names = training_set(settings.dataset_train, split, settings, local, with_landmarks=False)
+    changes = {"discriminator_norm": "none"} if settings.with_wgan_gp else {"discriminator_norm": "batch"} if settings.with_gan else {}
+    networks = make_networks(run, **changes)
+    if settings.reset:
+        networks.D = AAE(networks.config).D.to(run.accelerator.device)
+    perceptual = None
+    if settings.with_perceptual_loss:
+        weights = local.paths.get("vgg19", local.data / "models" / "vgg19.pth")
+        mean = PIXEL_MEAN if networks.config.normalize else None
+        perceptual = PerceptualLoss(weights, tuple(settings.p_loss_features), mean).to(run.accelerator.device)
+    method = AutoencoderMethod(
+        networks, settings, run.accelerator, training_transform(settings, networks.config.normalize, None),
+        describe(run, networks, run.resumed.scheme if run.resumed else None, names),
+        unsupervised_validation(settings, local, networks.config), perceptual,
+    )
+    run_loop(run, method, faces, session_name(run, "aae"))
+
+
+def unsupervised_validation(
+    settings: UnsupervisedSettings, local: LocalConfig, config: AAEConfig
+) -> tuple[object, BatchTransform] | None:
+    """(loader, transform), or None without the phase "val"."""
+    if "val" not in settings.phases:
+        return None
+    faces, _ = validation_set(settings.dataset_val, settings.test_split, settings, local, with_landmarks=False)
+    return validation_loader(faces, settings), validation_transform(config.input_size, config.normalize)
