@@ -6,13 +6,16 @@ All functions take and give uint8 RGB arrays (H, W, 3) unless they say otherwise
 import cv2
 import numpy as np
 import torch
+from metrics.landmarks import landmark_errors, normaliser
 from torch import Tensor
 
+from geometry.heatmaps import render_heatmaps
 from geometry.schemes import LandmarkScheme
 from landmarks.losses import StructuralLoss
 from metrics.images import ssim
 from networks.aae import AAE
 from networks.autoencoder import PIXEL_MEAN
+from networks.landmark_heads import HEATMAP_SIZE
 
 GREEN, BLUE, WHITE, RED = (60, 220, 60), (70, 120, 255), (255, 255, 255), (255, 70, 70)
 IMAGES_PER_ROW = {128: 8, 256: 7, 512: 2}
@@ -149,5 +152,23 @@ def landmark_picture(
 def heatmap_picture(images: Tensor, predicted: Tensor, truth: Tensor, normalize: bool) -> np.ndarray:
     """Row 1 ground truth, row 2 prediction, blended onto the inputs."""
     pictures = to_pictures(images, normalize)
-    rows = [overlay_heatmaps(p, h.float().cpu().numpy()) for maps in (truth, predicted) for p, h in zip(pictures, maps, strict=True)]
+    maps = torch.cat([truth, predicted]).float().cpu().numpy()
+    rows = [overlay_heatmaps(p, m) for p, m in zip([*pictures, *pictures], maps, strict=True)]
     return grid(rows, len(pictures))
+
+
+def prediction_pictures(
+    data, prediction, scheme: LandmarkScheme, ocular_norm: str, sigma: float, normalize: bool
+) -> dict[str, np.ndarray]:
+    """"landmarks" and "heatmaps" of the first faces of a batch (`datasets.augment.Batch`) and its `Prediction`."""
+    count = min(10, len(data.images))
+    images, truth = data.images[:count], data.landmarks[:count, :, :2]
+    points = prediction.landmarks[:count, :, :2].float()
+    distances = normaliser(truth, scheme, ocular_norm, image_size=images.shape[-1])
+    errors = landmark_errors(points, truth, distances, data.visibility[:count]).nanmean(dim=1)
+    target = render_heatmaps(truth * (HEATMAP_SIZE / images.shape[-1]), HEATMAP_SIZE, sigma)
+    few = min(count, 5)
+    return {
+        "landmarks": landmark_picture(images, points.cpu().numpy(), truth.cpu().numpy(), errors.cpu().numpy(), normalize),
+        "heatmaps": heatmap_picture(images[:few], prediction.heatmaps[:few], target[:few], normalize),
+    }

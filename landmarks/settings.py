@@ -115,3 +115,49 @@ class LandmarkSettings(CommonSettings):
     dataset_val: list[str] | None = option(None, "validation datasets; default: those of --dataset")
     train_split: str = option("train", "split to train on; 1 to 6 for ParFace")
     test_split: str = option("full", "split to validate on")
+
+
+@dataclass(frozen=True)
+class DepthSettings(LandmarkSettings):
+    """train_aae_landmarks_3d.py."""
+
+    lr_heatmaps: float = option(1e-5, "learning rate of the depth head")
+    use_groundtruth: bool = option(True, "depth head sees ground-truth heatmaps in training")
+    use_predicted: bool = option(False, "depth head sees predicted heatmaps in training; overrides --use-groundtruth")
+    finetune_2d: bool = option(False, "update the heatmap head too")
+    eval_3d: bool = option(True, "report 3D errors (GTE)")
+    test_split: str = option("common", "split to validate on")
+    gpu: str | None = option(None, "CUDA_VISIBLE_DEVICES for this run, default unchanged")
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    """eval_landmarks.py."""
+
+    resume: str | None = option(None, "bundled name, session, session/epoch or path of the model", "-r")
+    dataset: list[str] = option(["w300"], "dataset", "--dataset-val")
+    test_split: str = option("full", "split")
+    benchmark: bool = option(False, "print the score of the whole split; without it also draw the first faces")
+    ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS)
+    crop_source: str | None = option(None, "rule that cuts faces out of photos; default: the model's", choices=CROP_SOURCES)
+    align: bool = option(False, "level the eyes in landmark crops")
+    flip: bool = option(False, "average the heatmaps with those of the mirrored crop")
+    subpixel: bool = option(True, "0: integer peaks, as 3FabRec decodes")
+    threshold: float = option(10.0, "NME in % above which a face counts as failed; end of the AUC")
+    auc_steps: int = option(0, "0: exact AUC; 50: 3FabRec's sum over 50 thresholds")
+    sigma: float = option(7.0, "Gaussian width in heatmap px of drawn ground truth")
+    eval_3d: bool = option(False, "report 3D errors (GTE) of a model with a depth head")
+    use_groundtruth: bool = option(False, "depth head sees ground-truth heatmaps")
+    use_predicted: bool = option(True, "depth head sees predicted heatmaps")
+    normalize: bool = option(True, "accepted for old command lines; the model knows")
+    use_adaptive_wing_loss: bool = option(False, "accepted for old command lines; no loss is computed")
+    batchsize: int = option(32, "samples per step", "-b", "--batch-size", "--batchsize-eval")
+    val_count: int | None = option(None, "only the first samples, default all")
+    workers: int = option(0, "loader processes, 0 = none", "-j")
+    scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file")
+    json: Path | None = option(None, "write the summary here")
+    csv: Path | None = option(None, "write the error of every face here")
+    ced: Path | None = option(None, "draw the cumulative error curve here")
+    device: str = option("auto", "auto, cpu, cuda or mps")
+    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
+    seed: int = option(0, "accepted for [Runtime] seed; an evaluation draws nothing")

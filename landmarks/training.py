@@ -1,6 +1,7 @@
 """Phases of the training scripts, in the order of a run: data, networks, resume, train."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import torch
@@ -17,13 +18,14 @@ from landmarks.data import (
     validation_set,
     validation_transform,
 )
+from landmarks.landmark_training import DepthMethod, LandmarkMethod
 from landmarks.losses import PerceptualLoss
 from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model, model_config
-from landmarks.settings import CommonSettings, UnsupervisedSettings
+from landmarks.settings import CommonSettings, DepthSettings, LandmarkSettings, UnsupervisedSettings
 from networks.aae import AAE, AAEConfig, count_parameters
 from networks.autoencoder import PIXEL_MEAN
 from training.checkpoint import sessions_part
-from training.config import LocalConfig
+from training.config import ConfigError, LocalConfig
 from training.logs import console
 from training.loop import LoopOptions, train
 from training.runtime import is_main_process, make_accelerator, seed_everything, synchronise
@@ -125,8 +127,8 @@ def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> Non
     settings = run.settings
     split = settings.train_split
     faces, _, names = training_set(settings.dataset_train, split, settings, local, with_landmarks=False)
-    changes = {"discriminator_norm": "none"} if settings.with_wgan_gp else {"discriminator_norm": "batch"} if settings.with_gan else {}
-    networks = make_networks(run, **changes)
+    changes = {"discriminator_norm": "none" if settings.with_wgan_gp else "batch"}
+    networks = make_networks(run, **(changes if settings.with_wgan_gp or settings.with_gan else {}))
     if settings.reset:
         networks.D = AAE(networks.config).D.to(run.accelerator.device)
     perceptual = None
@@ -150,3 +152,47 @@ def unsupervised_validation(
         return None
     faces, _ = validation_set(settings.dataset_val, settings.test_split, settings, local, with_landmarks=False)
     return validation_loader(faces, settings), validation_transform(config.input_size, config.normalize)
+
+
+def train_landmarks(settings: LandmarkSettings, local: LocalConfig) -> None:
+    """train_aae_landmarks.py."""
+    run = start(settings, local)
+    faces, scheme, names = training_set(settings.dataset, settings.train_split, run.settings, local, with_landmarks=True)
+    changes = {"num_landmarks": scheme.num_points}
+    if settings.w_coords or settings.coords_epochs:
+        changes["coords_head"] = True
+    networks = make_networks(run, **changes)
+    method = landmark_method(LandmarkMethod, run, networks, faces, scheme, names)
+    run_loop(run, method, faces, session_name(run, "landmarks"))
+
+
+def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
+    """train_aae_landmarks_3d.py."""
+    if settings.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings.gpu
+    if settings.use_predicted:
+        settings = dataclasses.replace(settings, use_groundtruth=False)
+    run = start(settings, local)
+    faces, scheme, names = training_set(settings.dataset, settings.train_split, run.settings, local, with_landmarks=True)
+    if faces[0].landmarks.shape[-1] != 3:
+        raise ConfigError(f"{names[0]} has no depth of landmarks; a depth head needs wlp300, aflw20003d, palsy or such.")
+    networks = make_networks(run, num_landmarks=scheme.num_points, depth_head=True)
+    if not (run.resumed and run.resumed.networks.config.num_landmarks) and not settings.use_groundtruth:
+        raise ConfigError("predicted heatmaps need a trained landmark head: resume a model of train_aae_landmarks.py.")
+    method = landmark_method(DepthMethod, run, networks, faces, scheme, names)
+    run_loop(run, method, faces, session_name(run, "landmarks_3d"))
+
+
+def landmark_method(
+    kind: type[LandmarkMethod], run: Run, networks: AAE, faces: FaceSet, scheme: LandmarkScheme, names: list[str]
+) -> LandmarkMethod:
+    """The method of a landmark stage with its validation."""
+    settings, config = run.settings, networks.config
+    validation = None
+    if "val" in settings.phases:
+        keys = settings.dataset_val or settings.dataset
+        held_out, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=True)
+        validation = validation_loader(held_out, settings), validation_transform(config.input_size, config.normalize), held_out.name
+    steps = max(1, len(faces) * settings.repeat // min(settings.batchsize, len(faces) * settings.repeat))
+    transform = training_transform(settings, config.normalize, scheme)
+    return kind(networks, settings, run.accelerator, transform, scheme, describe(run, networks, scheme, names), validation, steps)

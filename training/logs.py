@@ -11,6 +11,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 
+def save_picture(path: Path, image: np.ndarray) -> None:
+    """(H, W, 3) uint8 RGB to a file whose suffix says the format; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}{path.suffix}")
+    Image.fromarray(image).save(temporary)
+    temporary.replace(path)
+
+
 class TqdmHandler(logging.Handler):
     """Console lines that do not break the progress bar."""
 
@@ -66,8 +74,7 @@ class RunLog:
         """(H, W, 3) uint8 RGB to a PNG or JPEG file and to TensorBoard."""
         if not self.active:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
+        save_picture(path, image)
         self._board().add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:

@@ -1,0 +1,8 @@
+"""Older name of eval_landmarks.py, kept for the commands of the seed README."""
+
+import sys
+
+from eval_landmarks import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""Scores of a model on a dataset, streaming: memory does not grow with the number of photos but for their errors."""
+
+import dataclasses
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from metrics.plots import plot_ced
+from metrics.report import LandmarkReport, Protocol
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from datasets.augment import Batch
+from datasets.errors import DataError
+from datasets.loader import RawBatch
+from datasets.packing import SampleReader
+from datasets.registry import build_dataset
+from datasets.sample import FaceDataset, Sample
+from geometry.heatmaps import decode_heatmaps, render_heatmaps
+from geometry.schemes import LandmarkScheme
+from landmarks.data import validation_transform
+from landmarks.inference import Prediction, predict
+from landmarks.models import LoadedModel, load_model
+from landmarks.pictures import prediction_pictures
+from landmarks.settings import EvalSettings
+from networks.aae import AAE
+from networks.landmark_heads import HEATMAP_SIZE
+from training.config import ConfigError, LocalConfig
+from training.logs import console, save_picture
+from training.runtime import make_accelerator
+
+
+@torch.inference_mode()
+def evaluate_batches(
+    networks: AAE,
+    loader: Iterable[RawBatch],
+    transform: Callable[..., Batch],
+    names: Callable[[int], str],
+    scheme: LandmarkScheme,
+    ocular_norm: str,
+    accelerator: Accelerator,
+    protocol: Protocol | None = None,
+    flip: bool = False,
+    subpixel: bool = True,
+) -> tuple[LandmarkReport, tuple[Batch, Prediction]]:
+    """Errors of all batches, and the first batch with its prediction for pictures."""
+    protocol = protocol or Protocol(dataset="validation", split="val", scheme=scheme.name, normaliser=ocular_norm)
+    report = LandmarkReport(protocol, scheme)
+    permutation = torch.as_tensor(scheme.flip_permutation) if flip else None
+    first = None
+    for raw in loader:
+        raw = raw.to(accelerator.device)
+        data = transform(raw.images, raw.landmarks, raw.visibility, raw.indices)
+        with accelerator.autocast():
+            prediction = predict(networks, data.images, permutation, subpixel)
+        add_to_report(report, [names(i) for i in raw.indices.tolist()], prediction.landmarks, data)
+        first = first or (data, prediction)
+    return report, first
+
+
+def add_to_report(report: LandmarkReport, names: Sequence[str], predicted: Tensor, data: Batch) -> None:
+    """Compare a batch; depths only count where both sides have them."""
+    dimensions = min(predicted.shape[-1], data.landmarks.shape[-1])
+    report.add(
+        names, predicted[..., :dimensions].float().cpu(), data.landmarks[..., :dimensions].cpu(), data.visibility.cpu(),
+        data.images.shape[-1],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadBatch:
+    """Samples that could be read, and the errors of those that could not."""
+
+    batch: RawBatch | None
+    names: list[str]
+    failures: list[tuple[str, str]]
+
+
+class EvaluationReader(SampleReader):
+    """Samples or errors together with the sample's name."""
+
+    def __getitem__(self, index: int) -> tuple[str, Sample | DataError]:
+        return self.dataset.annotations[index].name, super().__getitem__(index)
+
+
+def collate_samples(items: list[tuple[str, Sample | DataError]]) -> ReadBatch:
+    """[(name, sample or error)] → one batch of what could be read."""
+    failures = [(name, str(item)) for name, item in items if isinstance(item, DataError)]
+    read = [(name, item) for name, item in items if isinstance(item, Sample)]
+    if not read:
+        return ReadBatch(None, [], failures)
+    samples = [sample for _, sample in read]
+    images = torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1) for sample in samples])
+    landmarks = torch.stack([torch.from_numpy(sample.landmarks) for sample in samples])
+    visibility = torch.stack([torch.from_numpy(sample.visibility) for sample in samples])
+    return ReadBatch(RawBatch(images, landmarks, visibility, torch.arange(len(samples))), [name for name, _ in read], failures)
+
+
+@torch.inference_mode()
+def evaluate_dataset(
+    model: LoadedModel, dataset: FaceDataset, settings: EvalSettings, accelerator: Accelerator, progress: bool = True
+) -> tuple[LandmarkReport, tuple[Batch, Prediction] | None]:
+    """Score a model on photos as they lie on disk; a photo that cannot be read counts as a failure and is named."""
+    scheme, networks = dataset.scheme, model.networks
+    protocol = Protocol(
+        dataset=dataset.name, split=dataset.split, scheme=scheme.name, normaliser=settings.ocular_norm, crop=dataset.crop_source,
+        threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
+        subpixel=settings.subpixel, auc_steps=settings.auc_steps,
+    )
+    report = LandmarkReport(protocol, scheme)
+    transform = validation_transform(networks.config.input_size, networks.config.normalize)
+    permutation = torch.as_tensor(scheme.flip_permutation) if settings.flip else None
+    loader = DataLoader(
+        EvaluationReader(dataset), batch_size=settings.batchsize, collate_fn=collate_samples, num_workers=settings.workers
+    )
+    first = None
+    for read in tqdm(loader, desc="evaluating", disable=not progress, leave=False):
+        for name, reason in read.failures:
+            report.add_failure(name, reason)
+        if read.batch is None:
+            continue
+        raw = read.batch.to(accelerator.device)
+        data = transform(raw.images, raw.landmarks, raw.visibility, raw.indices)
+        with accelerator.autocast():
+            prediction = predict(networks, data.images, permutation, settings.subpixel)
+            if settings.use_groundtruth and networks.config.depth_head:
+                prediction = with_groundtruth_heatmaps(networks, data, prediction, settings)
+        add_to_report(report, read.names, prediction.landmarks if settings.eval_3d else prediction.landmarks[..., :2], data)
+        first = first or (data, prediction)
+    return report, first
+
+
+def with_groundtruth_heatmaps(networks: AAE, data: Batch, prediction: Prediction, settings: EvalSettings) -> Prediction:
+    """Landmarks as decoded from ground-truth heatmaps, so that only the depth head is judged."""
+    size = data.images.shape[-1]
+    scale = HEATMAP_SIZE / size
+    maps = render_heatmaps(data.landmarks[..., :2] * scale, HEATMAP_SIZE, settings.sigma)
+    points, scores = decode_heatmaps(maps, settings.subpixel)
+    depth = networks.LMH_3D(maps, prediction.z).float() * size
+    return Prediction(torch.cat([points / scale, depth[..., None]], dim=-1), scores, maps, prediction.z)
+
+
+def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport:
+    """eval_landmarks.py: load, score, print, write."""
+    if settings.resume is None:
+        raise ConfigError("-r/--resume is missing: give a bundled name, a session or a path, for example -r landmarks_300w.")
+    if len(settings.dataset) != 1:
+        raise ConfigError("--dataset takes one dataset here; run the evaluation once per dataset.")
+    accelerator = make_accelerator(settings.device, settings.precision)
+    model = load_model(settings.resume, local.snapshots)
+    if model.scheme is None:
+        raise ConfigError(f"{settings.resume} has no landmark head; train one with train_aae_landmarks.py.")
+    networks = model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()
+    key = settings.dataset[0]
+    dataset = build_dataset(
+        key, local.dataset(key), settings.test_split, networks.config.input_size, settings.crop_source or model.crop_source,
+        settings.align, settings.scheme,
+    )
+    if dataset.scheme is None or dataset.scheme.num_points != model.scheme.num_points:
+        have = "no landmarks" if dataset.scheme is None else f"{dataset.scheme.num_points} landmarks"
+        raise ConfigError(f"--dataset {key} has {have}, the model finds {model.scheme.num_points}; choose another of the two.")
+    if settings.eval_3d and not networks.config.depth_head:
+        raise ConfigError(f"--eval-3d needs a depth head, which {settings.resume} lacks; train it with train_aae_landmarks_3d.py.")
+    if settings.val_count is not None:
+        dataset.annotations = dataset.annotations[: settings.val_count]
+    console().info(str(dataset))
+    report, first = evaluate_dataset(model, dataset, settings, accelerator)
+    publish(report, settings, local, first, model)
+    return report
+
+
+def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, first, model: LoadedModel) -> None:
+    """Print the score with its protocol and write what was asked for."""
+    for line in report.block().splitlines():
+        console().info(line)
+    console().info(report.line())
+    for name, reason in report.failures:
+        console().info(f"counted as failed: {name}: {reason}")
+    if settings.json is not None:
+        report.write_json(settings.json)
+    if settings.csv is not None:
+        report.write_csv(settings.csv)
+    if settings.ced is not None:
+        plot_ced({model.folder.name: report}, settings.ced)
+    if not settings.benchmark and first is not None:
+        normalize = model.networks.config.normalize
+        pictures = prediction_pictures(*first, report.scheme, settings.ocular_norm, settings.sigma, normalize)
+        for name, picture in pictures.items():
+            path = local.outputs / "results" / model.folder.name / f"{name}.png"
+            save_picture(path, picture)
+            console().info(f"wrote {path}")
+
+
+def current_commit() -> str:
+    """Short hash of the code's commit, or "unknown" outside a checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()
