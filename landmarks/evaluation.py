@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from metrics.plots import plot_ced
-from metrics.report import LandmarkReport, Protocol
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -26,6 +24,8 @@ from landmarks.inference import Prediction, predict
 from landmarks.models import LoadedModel, load_model
 from landmarks.pictures import prediction_pictures
 from landmarks.settings import EvalSettings
+from metrics.plots import plot_ced
+from metrics.report import LandmarkReport, Protocol
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
 from training.config import ConfigError, LocalConfig

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from accelerate import Accelerator
-from metrics.landmarks import landmark_errors, normaliser
 from torch import Tensor
 
 from datasets.augment import Batch, BatchTransform
@@ -14,6 +13,7 @@ from landmarks.evaluation import evaluate_batches
 from landmarks.losses import AdaptiveWingLoss, depth_l2, heatmap_l2, pixel_l1, weighted_mean
 from landmarks.pictures import prediction_pictures
 from landmarks.settings import DepthSettings, LandmarkSettings
+from metrics.landmarks import landmark_errors, normaliser
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
 from training.runtime import apply_gradients
@@ -42,7 +42,6 @@ class LandmarkMethod:
         self.transform, self.scheme, self.describe, self.validation = transform, scheme, describe, validation
         self.heatmap_loss = AdaptiveWingLoss() if settings.use_adaptive_wing_loss else heatmap_l2
         self.coords_steps = settings.coords_epochs * steps_per_epoch
-        self.first_step: int | None = None
         self.optimizers = self._prepare_networks()
         self._pictures: dict[str, np.ndarray] = {}
 
@@ -63,7 +62,6 @@ class LandmarkMethod:
 
     def training_step(self, batch, step: int) -> dict[str, Tensor]:
         """One update of the head and whatever is fine-tuned."""
-        self.first_step = step if self.first_step is None else self.first_step
         raw = batch.to(self.accelerator.device)
         data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)
         with self.accelerator.autocast():
@@ -80,9 +78,10 @@ class LandmarkMethod:
             terms["l_coords"] = self._coords_term(z, data)
             loss = loss + max(self.settings.w_coords, float(coords_only)) * terms["l_coords"]
         if self.settings.w_rec:
+            part = max(1, int(self.settings.rec_share * len(z)))
             with self.accelerator.autocast():
-                output = self.networks.P.image(self.networks.P.seed_features(z) if x1 is None else x1)
-            terms["l_rec"] = pixel_l1(output, data.images)
+                output = self.networks.P.image(self.networks.P.seed_features(z[:part]) if x1 is None else x1[:part])
+            terms["l_rec"] = pixel_l1(output, data.images[:part])
             loss = loss + self.settings.w_rec * terms["l_rec"]
         self.accelerator.backward(loss)
         for optimizer in self.optimizers.values():

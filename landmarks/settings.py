@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.sample import CROP_SOURCES
+from metrics.landmarks import NORMALISERS
 from networks.blocks import ACTIVATIONS
 from training.config import option
 from training.runtime import PRECISIONS
 from training.schedules import SCHEDULES
-
-NORMALISERS = ("outer", "pupil", "eyes", "bb", "box", "diagonal", "image", "none")
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,9 @@ class LandmarkSettings(CommonSettings):
     beta1: float = option(0.9, "Adam's first momentum")
     lr_heatmaps: float = option(1e-3, "learning rate of the landmark head")
     sigma: float = option(7.0, "Gaussian width in heatmap px (128 px maps)")
-    w_rec: float = option(0.0, "weight of a pixel loss that keeps reconstructions while Q is fine-tuned, 0 = off (3FabRec)")
-    w_coords: float = option(0.0, "weight of a linear read-out of coordinates from z, 0 = off (3FabRec); see the README")
+    w_rec: float = option(0.0, "weight of a pixel loss that keeps reconstructions while Q is fine-tuned, 0 = off")
+    rec_share: float = option(0.25, "share of a batch that the pixel loss is computed on")
+    w_coords: float = option(0.0, "weight of a linear read-out of coordinates from z, 0 = off")
     coords_epochs: int = option(0, "first epochs of the stage with that read-out alone, without heatmaps; 0 = none")
     use_adaptive_wing_loss: bool = option(False, "adaptive wing instead of L2 on heatmaps")
     ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS)

@@ -35,7 +35,7 @@ class Method(Protocol):
     optimizers: dict[str, Optimizer]
 
     def training_step(self, batch: object, step: int) -> dict[str, Tensor]:
-        """One update; named scalar tensors, `loss` among them, still on the device."""
+        """One update; named scalar tensors, `loss` among them, still on the device. `step` counts from the stage's begin."""
 
     def evaluate(self, epoch: int) -> dict[str, float]:
         """Validation numbers; `score` (lower is better) decides the best snapshot; empty when there is nothing to do."""
@@ -102,6 +102,7 @@ class Position:
     seconds: float = 0.0
     stage: str = ""
     stage_start: int = 0  # completed epochs when the stage began
+    stage_step: int = 0  # steps since then
     best_score: float = float("inf")
     evaluations_since_best: int = 0
 
@@ -178,11 +179,12 @@ def run_epoch(
     for batch in bar:
         started = time.monotonic()
         _set_learning_rates(method, options, position, len(batches))
-        terms = method.training_step(batch, position.step)
+        terms = method.training_step(batch, position.stage_step)
         watch.see(terms["loss"], batch.indices)
         meters.add(terms)
         recent.add(terms)
         position.step += 1
+        position.stage_step += 1
         position.batches_done += 1
         position.images += len(batch.indices) * accelerator.num_processes
         now = time.monotonic()
