@@ -73,7 +73,7 @@ class AutoencoderMethod:
             trained += list(module.parameters()) if train else []
         self.optimizers = {"AE": make_optimizer(trained, settings.lr, settings)}
         if settings.with_zgan:
-            self.optimizers["D_z"] = make_optimizer(networks.D_z.parameters(), settings.lr, settings)
+            self.optimizers["D_z"] = make_optimizer(networks.D_z.parameters(), settings.lr_latent or settings.lr, settings)
         self.image_gan = settings.with_gan or settings.with_wgan_gp
         if self.image_gan:
             self.optimizers["D"] = make_optimizer(networks.D.parameters(), 0.5 * settings.lr, settings)

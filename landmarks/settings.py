@@ -70,6 +70,7 @@ class CommonSettings:
 class UnsupervisedSettings(CommonSettings):
     """train_aae_unsupervised.py."""
 
+    lr_latent: float | None = option(None, "learning rate of the latent discriminator, default that of --lr")
     train_encoder: bool = option(True, "update Q")
     train_decoder: bool = option(True, "update P; 0 = in-domain inversion with a frozen decoder")
     reset: bool = option(False, "start the image discriminator anew")
