@@ -1,5 +1,6 @@
 """Read any photo as upright 8-bit RGB, or say clearly why not."""
 
+import io
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -11,19 +12,20 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 50_000_000
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_image(path: Path, span: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode a photo of any mode (grey, palette, RGBA, CMYK, 16-bit), turned upright by its EXIF tag.
 
-    Args: path; max_pixels, a limit that is checked in the header before anything is decoded.
+    Args: path; span, (offset, size) of a photo inside a tar file (`datasets.tar`); max_pixels, a limit that is checked in
+        the header before anything is decoded.
     Returns: (H, W, 3) uint8 RGB; transparency is laid on black.
     Raises: DataError naming the file when it is missing, no image, cut short or larger than the limit.
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path if span is None else io.BytesIO(_read_span(path, *span))) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise DataError(f"{path}: {width}×{height} pixels are more than the limit of {max_pixels:,}; scale the photo down.")
+                raise DataError(f"{path}: {width}×{height} pixels exceed the limit of {max_pixels:,}; scale the photo down.")
             return _to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file.") from None
@@ -31,6 +33,12 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace or remove the file.") from None
+
+
+def _read_span(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

@@ -47,10 +47,10 @@ def read_pts(path: Path, num_points: int | None = None) -> np.ndarray:
     return np.array(points, dtype=np.float32).reshape(-1, 2) - 0.5
 
 
-def write_pts(path: Path, landmarks: np.ndarray) -> None:
-    """(K, 2) continuous photo coordinates → iBUG `.pts` (1-based)."""
+def format_pts(landmarks: np.ndarray) -> str:
+    """(K, 2) continuous photo coordinates → text of an iBUG `.pts` file (1-based)."""
     body = "\n".join(f"{x + 0.5:.3f} {y + 0.5:.3f}" for x, y in np.asarray(landmarks)[:, :2])
-    Path(path).write_text(f"version: 1\nn_points: {len(landmarks)}\n{{\n{body}\n}}\n")
+    return f"version: 1\nn_points: {len(landmarks)}\n{{\n{body}\n}}\n"
 
 
 def check_count(path: Path, found: int, expected: int | None) -> None:

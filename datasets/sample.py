@@ -24,6 +24,8 @@ class Annotation:
         visibility: (K,) float32 in [0, 1], 0 for points that must not count; None means all 1.
         box: (4,) annotated left, top, right, bottom, or None.  detector_box: the same from the dataset's own detector.
         labels: anything else, such as WFLW's attributes or a yaw in degrees.
+        span: (offset, size) of the photo inside path, which is then a tar file.
+        crop_landmarks: (K, 2) points that the landmark crop rule uses where they are not `landmarks`.
     """
 
     path: Path
@@ -33,6 +35,8 @@ class Annotation:
     box: np.ndarray | None = None
     detector_box: np.ndarray | None = None
     labels: dict = field(default_factory=dict)
+    span: tuple[int, int] | None = None
+    crop_landmarks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ class FaceDataset(Dataset):
     def missing(self, path: Path) -> str:
         """One sentence that says what is missing, where it comes from and where it goes."""
         return (
-            f"{self.title} not found at {path}. Get it from {self.source} and set {self.name} in local_config.ini to its folder."
+            f"{self.title} not found at {path}. Get it from {self.source}, and set {self.name} in local_config.ini to its"
+            " folder."
         )
 
     def require(self, path: Path) -> Path:
@@ -112,14 +117,15 @@ class FaceDataset(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         annotation = self.annotations[index]
-        return cut_sample(annotation, self.make_crop(annotation), read_image(annotation.path))
+        image = read_image(annotation.path, annotation.span)
+        return cut_sample(annotation, self.make_crop(annotation, image.shape), image)
 
     def make_crop(self, annotation: Annotation, image_shape: tuple[int, ...] | None = None) -> Crop:
         """The padded crop of one face by the dataset's rule. Raises: DataError naming the photo."""
         try:
             return self._crop(annotation, image_shape)
         except DataError as error:
-            raise DataError(f"{annotation.path}: {error}") from None
+            raise DataError(f"{annotation.name} in {self.root}: {error}") from None
 
     def _crop(self, annotation: Annotation, image_shape: tuple[int, ...] | None) -> Crop:
         points = annotation.landmarks
@@ -127,6 +133,7 @@ class FaceDataset(Dataset):
             if points is None:
                 raise DataError(f"--crop-source {self.crop_source} needs landmarks, which {self.title} does not have.")
             scheme = self.scheme or LandmarkScheme("points", len(points))
+            points = points if annotation.crop_landmarks is None else annotation.crop_landmarks
             return crop_from_landmarks(points, scheme, self.image_size, padded=True, align=self.align)
         box = annotation.box if self.crop_source == "bb_ground_truth" else annotation.detector_box
         if box is None and self.crop_source == "bb_ground_truth" and points is not None:

@@ -28,6 +28,7 @@ from metrics.plots import plot_ced
 from metrics.report import LandmarkReport, Protocol
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
+from training.checkpoint import write_text
 from training.config import ConfigError, LocalConfig
 from training.logs import console, save_picture
 from training.runtime import make_accelerator
@@ -96,7 +97,8 @@ def collate_samples(items: list[tuple[str, Sample | DataError]]) -> ReadBatch:
     images = torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1) for sample in samples])
     landmarks = torch.stack([torch.from_numpy(sample.landmarks) for sample in samples])
     visibility = torch.stack([torch.from_numpy(sample.visibility) for sample in samples])
-    return ReadBatch(RawBatch(images, landmarks, visibility, torch.arange(len(samples))), [name for name, _ in read], failures)
+    batch = RawBatch(images, landmarks, visibility, torch.arange(len(samples)))
+    return ReadBatch(batch, [name for name, _ in read], failures)
 
 
 @torch.inference_mode()
@@ -163,7 +165,7 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
         have = "no landmarks" if dataset.scheme is None else f"{dataset.scheme.num_points} landmarks"
         raise ConfigError(f"--dataset {key} has {have}, the model finds {model.scheme.num_points}; choose another of the two.")
     if settings.eval_3d and not networks.config.depth_head:
-        raise ConfigError(f"--eval-3d needs a depth head, which {settings.resume} lacks; train it with train_aae_landmarks_3d.py.")
+        raise ConfigError(f"--eval-3d: {settings.resume} has no depth head; train it with train_aae_landmarks_3d.py.")
     if settings.val_count is not None:
         dataset.annotations = dataset.annotations[: settings.val_count]
     console().info(str(dataset))
@@ -180,16 +182,16 @@ def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, 
     for name, reason in report.failures:
         console().info(f"counted as failed: {name}: {reason}")
     if settings.json is not None:
-        report.write_json(settings.json)
+        write_text(settings.json, report.json_text())
     if settings.csv is not None:
-        report.write_csv(settings.csv)
+        write_text(settings.csv, report.csv_text())
     if settings.ced is not None:
         plot_ced({model.folder.name: report}, settings.ced)
     if not settings.benchmark and first is not None:
         normalize = model.networks.config.normalize
         pictures = prediction_pictures(*first, report.scheme, settings.ocular_norm, settings.sigma, normalize)
         for name, picture in pictures.items():
-            path = local.outputs / "results" / model.folder.name / f"{name}.png"
+            path = local.outputs / "results" / settings.resume.replace("/", "_").strip("._") / f"{name}.png"
             save_picture(path, picture)
             console().info(f"wrote {path}")
 

@@ -172,3 +172,31 @@ def prediction_pictures(
         "landmarks": landmark_picture(images, points.cpu().numpy(), truth.cpu().numpy(), errors.cpu().numpy(), normalize),
         "heatmaps": heatmap_picture(images[:few], prediction.heatmaps[:few], target[:few], normalize),
     }
+
+
+def face_tiles(picture: np.ndarray, reconstruction: np.ndarray, heatmaps: np.ndarray, landmarks: np.ndarray,
+               scheme: LandmarkScheme, tile_px: int = 256) -> np.ndarray:
+    """The paper's five tiles: input, reconstruction, heatmaps, prediction in the reconstruction, prediction in the input.
+
+    Args: picture, reconstruction (S, S, 3) uint8; heatmaps (K, h, w); landmarks (K, 2+) in crop pixels; tile_px shown side.
+    """
+    zoom = tile_px / len(picture)
+    large = [cv2.resize(p, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC) for p in (picture, reconstruction)]
+    tiles = [large[0], large[1], overlay_heatmaps(large[0], heatmaps), large[1].copy(), large[0].copy()]
+    for tile in tiles[3:]:
+        draw_landmarks(tile, landmarks[:, :2] * zoom, scheme)
+    captions = ("input", "reconstruction", "heatmaps", "on reconstruction", "on input")
+    for tile, caption in zip(tiles, captions, strict=True):
+        draw_text(tile, caption)
+    return np.concatenate(tiles, axis=1)
+
+
+def photo_with_faces(image: np.ndarray, faces: list[tuple[np.ndarray, np.ndarray]], scheme: LandmarkScheme) -> np.ndarray:
+    """The whole photo with every face's (box, landmarks) drawn; small photos are enlarged to 640 px first."""
+    zoom = max(1.0, 640 / max(image.shape[:2]))
+    picture = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC) if zoom > 1 else image.copy()
+    for box, landmarks in faces:
+        left, top, right, bottom = (np.asarray(box) * zoom).round().astype(int).tolist()
+        cv2.rectangle(picture, (left, top), (right, bottom), WHITE, max(1, round(max(picture.shape) / 500)), cv2.LINE_AA)
+        draw_landmarks(picture, landmarks[:, :2] * zoom, scheme)
+    return picture

@@ -2,12 +2,10 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -133,7 +131,7 @@ class LandmarkReport:
             lines += [f"GTE:   {s['gte']:6.3f}", f"STD_GTE:   {s['std_gte']:6.3f}"]
         return "\n".join(lines)
 
-    def write_csv(self, path: Path) -> None:
+    def csv_text(self) -> str:
         """One row per image: name, NME of all, inner and outline points, largest error; in %."""
         errors = self.errors
         columns = [per_image(errors), per_image(errors, self.scheme.inner)]
@@ -143,36 +141,15 @@ class LandmarkReport:
             header.append("nme_outline")
         columns.append(errors.nan_to_num(nan=-1.0, posinf=torch.inf).amax(dim=1))
         rows = torch.stack(columns, dim=1).tolist()
-        with _atomic(path) as file:
-            writer = csv.writer(file)
-            writer.writerow([*header, "max"])
-            writer.writerows([name, *(f"{value:.4f}" for value in row)] for name, row in zip(self.names, rows, strict=True))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*header, "max"])
+        writer.writerows([name, *(f"{value:.4f}" for value in row)] for name, row in zip(self.names, rows, strict=True))
+        return text.getvalue()
 
-    def write_json(self, path: Path) -> None:
+    def json_text(self) -> str:
         """The summary; numbers that JSON has no word for become null."""
-        with _atomic(path) as file:
-            json.dump(_finite(self.summary()), file, indent=1)
-
-
-class _atomic:
-    """Text file that appears whole or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-
-    def __enter__(self):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        self.file = os.fdopen(handle, "w", newline="")
-        return self.file
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        self.file.close()
-        if kind is None:
-            os.chmod(self.temporary, 0o644)
-            os.replace(self.temporary, self.path)
-        else:
-            os.unlink(self.temporary)
+        return json.dumps(_finite(self.summary()), indent=1)
 
 
 def _finite(value: object) -> object:

@@ -18,9 +18,12 @@ class ConfigError(ValueError):
     """A setting is wrong; the message names it and the remedy in one sentence."""
 
 
-def option(default: object, help: str, *flags: str, choices: tuple | None = None) -> typing.Any:
-    """One setting: default, one line of help with unit and "off" value, further flags, allowed values."""
-    metadata = {"help": help, "flags": flags, "choices": choices}
+def option(default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False) -> typing.Any:
+    """One setting: default, one line of help with unit and "off" value, further flags, allowed values.
+
+    A positional setting is a list that takes the arguments without a flag.
+    """
+    metadata = {"help": help, "flags": flags, "choices": choices, "positional": positional}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -44,6 +47,9 @@ def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
     for item in dataclasses.fields(settings):
         name = "--" + item.name.replace("_", "-")
         kind, many = _kind(hints[item.name])
+        if item.metadata.get("positional"):
+            parser.add_argument(item.name, nargs="*", type=kind, help=item.metadata["help"])
+            continue
         arguments: dict = {"dest": item.name, "help": f"{item.metadata.get('help', '')} [{_default(item)}]".replace("%", "%%")}
         if item.metadata.get("choices"):
             arguments["choices"] = item.metadata["choices"]

@@ -1,0 +1,189 @@
+"""The demo's landmark task: photos in; pictures, points and tables out."""
+
+import csv
+import glob
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.detect import DETECTORS
+from datasets.errors import DataError
+from datasets.images import IMAGE_SUFFIXES, read_image
+from datasets.points import format_pts
+from landmarks.detector import Analysis, LandmarkDetector
+from landmarks.pictures import face_tiles, photo_with_faces
+from training.checkpoint import write_text
+from training.config import LocalConfig, option
+from training.logs import console, save_picture
+
+SAVE_KINDS = ("overlay", "tiles", "heatmaps", "pts", "json", "csv")
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """demo.py."""
+
+    inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
+    task: str = option("landmarks", "what to do with the faces: landmarks")
+    model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", "--resume")
+    out: Path | None = option(None, "folder for results; default <outputs>/demo")
+    save: str = option(",".join(SAVE_KINDS), f"comma-separated results to write: {', '.join(SAVE_KINDS)}")
+    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
+    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
+    flip: bool = option(True, "average with the mirrored crop")
+    device: str = option("auto", "auto, cpu, cuda or mps")
+
+
+def run_landmarks(settings: DemoSettings, local: LocalConfig) -> None:
+    """Process all inputs; a photo that fails is named and the others go on.
+
+    Raises: DataError at the end when some photo failed or has no face.
+    """
+    kinds = parse_save(settings.save)
+    box = None if settings.box is None else parse_box(settings.box)
+    photos = list(find_photos(settings.inputs))
+    detector = LandmarkDetector.from_pretrained(
+        settings.model, local.snapshots, device=settings.device, detector=settings.detector, flip=settings.flip
+    )
+    out = settings.out or local.outputs / "demo"
+    rows: list[list] = []
+    failed: list[str] = []
+    for name, source in photos:
+        try:
+            image = source if isinstance(source, np.ndarray) else read_image(source)
+            (faces,) = detector.analyse([image], None if box is None else [[box]])
+        except DataError as error:
+            failed.append(str(error))
+            console().info(f"failed: {error}")
+            continue
+        if not faces:
+            failed.append(f"{name}: no face found")
+            console().info(f"{name}: no face found; give its place with --box x,y,w,h or use --detector none for face crops")
+            continue
+        written = write_photo(out, name, image, faces, detector, kinds)
+        rows += [[name, i, *_flat(a.face.box), a.face.score, *_flat(a.face.landmarks)] for i, a in enumerate(faces)]
+        console().info(f"{name}: {len(faces)} face{'s'[: len(faces) > 1]}, wrote {', '.join(map(str, written))}")
+    if "csv" in kinds and rows:
+        console().info(f"wrote {write_table(out / 'landmarks.csv', rows)}")
+    if failed:
+        raise DataError(f"{len(failed)} of {len(photos)} photos gave no result, the first: {failed[0].rstrip('.')}.")
+
+
+def parse_save(text: str) -> list[str]:
+    """Raises: DataError for an unknown kind."""
+    kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
+    unknown = [kind for kind in kinds if kind not in SAVE_KINDS]
+    if unknown or not kinds:
+        raise DataError(f"--save: unknown kind '{','.join(unknown)}'; choose from: {', '.join(SAVE_KINDS)}.")
+    return kinds
+
+
+def parse_box(text: str) -> np.ndarray:
+    """'x,y,w,h' → (4,) left, top, right, bottom. Raises: DataError."""
+    try:
+        x, y, width, height = (float(value) for value in text.split(","))
+    except ValueError:
+        raise DataError(f"--box '{text}': expected four numbers x,y,w,h in photo pixels.") from None
+    if not np.isfinite([x, y, width, height]).all() or width <= 0 or height <= 0:
+        raise DataError(f"--box '{text}': width and height must be above 0.")
+    return np.array([x, y, x + width, y + height])
+
+
+def find_photos(inputs: list[str]) -> Iterator[tuple[str, Path | np.ndarray]]:
+    """(unique name for results, photo) of every input. Raises: DataError for an input that matches nothing."""
+    if not inputs:
+        from skimage.data import astronaut
+
+        yield "astronaut", astronaut()
+        return
+    taken: set[str] = set()
+    for text in inputs:
+        for path in _expand(text):
+            name, number = path.stem, 2
+            while name in taken:
+                name, number = f"{path.stem}-{number}", number + 1
+            taken.add(name)
+            yield name, path
+
+
+def _expand(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        photos = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not photos:
+            raise DataError(f"{path}: the folder holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
+        return photos
+    if path.is_file():
+        return [path]
+    matches = sorted(Path(p) for p in glob.glob(text))
+    if not matches:
+        raise DataError(f"{text}: no such photo or folder.")
+    return matches
+
+
+def write_photo(
+    out: Path, name: str, image: np.ndarray, faces: list[Analysis], detector: LandmarkDetector, kinds: list[str]
+) -> list[Path]:
+    """Results of one photo; several faces get a number in their file names."""
+    written: list[Path] = []
+    if "overlay" in kinds:
+        boxes = [(a.face.box, a.face.landmarks) for a in faces]
+        written.append(_picture(out / f"{name}_overlay.png", photo_with_faces(image, boxes, detector.scheme)))
+    if "json" in kinds:
+        written.append(write_json(out / f"{name}.json", name, image, faces, detector))
+    for number, analysis in enumerate(faces):
+        label = name if len(faces) == 1 else f"{name}_{number}"
+        points = analysis.face.crop.apply(analysis.face.landmarks)
+        if "tiles" in kinds:
+            tiles = face_tiles(analysis.picture, analysis.reconstruction, analysis.heatmaps, points, detector.scheme)
+            written.append(_picture(out / f"{label}_tiles.png", tiles))
+        if "heatmaps" in kinds:
+            collapsed = np.clip(analysis.heatmaps.max(axis=0), 0, 1)
+            grey = np.repeat((collapsed * 255).astype(np.uint8)[..., None], 3, axis=2)
+            written.append(_picture(out / f"{label}_heatmaps.png", grey))
+        if "pts" in kinds:
+            write_text(out / f"{label}.pts", format_pts(analysis.face.landmarks))
+            written.append(out / f"{label}.pts")
+    return written
+
+
+def _picture(path: Path, image: np.ndarray) -> Path:
+    save_picture(path, image)
+    return path
+
+
+def write_json(path: Path, name: str, image: np.ndarray, faces: list[Analysis], detector: LandmarkDetector) -> Path:
+    """All faces of a photo; `landmarks` of the first one too, so that the file is an annotation for `folder` datasets."""
+    content = {
+        "photo": name, "size": [image.shape[1], image.shape[0]], "scheme": detector.scheme.name, "convention": "continuous",
+        "landmarks": np.round(faces[0].face.landmarks, 3).tolist(),
+        "faces": [
+            {
+                "box": np.round(a.face.box, 2).tolist(), "score": round(a.face.score, 4),
+                "landmarks": np.round(a.face.landmarks, 3).tolist(),
+            }
+            for a in faces
+        ],
+    }
+    write_text(path, json.dumps(content, indent=1))
+    return path
+
+
+def write_table(path: Path, rows: list[list]) -> Path:
+    """One row per face: image, face, box, score, then x0, y0, … in continuous photo pixels."""
+    count = (len(rows[0]) - 7) // 2
+    header = ["image", "face", "left", "top", "right", "bottom", "score"]
+    header += [f"{axis}{i}" for i in range(count) for axis in "xy"]
+    lines = [header, *([row[0], row[1], *(f"{v:.3f}" for v in row[2:])] for row in rows)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    write_text(path, text.getvalue())
+    return path
+
+
+def _flat(values: np.ndarray) -> list[float]:
+    return np.asarray(values)[..., :2].ravel().tolist() if np.ndim(values) == 2 else np.asarray(values).tolist()
