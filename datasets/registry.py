@@ -2,13 +2,26 @@
 
 from pathlib import Path
 
+from datasets.affectnet import AffectNet
+from datasets.aflw import Aflw
+from datasets.boxed import CelebA, Ffhq
 from datasets.errors import DataError
+from datasets.folder import Folder
+from datasets.lp3d import Aflw20003d, Wlp300
+from datasets.menpo import Ls3dW, Menpo, Menpo2d
+from datasets.palsy import Meei, NeuroFace, Palsy
 from datasets.sample import FaceDataset
+from datasets.vggface2 import VggFace2
 from datasets.w300 import W300
+from datasets.wflw import Wflw
 from datasets.youtube_faces import YoutubeFaces
 from geometry.schemes import get_scheme
 
-DATASETS: dict[str, type[FaceDataset]] = {cls.name: cls for cls in (W300, YoutubeFaces)}
+_CLASSES = (
+    VggFace2, AffectNet, W300, Wflw, Aflw, Wlp300, Aflw20003d, Menpo2d, Menpo, Ls3dW, Palsy, NeuroFace, Meei, CelebA, Ffhq,
+    YoutubeFaces, Folder,
+)
+DATASETS: dict[str, type[FaceDataset]] = {cls.name: cls for cls in _CLASSES}
 
 
 def build_dataset(

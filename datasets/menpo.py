@@ -1,0 +1,116 @@
+"""Menpo in ParFace-Net's packings: 68 points in tar files (menpo2d), 84 points (menpo), and LS3D-W."""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from datasets.errors import DataError
+from datasets.images import safe_join
+from datasets.points import read_json_points
+from datasets.sample import Annotation, FaceDataset, landmark_box
+from datasets.tables import choose_split, numbers, read_records
+from datasets.tar import index_tar
+from geometry.schemes import IBUG_68, MENPO_84
+
+
+class TarDataset(FaceDataset):
+    """Photos in tar files, points in `csv/*.ljson` (0-based x, y); the box is that of the points."""
+
+    extend_top, extend_bottom = 0.20, 0.12
+
+    def from_tar(self, tar: str, table: str, field: str) -> list[Annotation]:
+        """All records of a table with their photos in one tar file."""
+        spans = index_tar(self.require(self.root / tar))
+        by_name = {PurePosixPath(name).name: name for name in spans}
+        path = self.require(self.root / "csv" / table)
+        annotations = []
+        for number, record in enumerate(read_records(path, ("img_path", field))):
+            member = _member(str(record["img_path"]), spans, by_name)
+            if member is None:
+                raise DataError(f"{path}: record {number + 1}: {record['img_path']} is not in {self.root / tar}.")
+            points, visible = _pad(numbers(record[field], (-1, -1), f"{path}: record {number + 1}"), self.scheme.num_points)
+            box = landmark_box(points[visible > 0])
+            annotations.append(Annotation(self.root / tar, member, points, visible, box=box, span=spans[member]))
+        return annotations
+
+
+def _member(name: str, spans: dict, by_name: dict[str, str]) -> str | None:
+    """Tar member of a record: its full name, its last part, or `<stem>.rgb.<ext>`."""
+    posix = PurePosixPath(name)
+    for candidate in (posix.name, f"{posix.stem}.rgb{posix.suffix}"):
+        if candidate in by_name:
+            return name if name in spans else by_name[candidate]
+    return name if name in spans else None
+
+
+def _pad(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Profiles have 39 points; the rest is invisible. z, where there is one, is dropped. Returns points and visibility."""
+    full, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
+    used = points[:count, :2]
+    full[: len(used)] = used + 0.5
+    visible[: len(used)] = (np.abs(used).sum(axis=1) > 0) if len(points) == count else 1.0
+    return full, visible
+
+
+class Menpo2d(TarDataset):
+    """`{menpo,menpo_test,300W,menpo3D84}.tar`, `csv/menpo_{train,common,challenging,full}.ljson`, `csv/300W.ljson`.
+
+    Splits: train, common, challenging, full, 300w, unlabeled (= `menpo3D84`, points unused).
+    """
+
+    name = "menpo2d"
+    title = "Menpo 2D"
+    source = "https://ibug.doc.ic.ac.uk/resources/2nd-facial-landmark-tracking-competition-menpo-ben/"
+    splits = ("train", "common", "challenging", "full", "300w", "unlabeled")
+    scheme = IBUG_68
+
+    def read_annotations(self) -> list[Annotation]:
+        field = "landmarks_2d"
+        if self.split == "unlabeled":
+            found = self.from_tar("menpo3D84.tar", "menpo3D84.ljson", field)
+            return [Annotation(a.path, a.name, box=a.box, span=a.span) for a in found]
+        if self.split == "300w":
+            return self.from_tar("300W.tar", "300W.ljson", field)
+        tar = "menpo.tar" if self.split == "train" else "menpo_test.tar"
+        return self.from_tar(tar, f"menpo_{self.split}.ljson", field)
+
+
+class Ls3dW(TarDataset):
+    """`LS3D.tar`, `csv/ls3d.ljson` (img_path, landmarks). No split by its authors: val holds 10 % by a hash of the name."""
+
+    name = "ls3d"
+    title = "LS3D-W"
+    source = "https://www.adrianbulat.com/face-alignment"
+    splits = ("train", "val", "test", "full")
+    scheme = IBUG_68
+
+    def read_annotations(self) -> list[Annotation]:
+        return choose_split(self.from_tar("LS3D.tar", "ls3d.ljson", "landmarks"), self.split, lambda a: a.name)
+
+
+class Menpo(FaceDataset):
+    """`<photo>.jpg|png` with `<photo>.ljson` ({landmarks: {points: 84 × (y, x)}}, 0-based) in one folder per part.
+
+    Splits: train (`train/`), common, challenging, full (= both), 300w, each a folder of that name.
+    """
+
+    name = "menpo"
+    title = "Menpo 84"
+    source = "https://ibug.doc.ic.ac.uk/resources/1st-3d-face-tracking-wild-competition/"
+    splits = ("train", "common", "challenging", "full", "300w")
+    scheme = MENPO_84
+
+    def read_annotations(self) -> list[Annotation]:
+        parts = ("common", "challenging") if self.split == "full" else (self.split,)
+        return [annotation for part in parts for annotation in self._read_folder(self.require(self.root / part))]
+
+    def _read_folder(self, folder: Path) -> list[Annotation]:
+        annotations = []
+        for path in sorted(folder.rglob("*.ljson")):
+            photo = next((p for p in (path.with_suffix(s) for s in (".jpg", ".png")) if p.exists()), None)
+            if photo is None:
+                raise DataError(f"{path}: its photo (.jpg or .png) is missing; copy it beside the .ljson file.")
+            points = read_json_points(path, self.scheme.num_points)[:, :2]
+            name = str(photo.relative_to(self.root))
+            annotations.append(Annotation(safe_join(self.root, name), name, points, box=landmark_box(points)))
+        return annotations
