@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from datasets.augment import Augmentation, BatchTransform
 from datasets.loader import FaceSet, choose_rows, collate
 from datasets.packing import PackedDataset, pack
-from datasets.registry import build_dataset
+from datasets.registry import DATASETS, build_dataset
 from datasets.sample import FaceDataset
 from geometry.schemes import LandmarkScheme
 from landmarks.settings import CommonSettings
@@ -21,11 +21,19 @@ from training.runtime import is_main_process
 
 
 def open_dataset(key: str, split: str, settings: CommonSettings, local: LocalConfig) -> FaceDataset:
-    """One dataset by its key (`key` or `key:split`), at its place in local_config.ini."""
+    """One dataset by its key (`key` or `key:split`) at its place in local_config.ini, or a folder of photos by its path."""
+    return locate_dataset(key, split, local, settings.input_size, settings.crop_source, settings.align, settings.scheme)
+
+
+def locate_dataset(
+    key: str, split: str, local: LocalConfig, image_size: int, crop_source: str, align: bool, scheme: str | None
+) -> FaceDataset:
+    """As `open_dataset`, with everything spelt out."""
     key, _, own_split = key.partition(":")
-    return build_dataset(
-        key, local.dataset(key), own_split or split, settings.input_size, settings.crop_source, settings.align, settings.scheme
-    )
+    root = local.dataset(key)
+    if key not in DATASETS and Path(key).is_dir():
+        key, root = "folder", Path(key)
+    return build_dataset(key, root, own_split or split, image_size, crop_source, align, scheme)
 
 
 def open_packed(dataset: FaceDataset, settings: CommonSettings, local: LocalConfig) -> PackedDataset:

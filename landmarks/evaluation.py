@@ -15,11 +15,10 @@ from datasets.augment import Batch
 from datasets.errors import DataError
 from datasets.loader import RawBatch
 from datasets.packing import SampleReader
-from datasets.registry import build_dataset
 from datasets.sample import FaceDataset, Sample
 from geometry.heatmaps import decode_heatmaps, render_heatmaps
 from geometry.schemes import LandmarkScheme
-from landmarks.data import validation_transform
+from landmarks.data import locate_dataset, validation_transform
 from landmarks.inference import Prediction, predict
 from landmarks.models import LoadedModel, load_model
 from landmarks.pictures import prediction_pictures
@@ -157,8 +156,8 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
         raise ConfigError(f"{settings.resume} has no landmark head; train one with train_aae_landmarks.py.")
     networks = model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()
     key = settings.dataset[0]
-    dataset = build_dataset(
-        key, local.dataset(key), settings.test_split, networks.config.input_size, settings.crop_source or model.crop_source,
+    dataset = locate_dataset(
+        key, settings.test_split, local, networks.config.input_size, settings.crop_source or model.crop_source,
         settings.align, settings.scheme,
     )
     if dataset.scheme is None or dataset.scheme.num_points != model.scheme.num_points:
