@@ -31,7 +31,8 @@ def main() -> None:
         square = crop_from_landmarks(annotation.landmarks, dataset.scheme, 100)
         centre, side = square.invert(np.array([[50.0, 50.0]]))[0], 100 / square.scale
         middle = annotation.landmarks.mean(axis=0)
-        hits = [d.box for d in detector(read_image(annotation.path)) if (d.box[:2] < middle).all() and (middle < d.box[2:]).all()]
+        boxes = [detection.box for detection in detector(read_image(annotation.path))]
+        hits = [box for box in boxes if (box[:2] < middle).all() and (middle < box[2:]).all()]
         if not hits:
             missed += 1
             continue
@@ -40,7 +41,7 @@ def main() -> None:
         rows.append([side / width, *((centre - (box[:2] + box[2:]) / 2) / width)])
     low, median, high = np.percentile(np.array(rows), [10, 50, 90], axis=0)
     for name, *values in zip(("side", "shift x", "shift y"), low, median, high, strict=True):
-        print(f"{name:8s} median {values[1]:+.3f}   10 % {values[0]:+.3f}   90 % {values[2]:+.3f}   (units of the dlib box side)")
+        print(f"{name:8s} median {values[1]:+.3f}   10 % {values[0]:+.3f}   90 % {values[2]:+.3f}   (dlib box sides)")
     print(f"missed {missed} of {len(chosen)} faces")
 
 

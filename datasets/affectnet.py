@@ -14,9 +14,9 @@ PARFACE_BOX = np.array([0.0, 0.0, 223.0, 223.0])
 class AffectNet(FaceDataset):
     """Two layouts, told apart by what is there.
 
-    3FabRec: `cropped_Annotated/<subDirectory_filePath>`, `{training,validation}.csv` with subDirectory_filePath, face_x, face_y,
-    face_width, face_height, facial_landmarks ("x;y;…", 0-based), expression, valence, arousal. Width and height are sizes (upstream
-    took them for a corner). ParFace-Net: `csv/affectnet_annotations.csv` (image_path, x1, y1, x2, y2; made by
+    3FabRec: `cropped_Annotated/<subDirectory_filePath>`, `{training,validation}.csv` with subDirectory_filePath, face_x,
+    face_y, face_width, face_height, facial_landmarks ("x;y;…", 0-based), expression, valence, arousal. Width and height are
+    sizes (upstream took them for a corner). ParFace-Net: `csv/affectnet_annotations.csv` (image_path, x1, y1, x2, y2; made by
     `python -m datasets.convert affectnet`), photos of 224 px; it has no split, so 10 % are held out by a hash of the name.
     """
 
@@ -35,7 +35,8 @@ class AffectNet(FaceDataset):
         return self._read_original()
 
     def _read_parface(self, path) -> list[Annotation]:
-        rows = choose_split(list(read_csv(path, ("image_path", "x1", "y1", "x2", "y2"))), self.split, lambda r: r[1]["image_path"])
+        rows = list(read_csv(path, ("image_path", "x1", "y1", "x2", "y2")))
+        rows = choose_split(rows, self.split, lambda r: r[1]["image_path"])
         return [
             Annotation(
                 safe_join(self.root, row["image_path"]), row["image_path"],

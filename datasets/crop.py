@@ -57,7 +57,7 @@ class Crop:
         if shrink > 1.5:
             image = cv2.GaussianBlur(image, (0, 0), 0.35 * shrink)
         interpolation = cv2.INTER_CUBIC if shrink < 1 else cv2.INTER_LINEAR
-        return cv2.warpAffine(image, to_centres[:2], (self.size, self.size), flags=interpolation, borderMode=cv2.BORDER_CONSTANT)
+        """Resample the window once, with a low-pass before strong shrinking; outside is black.
 
     def centre(self, size: int) -> "Crop":
         """The central size × size part, at the integer offset floor((self.size − size) / 2)."""
@@ -73,7 +73,7 @@ def _transform(matrix: np.ndarray, scale: float, points: np.ndarray) -> np.ndarr
 
 
 def padded_size(size: int) -> int:
-    """Side R = ceil(size·√2) of a crop that can be rotated by any angle without losing the corners of the inner size."""
+    """Side R = ceil(size·√2) of a crop that can be rotated by any angle and still fills the inner size."""
     return int(np.ceil(size * np.sqrt(2)))
 
 
@@ -142,7 +142,8 @@ def crop_from_landmarks(
         raise DataError("fewer than 2 landmarks inside the photo, so no crop can be made; check the annotation.")
     top, bottom = points[usable, 1].min(), points[usable, 1].max()
     height = max(bottom - top, np.ptp(points[usable, 0]) / 2, 1.0)
-    centre = np.array([(points[usable, 0].min() + points[usable, 0].max()) / 2, (top - 0.25 * height + bottom + 0.15 * height) / 2])
+    left, right = points[usable, 0].min(), points[usable, 0].max()
+    centre = np.array([(left + right) / 2, (top - 0.25 * height + bottom + 0.15 * height) / 2])
     angle = 0.0
     if scheme.right_eye_corners and scheme.left_eye_corners:
         right = points[list(scheme.right_eye_corners)].mean(axis=0)

@@ -43,7 +43,10 @@ class Palsy(FaceDataset):
 
 
 class NeuroFace(FaceDataset):
-    """`all.tar` with `<key>.rgb.<ext>`, `<key>.bbox` (x1 y1 x2 y2) and `<key>.lmk2d` (68 lines x y), 0-based. No split given."""
+    """`all.tar` with `<key>.rgb.<ext>`, `<key>.bbox` (x1 y1 x2 y2) and `<key>.lmk2d` (68 lines x y), 0-based.
+
+    No split by its authors: val holds 10 % by a hash of the name.
+    """
 
     name = "neuroface"
     title = "Toronto NeuroFace"

@@ -200,9 +200,8 @@ class AutoencoderMethod:
 
     def step_line(self, means: dict[str, float]) -> str:
         """The papers' line; −1 = not computed."""
-        v = {name: means.get(name, -1.0) for name in (
-            "loss", "l_rec", "l_ssim", "l_perc", "z_mu", "l_D_z", "l_E", "l_D", "l_D_rec", "l_D_gen", "l_G", "l_G_rec", "l_G_gen"
-        )}
+        names = "loss l_rec l_ssim l_perc z_mu l_D_z l_E l_D l_D_rec l_D_gen l_G l_G_rec l_G_gen".split()
+        v = {name: means.get(name, -1.0) for name in names}
         perceptual = f"l_perc={v['l_perc']:.3f} " if self.perceptual is not None else ""
         return (
             f"l={v['loss']:.3f}  l_rec={v['l_rec']:.3f} l_ssim={v['l_ssim']:.3f} {perceptual}z_mu={v['z_mu']: .3f} "

@@ -122,10 +122,10 @@ class LandmarkDetector:
         if not detections:
             return results
         crops = [self._first_crop(d, images[i]) for d, i in zip(detections, owners, strict=True)]
-        for number in range(self.passes if self.crop_source.startswith("lm_") else 1):
-            if number:
-                points = self._to_photo(prediction, crops)
-                crops = [crop_from_landmarks(p, self.scheme, self.size) for p in points]
+        data = self._cut(images, owners, crops)
+        prediction = predict(self.networks, data, self.permutation)
+        for _ in range(self.passes - 1 if self.crop_source.startswith("lm_") else 0):
+            crops = [crop_from_landmarks(p, self.scheme, self.size) for p in self._to_photo(prediction, crops)]
             data = self._cut(images, owners, crops)
             prediction = predict(self.networks, data, self.permutation)
         faces = self._faces(prediction, crops, detections)

@@ -107,8 +107,8 @@ def evaluate_dataset(
     """Score a model on photos as they lie on disk; a photo that cannot be read counts as a failure and is named."""
     scheme, networks = dataset.scheme, model.networks
     protocol = Protocol(
-        dataset=dataset.name, split=dataset.split, scheme=scheme.name, normaliser=settings.ocular_norm, crop=dataset.crop_source,
-        threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
+        dataset=dataset.name, split=dataset.split, scheme=scheme.name, normaliser=settings.ocular_norm,
+        crop=dataset.crop_source, threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
         subpixel=settings.subpixel, auc_steps=settings.auc_steps,
     )
     report = LandmarkReport(protocol, scheme)
@@ -147,7 +147,7 @@ def with_groundtruth_heatmaps(networks: AAE, data: Batch, prediction: Prediction
 def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport:
     """eval_landmarks.py: load, score, print, write."""
     if settings.resume is None:
-        raise ConfigError("-r/--resume is missing: give a bundled name, a session or a path, for example -r landmarks_300w.")
+        raise ConfigError("-r/--resume is missing: give a bundled name, a session or a path, as in -r landmarks_300w.")
     if len(settings.dataset) != 1:
         raise ConfigError("--dataset takes one dataset here; run the evaluation once per dataset.")
     accelerator = make_accelerator(settings.device, settings.precision)

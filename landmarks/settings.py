@@ -19,7 +19,7 @@ class CommonSettings:
     resume: str | None = option(None, "bundled name, session, session/epoch or path to continue from", "-r")
     embedding_dims: int = option(99, "length of the latent z", "-z")
     input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512))
-    activation: str = option("relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep theirs", choices=ACTIVATIONS)
+    activation: str = option("relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep it", choices=ACTIVATIONS)
     normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own")
     seed: int = option(0, "of weights, order, augmentation")
     epochs: int | None = option(None, "absolute number of epochs, earlier stages included; default endless", "-e")

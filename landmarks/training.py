@@ -192,7 +192,9 @@ def landmark_method(
     if "val" in settings.phases:
         keys = settings.dataset_val or settings.dataset
         held_out, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=True)
-        validation = validation_loader(held_out, settings), validation_transform(config.input_size, config.normalize), held_out.name
+        centre = validation_transform(config.input_size, config.normalize)
+        validation = validation_loader(held_out, settings), centre, held_out.name
     steps = max(1, len(faces) * settings.repeat // min(settings.batchsize, len(faces) * settings.repeat))
     transform = training_transform(settings, config.normalize, scheme)
-    return kind(networks, settings, run.accelerator, transform, scheme, describe(run, networks, scheme, names), validation, steps)
+    description = describe(run, networks, scheme, names)
+    return kind(networks, settings, run.accelerator, transform, scheme, description, validation, steps)

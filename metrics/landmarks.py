@@ -130,7 +130,7 @@ def depth_aligned(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def gte_errors(predicted: Tensor, truth: Tensor, scheme: LandmarkScheme, visibility: Tensor | None = None) -> Tensor:
-    """(N, K) errors in space in % of the distance in space of the outer eye corners, after `depth_aligned`. GTE is their mean."""
+    """(N, K) errors in space in % of the outer eye corners' distance in space, after `depth_aligned`; GTE is their mean."""
     distances = normaliser(truth, scheme, "outer")
     return landmark_errors(depth_aligned(predicted, truth), truth, distances, visibility)
 

@@ -14,7 +14,7 @@ from metrics.report import LandmarkReport
 
 
 def plot_ced(reports: dict[str, LandmarkReport], path: Path) -> None:
-    """Cumulative error distribution of one or several reports, up to the first one's threshold, with AUC and FR in the legend."""
+    """Cumulative error distribution of one or several reports up to the first one's threshold; AUC and FR in the legend."""
     protocol = next(iter(reports.values())).protocol
     figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
     for label, report in reports.items():

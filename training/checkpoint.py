@@ -106,7 +106,7 @@ def read_state(path: Path) -> dict:
         raise CheckpointError(f"{path}: cannot be read ({error}).") from None
     except CheckpointError:
         raise
-    except Exception as error:  # a damaged or hostile pickle may raise anything; none of it may pass
+    except Exception as error:  # noqa: BLE001  a damaged or hostile pickle may raise anything; none of it may pass
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged, or not made of tensors alone, so refused ({reason}).") from None
     if not isinstance(content, dict):

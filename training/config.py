@@ -136,7 +136,7 @@ def read_local_config(file: Path | None = None) -> LocalConfig:
         file = next((p for p in (Path("local_config.ini"), Path("..") / "local_config.ini") if p.is_file()), None)
     if file is None:
         return LocalConfig(None, {}, {})
-    parser = configparser.ConfigParser(interpolation=None)
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
     try:
         with Path(file).open(encoding="utf-8") as stream:
             parser.read_file(stream)
