@@ -57,7 +57,8 @@ class Crop:
         if shrink > 1.5:
             image = cv2.GaussianBlur(image, (0, 0), 0.35 * shrink)
         interpolation = cv2.INTER_CUBIC if shrink < 1 else cv2.INTER_LINEAR
-        """Resample the window once, with a low-pass before strong shrinking; outside is black.
+        border = cv2.BORDER_CONSTANT
+        return cv2.warpAffine(image, to_centres[:2], (self.size, self.size), flags=interpolation, borderMode=border)
 
     def centre(self, size: int) -> "Crop":
         """The central size × size part, at the integer offset floor((self.size − size) / 2)."""
