@@ -47,7 +47,7 @@ def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, blur: int = 9, wind
 
     Args:
         heatmaps: (..., K, H, W), any range.
-        subpixel: refine the integer peak by fitting a parabola to the logarithm of the blurred map
+        subpixel: refine the integer peak by fitting a parabola to the logarithm of the map
             around it (exact for a Gaussian); False gives the integer pixel, as 3FabRec does.
         blur: width of the box blur before the search; 0 for none.
         window: side of the square neighbourhood of the refinement, odd.
@@ -57,11 +57,13 @@ def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, blur: int = 9, wind
     """
     height, width = heatmaps.shape[-2:]
     maps = box_blur(heatmaps, blur) if blur else heatmaps.float()
+    if subpixel and blur:  # the zero border would pull peaks near it inwards
+        maps = maps / box_blur(torch.ones_like(maps[(0,) * (maps.ndim - 2)]), blur)
     flat = maps.reshape(-1, height * width)
     scores, index = flat.max(dim=1)
     rows, columns = index // width, index % width
     if subpixel:
-        x, y = _refine(flat.view(-1, height, width), rows, columns, window)
+        x, y = _refine(heatmaps.float().reshape(-1, height, width), rows, columns, window)
         points = torch.stack([x, y], dim=1)
     else:
         points = torch.stack([columns, rows], dim=1).float()
@@ -70,9 +72,9 @@ def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, blur: int = 9, wind
 
 
 def _refine(maps: Tensor, rows: Tensor, columns: Tensor, window: int) -> tuple[Tensor, Tensor]:
-    """Weighted least-squares parabola through the logarithm of the blurred map along each axis, summed over the window.
+    """Weighted least-squares parabola through the logarithm of the map along each axis, summed over the window.
 
-    The logarithm of a Gaussian is a parabola, so a clean map is decoded exactly (but for the blur at its border).
+    The logarithm of a Gaussian is a parabola, so a clean map is decoded exactly, also at its border.
     """
     height, width = maps.shape[-2:]
     half = window // 2
@@ -89,7 +91,7 @@ def _refine(maps: Tensor, rows: Tensor, columns: Tensor, window: int) -> tuple[T
     logarithm = patch.log()
     dx = _parabola_vertex(offsets.float(), logarithm, weights)
     dy = _parabola_vertex(offsets.float(), logarithm.transpose(1, 2), weights.transpose(1, 2))
-    limit = 1.5
+    limit = float(half)
     return columns + 0.5 + dx.clamp(-limit, limit), rows + 0.5 + dy.clamp(-limit, limit)
 
 
