@@ -46,7 +46,7 @@ class Augmentation:
     flip: float = 0.5
     occlusion: float = 0.0  # a rectangle of another sample of the batch pasted over the face
     colour: float = 0.0  # brightness, contrast and saturation
-    blur: float = 0.0  # Gaussian, σ up to 1.5 % of the side
+    blur: float = 0.0  # Gaussian, σ of 0.3 to 1.5 % of the side
     jpeg: float = 0.0  # re-compression at quality 8 to 25
 
     def __post_init__(self) -> None:
@@ -206,7 +206,7 @@ class BatchTransform:
         if options.colour:
             images = jitter_colour(images, uniform[:, 0] < options.colour, uniform[:, 1:4])
         if options.blur:
-            images = blur(images, torch.where(uniform[:, 4] < options.blur, uniform[:, 5], 0.0) * 0.015 * self.size)
+            images = blur(images, torch.where(uniform[:, 4] < options.blur, 0.003 + 0.012 * uniform[:, 5], 0.0) * self.size)
         if options.jpeg:
             images = recompress(images, uniform[:, 6] < options.jpeg, 8 + uniform[:, 7] * 17)
         if options.occlusion:

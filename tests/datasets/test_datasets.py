@@ -1,0 +1,221 @@
+"""Every dataset on drawings in its exact layout: sizes, splits, positions, errors."""
+
+import numpy as np
+import pytest
+
+from datasets.aflw import Aflw
+from datasets.errors import DataError
+from datasets.registry import DATASETS, build_dataset
+from datasets.synthetic import WRITERS, to_19, to_98
+from geometry.schemes import get_scheme
+
+SIZES = {  # dataset, split, crop source → how many of 6 drawings
+    ("w300", "train", "bb_ground_truth"): 18,
+    ("w300", "common", "bb_detector"): 12,
+    ("w300", "challenging", "lm_ground_truth"): 6,
+    ("w300", "full", "lm_ground_truth"): 18,
+    ("w300", "300w", "lm_ground_truth"): 12,
+    ("wflw", "train", "bb_ground_truth"): 6,
+    ("wflw", "full", "lm_ground_truth"): 6,
+    ("wflw", "make-up", "bb_ground_truth"): 1,
+    ("aflw", "full", "bb_ground_truth"): 6,
+    ("aflw", "frontal", "bb_ground_truth"): 5,
+    ("vggface2", "train", "bb_ground_truth"): 6,
+    ("vggface2", "test", "bb_ground_truth"): 6,
+    ("affectnet", "train", "bb_ground_truth"): 5,
+    ("wlp300", "train", "lm_ground_truth"): 5,
+    ("wlp300", "val", "bb_ground_truth"): 1,
+    ("aflw20003d", "full", "bb_ground_truth"): 6,
+    ("aflw20003d", "0_to_30", "bb_ground_truth"): 2,
+    ("aflw20003d", "30_to_60", "bb_ground_truth"): 2,
+    ("aflw20003d", "60_to_90", "bb_ground_truth"): 2,
+    ("menpo2d", "train", "bb_ground_truth"): 6,
+    ("menpo2d", "unlabeled", "bb_ground_truth"): 6,
+    ("menpo", "full", "bb_ground_truth"): 12,
+    ("ls3d", "full", "bb_ground_truth"): 6,
+    ("palsy", "labeled_3", "bb_ground_truth"): 6,
+    ("palsy", "3", "bb_ground_truth"): 6,
+    ("palsy", "unlabeled", "bb_ground_truth"): 6,
+    ("palsy", "parface", "lm_ground_truth"): 6,
+    ("neuroface", "full", "bb_ground_truth"): 6,
+    ("meei", "full", "bb_ground_truth"): 6,
+    ("celeba", "full", "bb_ground_truth"): 6,
+    ("ffhq", "full", "bb_ground_truth"): 6,
+    ("youtube_faces", "train", "lm_ground_truth"): 6,
+    ("youtube_faces", "unlabeled", "lm_ground_truth"): 13,
+    ("folder", "full", "lm_ground_truth"): 6,
+}
+
+
+@pytest.mark.parametrize(("key", "split", "crop_source"), SIZES)
+def test_split_has_its_size_and_crops(drawn, key, split, crop_source):
+    root, _ = drawn(key)
+    dataset = build_dataset(key, root, split, 64, crop_source)
+    assert len(dataset) == SIZES[key, split, crop_source]
+    sample = dataset[0]
+    assert sample.image.shape == (91, 91, 3) and sample.image.dtype == np.uint8
+    assert sample.image.std() > 5, "the crop shows something"
+    assert str(len(dataset)) in repr(dataset)
+
+
+def test_every_key_of_the_spec_is_registered_and_drawn():
+    assert set(DATASETS) == set(WRITERS)
+
+
+POINTS = {  # dataset, split → its landmarks from the 68 drawn ones
+    ("w300", "train"): lambda p: p[:, :2],
+    ("wflw", "train"): lambda p: to_98(p[:, :2]),
+    ("wlp300", "train"): lambda p: p,
+    ("aflw20003d", "full"): lambda p: p,
+    ("ls3d", "full"): lambda p: p[:, :2],
+    ("menpo", "train"): lambda p: to_98(p[:, :2])[:84],
+    ("palsy", "full"): lambda p: p,
+    ("neuroface", "full"): lambda p: p[:, :2],
+    ("youtube_faces", "train"): lambda p: p[:, :2],
+    ("folder", "full"): lambda p: p[:, :2],
+}
+
+
+@pytest.mark.parametrize(("key", "split"), POINTS)
+def test_landmarks_are_in_continuous_photo_pixels(drawn, key, split):
+    root, faces = drawn(key)
+    dataset = build_dataset(key, root, split, 64, "bb_ground_truth")
+    for annotation, face in zip(dataset.annotations[: len(faces)], faces, strict=False):
+        np.testing.assert_allclose(annotation.landmarks, POINTS[key, split](face.landmarks), atol=2e-3)
+
+
+def test_aflw_points_boxes_and_visibility(drawn):
+    root, faces = drawn("aflw")
+    dataset = Aflw(root, "full", 64)
+    first = dataset.annotations[0]
+    face = faces[20_000 % len(faces)]
+    np.testing.assert_allclose(first.landmarks, to_19(face.landmarks[:, :2]), atol=2e-3)
+    np.testing.assert_allclose(first.box, face.box, atol=2e-3)
+    assert first.visibility[0] == 0 and first.visibility[1:].all()
+    assert len(Aflw(root, "train", 64)) == 20_000
+
+
+def test_affectnet_box_is_position_and_size(drawn):
+    root, faces = drawn("affectnet")
+    dataset = build_dataset("affectnet", root, "train", 64, "bb_ground_truth")
+    boxes = {a.name: a.box for a in dataset.annotations}
+    np.testing.assert_allclose(boxes["1/0.jpg"], faces[0].box, atol=1.01)
+    assert "1/5.jpg" not in boxes, "expression 9 is no emotion"
+
+
+def test_affectnet_in_parface_layout(tmp_path, drawn):
+    from datasets.synthetic import write_boxes
+
+    write_boxes(tmp_path, drawn("w300")[1], "affectnet")
+    sizes = [len(build_dataset("affectnet", tmp_path, split, 64, "bb_ground_truth")) for split in ("train",)]
+    assert sizes[0] >= 1
+
+
+def test_menpo_profile_points_are_padded_invisible(drawn):
+    dataset = build_dataset("menpo2d", drawn("menpo2d")[0], "train", 64, "bb_ground_truth")
+    sample = dataset[0]
+    assert sample.visibility.sum() == 39 and sample.landmarks.shape == (68, 2)
+
+
+def test_wflw_test_subsets_carry_attributes(drawn):
+    dataset = build_dataset("wflw", drawn("wflw")[0], "occlusion", 64, "bb_ground_truth")
+    assert all(a.labels["occlusion"] for a in dataset.annotations)
+
+
+def test_missing_splits_are_disjoint_and_complete(drawn):
+    for key in ("celeba", "meei", "neuroface", "ls3d"):
+        root, _ = drawn(key, 30)
+        opened = {split: build_dataset(key, root, split, 64, "bb_ground_truth") for split in ("train", "val", "full")}
+        parts = {split: {a.name for a in dataset.annotations} for split, dataset in opened.items()}
+        assert parts["train"] | parts["val"] == parts["full"] and not parts["train"] & parts["val"]
+        assert 0 < len(parts["val"]) < len(parts["train"])
+
+
+def test_wlp300_validation_is_not_training(drawn):
+    root, _ = drawn("wlp300", 20)
+    names = [{a.name for a in build_dataset("wlp300", root, s, 64, "bb_ground_truth").annotations} for s in ("train", "val")]
+    assert not names[0] & names[1] and len(names[0]) == 18
+
+
+def test_missing_dataset_says_where_to_get_it(tmp_path):
+    for key in DATASETS:
+        with pytest.raises(DataError) as caught:
+            build_dataset(key, tmp_path / "nowhere", DATASETS[key].splits[0], 64, "bb_ground_truth")
+        assert "not found" in str(caught.value) and "local_config.ini" in str(caught.value)
+
+
+def test_unknown_names_list_the_known_ones(drawn):
+    root, _ = drawn("w300")
+    with pytest.raises(DataError, match="unknown dataset 'w301'.*w300"):
+        build_dataset("w301", root, "train", 64, "bb_ground_truth")
+    with pytest.raises(DataError, match="no split 'tiny'.*common"):
+        build_dataset("w300", root, "tiny", 64, "bb_ground_truth")
+    with pytest.raises(DataError, match="crop-source"):
+        build_dataset("w300", root, "train", 64, "whole")
+
+
+def test_wrong_layouts(tmp_path):
+    (tmp_path / "images/train/afw").mkdir(parents=True)
+    with pytest.raises(DataError, match="empty"):
+        build_dataset("w300", tmp_path, "train", 64, "lm_ground_truth")
+    (tmp_path / "images/train/afw/a.pts").write_text("n_points: 68\n{\n1 2\n}\n")
+    with pytest.raises(DataError, match="photo .* is missing"):
+        build_dataset("w300", tmp_path, "train", 64, "lm_ground_truth")
+    (tmp_path / "images/train/afw/a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match="1 landmarks where 68"):
+        build_dataset("w300", tmp_path, "train", 64, "lm_ground_truth")
+    (tmp_path / "AFLWinfo_release.mat").write_bytes(b"no mat file at all, just text that is long enough to be read" * 9)
+    (tmp_path / "data/flickr").mkdir(parents=True)
+    with pytest.raises(DataError, match="AFLWinfo_release.mat"):
+        Aflw(tmp_path, "full", 64)
+
+
+def test_wflw_with_a_short_line(tmp_path):
+    lists = tmp_path / "WFLW_annotations" / "list_98pt_rect_attr_train_test"
+    lists.mkdir(parents=True)
+    (tmp_path / "WFLW_images").mkdir()
+    (lists / "list_98pt_rect_attr_train.txt").write_text("1 2 3 face.jpg\n")
+    with pytest.raises(DataError, match="train.txt:1"):
+        build_dataset("wflw", tmp_path, "train", 64, "bb_ground_truth")
+
+
+def test_annotation_that_leaves_the_folder_is_refused(tmp_path):
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "celeba_annotations.csv").write_text("image_path,x1,y1,x2,y2,scale\n../../etc/passwd,0,0,50,50,1\n")
+    with pytest.raises(DataError, match="leaves"):
+        build_dataset("celeba", tmp_path, "full", 64, "bb_ground_truth")
+
+
+def test_folder_with_json_csv_own_scheme_and_detector(tmp_path, drawn):
+    import json
+
+    from datasets.detect import Detection
+    from datasets.folder import Folder
+    from datasets.synthetic import save_photo
+
+    face = drawn("w300")[1][0]
+    save_photo(tmp_path / "a.jpg", face.image)
+    (tmp_path / "a.json").write_text(json.dumps({"landmarks": (face.landmarks[:7, :2] - 0.5).tolist()}))
+    dataset = Folder(tmp_path, "full", 64)
+    assert dataset.scheme.num_points == 7 and dataset[0].landmarks.shape == (7, 2)
+    np.testing.assert_allclose(dataset.annotations[0].landmarks, face.landmarks[:7, :2], atol=1e-3)
+    with pytest.raises(DataError, match="7 landmarks where 68"):
+        Folder(tmp_path, "full", 64, scheme=get_scheme("ibug68"))
+    (tmp_path / "a.json").unlink()
+    (tmp_path / "points.csv").write_text("image,x0,y0,x1,y1\na.jpg,10,20,30,nan\n")
+    with pytest.raises(DataError, match="points.csv:2.*not finite"):
+        Folder(tmp_path, "full", 64)
+    (tmp_path / "points.csv").write_text("image,x0,y0,x1,y1\na.jpg,10,20,300,40\n")
+    outside = Folder(tmp_path, "full", 64).annotations[0].landmarks
+    assert outside[1, 0] == 300.5, "points outside the photo are kept"
+    (tmp_path / "points.csv").unlink()
+    boxes = Folder(tmp_path, "full", 64, detector=lambda image: [Detection(np.array([1.0, 2, 60, 70]), 1.0)])
+    assert boxes.annotations[0].box.tolist() == [1, 2, 60, 70] and boxes.scheme is None
+
+
+def test_real_300w_has_its_published_photos(shared_data):
+    train = build_dataset("w300", shared_data / "300w", "train", 128, "lm_ground_truth")
+    common = build_dataset("w300", shared_data / "300w", "common", 128, "lm_ground_truth")
+    assert (len(train), len(common)) == (2012, 224)
+    inner = common[5].landmarks - (182 - 128) // 2
+    assert inner.min() > 0 and inner.max() < 128, "the landmark rule keeps all points inside"

@@ -1,0 +1,69 @@
+"""Landmark schemes: mirror pairs, conversions, files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datasets.synthetic import template_68, to_98
+from geometry.schemes import (
+    IBUG_68,
+    SCHEMES,
+    WFLW_98_TO_IBUG_68,
+    LandmarkScheme,
+    generic_scheme,
+    get_scheme,
+    load_scheme,
+    scheme_to_dict,
+)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)
+def test_flip_is_an_involution(scheme):
+    permutation = scheme.flip_permutation
+    assert (permutation[permutation] == np.arange(scheme.num_points)).all()
+    assert sorted(scheme.inner + scheme.outline) == list(range(scheme.num_points))
+
+
+def test_published_point_counts():
+    assert {s.num_points for s in SCHEMES.values()} == {5, 19, 21, 66, 68, 84, 98}
+
+
+def test_mirrored_template_is_the_permuted_template():
+    points = template_68()[:, :2]
+    eyes_and_jaw = [*range(17), 36, 39, 42, 45, 48, 54]
+    mirrored = (points * [-1, 1])[IBUG_68.flip_permutation]
+    np.testing.assert_allclose(mirrored[eyes_and_jaw], points[eyes_and_jaw], atol=0.05)
+
+
+def test_98_to_68_as_published():
+    expected = [*range(0, 33, 2), *range(33, 38), *range(42, 47), *range(51, 60), 60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75]
+    assert WFLW_98_TO_IBUG_68.tolist() == [*expected, *range(76, 96)]
+    points = template_68()[:, :2]
+    np.testing.assert_allclose(to_98(points)[WFLW_98_TO_IBUG_68], points, atol=1e-6)
+
+
+def test_66_points_leave_out_the_inner_mouth_corners():
+    scheme = SCHEMES["3dfaw66"]
+    assert (63, 64) not in scheme.flip_pairs and scheme.right_eye_corners == (36, 39)
+    assert scheme.contours[-1][0] == 60, "68's point 61"
+
+
+def test_file_round_trip_and_errors(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(scheme_to_dict(IBUG_68)))
+    assert load_scheme(path) == IBUG_68 == get_scheme(path)
+    path.write_text("{")
+    with pytest.raises(ValueError, match="mine.json"):
+        load_scheme(path)
+    with pytest.raises(ValueError, match="ibug68"):
+        get_scheme("ibug69")
+    with pytest.raises(ValueError, match="outside"):
+        LandmarkScheme("x", 3, outline=(3,))
+    with pytest.raises(ValueError, match="two flip pairs"):
+        LandmarkScheme("x", 3, flip_pairs=((0, 1), (1, 2)))
+
+
+def test_unknown_counts_get_a_plain_scheme():
+    assert generic_scheme(68) is IBUG_68
+    assert generic_scheme(7).flip_permutation.tolist() == list(range(7))
