@@ -117,7 +117,8 @@ def test_pts_round_trip(tmp_path, points):
 @given(position=st.integers(0, 200), value=st.integers(0, 255))
 def test_damaged_pts_and_json_raise_only_data_errors(tmp_path, position, value):
     for name, text, read in (
-        ("a.pts", format_pts(np.arange(20).reshape(10, 2)), read_pts), ("a.json", '{"landmarks": [[1, 2], [3, 4.5]]}', read_json_points)
+        ("a.pts", format_pts(np.arange(20).reshape(10, 2)), read_pts),
+        ("a.json", '{"landmarks": [[1, 2], [3, 4.5]]}', read_json_points),
     ):
         content = bytearray(text.encode())
         content[position % len(content)] = value
@@ -135,7 +136,9 @@ def test_pts_is_one_based(tmp_path):
 
 def test_pts_errors_name_file_and_line(tmp_path):
     path = tmp_path / "a.pts"
-    for text, message in (("x", "not a .pts"), ("{\n1 2\n3\n}", "a.pts:3"), ("{\n1 nan\n}", "a.pts:2.*not finite"), ("{\n}", "no landmarks")):
+    for text, message in (
+        ("x", "not a .pts"), ("{\n1 2\n3\n}", "a.pts:3"), ("{\n1 nan\n}", "a.pts:2.*not finite"), ("{\n}", "no landmarks")
+    ):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
             read_pts(path)
