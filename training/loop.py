@@ -150,7 +150,11 @@ def train(
             say("")
             say(f"===== Epoch {number}/{options.epochs or '∞'}")
             batches.set_position(position.epoch, position.batches_done)
-            loader = DataLoader(repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers)
+            # a generator of its own, or the loader would draw from the global one and a resumed epoch would differ
+            own = torch.Generator().manual_seed(options.seed)
+            loader = DataLoader(
+                repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own
+            )
             means = run_epoch(method, loader, batches, names, options, accelerator, position, log, guard)
             position.epoch, position.batches_done = number, 0
             say("-" * 100)

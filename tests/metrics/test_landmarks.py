@@ -138,8 +138,8 @@ def test_report_streams_and_names_failures(tmp_path):
 def test_line_carries_the_protocol():
     report = make_report(seed=3, commit="abc", flip=True)
     report.add(["a"], *faces(1), None, 256)
-    for part in ("w300/common", "ibug68", "norm=outer", "crop=lm_ground_truth", "AUC@10", "n=1", "seed=3", "commit=abc", "flip=1"):
-        assert part in report.line()
+    parts = "w300/common", "ibug68", "norm=outer", "crop=lm_ground_truth", "AUC@10", "n=1", "seed=3", "commit=abc", "flip=1"
+    assert all(part in report.line() for part in parts)
     assert report.block().splitlines()[0].startswith("NME:   ")
 
 

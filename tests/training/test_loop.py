@@ -1,0 +1,163 @@
+"""The loop: exact resume, stops, signals, several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.checkpoint import newest_snapshot, read_state, read_tensors
+from training.loop import DivergenceError
+from training.runtime import random_state, restore_random_state
+from training.sampling import EpochBatches
+from training.schedules import learning_rate_factor
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toy  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def assert_same(folder_a, folder_b):
+    a, b = read_tensors(folder_a / "model.safetensors"), read_tensors(folder_b / "model.safetensors")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    a, b = (read_state(f / "state.pt") for f in (folder_a, folder_b))
+    for name, state in a["optimizers"].items():
+        for key, moments in state["state"].items():
+            for moment, value in moments.items():
+                assert torch.equal(value, b["optimizers"][name]["state"][key][moment])
+    assert torch.equal(a["rng"][0]["torch"], b["rng"][0]["torch"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resume_equals_uninterrupted_to_the_bit(tmp_path, workers):
+    toy.run(tmp_path / "straight", workers=workers)
+    toy.run(tmp_path / "parts", epochs=2, workers=workers)
+    toy.run(tmp_path / "parts", resume=tmp_path / "parts/session/00002", workers=workers)
+    assert_same(tmp_path / "straight/session/00004", tmp_path / "parts/session/00004")
+
+
+def test_resume_in_the_middle_of_an_epoch(tmp_path):
+    toy.run(tmp_path / "straight")
+    accelerator = toy.make_accelerator("cpu")
+
+    class Interrupting(toy.Toy):
+        def training_step(self, batch, step):
+            if step == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().training_step(batch, step)
+
+    from training.loop import Interrupted, train
+
+    toy.seed_everything(5)
+    options = toy.options(tmp_path / "parts")
+    with pytest.raises(Interrupted) as caught:
+        train(Interrupting(accelerator), toy.Numbers(), toy.collate, str, options, accelerator)
+    assert caught.value.exit_code == 143
+    snapshot = newest_snapshot(tmp_path / "parts/session")
+    assert snapshot.name == "interrupted"
+    position = read_state(snapshot / "state.pt")["position"]
+    assert (position["epoch"], position["batches_done"], position["step"]) == (1, 2, 5)
+    toy.run(tmp_path / "parts", resume=snapshot)
+    assert_same(tmp_path / "straight/session/00004", tmp_path / "parts/session/00004")
+
+
+def test_nan_names_the_batch_and_keeps_the_last_snapshot(tmp_path):
+    toy.run(tmp_path, epochs=1)
+    before = (tmp_path / "session/00001/model.safetensors").read_bytes()
+    with pytest.raises(DivergenceError, match=r"row\d+.jpg"):
+        toy.run(tmp_path, resume=tmp_path / "session/00001", toy={"nan_at": 4})
+    assert (tmp_path / "session/00001/model.safetensors").read_bytes() == before
+    assert not (tmp_path / "session/00002").exists()
+
+
+def test_signal_in_a_process_saves_and_exits_143(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, toy.__file__, "slow", str(tmp_path)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "session/00001/config.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    toy.run(tmp_path, resume=tmp_path / "session/interrupted", epochs=3)
+
+
+def test_two_processes_equal_one(tmp_path):
+    """Gloo: both ranks end with the same weights, those of one process with the same global batch."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29519"]
+    command = [*launch, toy.__file__, "processes", str(tmp_path)]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=180)
+    ranks = [torch.load(tmp_path / f"rank{i}.pt", weights_only=True) for i in (0, 1)]
+    alone = toy.run(tmp_path / "alone", toy={"noise": False}, epochs=3).networks.state_dict()
+    for name, value in alone.items():
+        assert torch.equal(ranks[0][name], ranks[1][name])
+        assert torch.allclose(ranks[0][name], value, atol=1e-5)
+
+
+def test_best_keep_and_patience(tmp_path):
+    scores = {2: 3.0, 4: 1.0, 6: 2.0, 8: 2.0, 10: 2.0}
+    toy.run(tmp_path, epochs=10, keep=2, patience=2, toy={"score": lambda e: {"score": scores[e]}})
+    names = sorted(p.name for p in (tmp_path / "session").iterdir())
+    assert names == ["00007", "00008", "best"], "stopped after epoch 8, two snapshots kept"
+    assert read_state(tmp_path / "session/best/state.pt")["position"]["best_score"] == 1.0
+
+
+def test_logs_are_written(tmp_path):
+    toy.run(tmp_path, epochs=2)
+    text = (tmp_path / "logs/scalars.csv").read_text()
+    assert "train,loss" in text and "val,score" in text and "iteration,loss" in text
+    assert list((tmp_path / "logs").glob("events.out.tfevents*"))
+
+
+def test_batches_are_a_permutation_resumable_and_shared_by_ranks():
+    batches = EpochBatches(13, 4, seed=1)
+    first = [i for b in batches for i in b]
+    assert len(batches) == 3 and len(set(first)) == 12
+    batches.set_position(1)
+    second = list(batches)
+    assert [i for b in second for i in b] != first
+    batches.set_position(1, 2)
+    assert list(batches) == second[2:]
+    ranks = [list(EpochBatches(13, 4, 1, rank, 2)) for rank in (0, 1)]
+    assert [a + b for a, b in zip(*ranks, strict=True)] == [first[i : i + 4] for i in (0, 4, 8)]
+    assert [len(b) for b in EpochBatches(3, 40, 0)] == [3], "fewer samples than the batch size make one smaller batch"
+    with pytest.raises(ValueError, match="fewer processes"):
+        EpochBatches(1, 4, 0, world=2)
+
+
+def test_schedules():
+    assert learning_rate_factor("constant", 0.7, 3) == 1
+    assert learning_rate_factor("step", 0.5, 25) == pytest.approx(0.81)
+    assert learning_rate_factor("cosine", 0.0, 0) == 1 and learning_rate_factor("cosine", 1.0, 9) == pytest.approx(0.01)
+    assert learning_rate_factor("cosine", 0.05, 0, warmup=0.1) < 0.6
+    with pytest.raises(ValueError, match="cosine"):
+        learning_rate_factor("linear", 0, 0)
+
+
+def test_random_state_round_trip():
+    import random
+
+    import numpy as np
+
+    state = random_state()
+    first = (torch.rand(3), np.random.rand(3), random.random())
+    restore_random_state(state)
+    again = (torch.rand(3), np.random.rand(3), random.random())
+    assert torch.equal(first[0], again[0]) and (first[1] == again[1]).all() and first[2] == again[2]
+
+
+def test_importing_changes_no_global_flags():
+    code = (
+        "import torch; before = (torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.is_grad_enabled(),"
+        " torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled());"
+        "import landmarks.training, landmarks.evaluation, landmarks.detector;"
+        "assert before == (torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.is_grad_enabled(),"
+        " torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled())"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
