@@ -222,7 +222,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="source", type=Path, required=True, help="the dataset's own folder")
     parser.add_argument("--out", type=Path, default=None, help="default <from>/csv")
     parser.add_argument("--landmarks", type=Path, default=None, help="300wlp: npz with 3D points")
-    parser.add_argument("--detector", choices=tuple(DETECTORS), default=None, help="celeba, ffhq, meei: find boxes with it [dlib; celeba: its list]")
+    parser.add_argument("--detector", choices=tuple(DETECTORS), default=None,
+                        help="celeba, ffhq, meei: find boxes with it [dlib; celeba: its list]")
     options = parser.parse_args(arguments)
     out = options.out or options.source / "csv"
     extra: dict = {"landmarks": options.landmarks} if options.dataset == "300wlp" else {}
