@@ -42,57 +42,65 @@ def box_blur(heatmaps: Tensor, width: int = 9) -> Tensor:
     return sums / width**2
 
 
-def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, blur: int = 9, window: int = 9) -> tuple[Tensor, Tensor]:
+def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, window: int = 9) -> tuple[Tensor, Tensor]:
     """Peak position and peak height of every heatmap.
 
     Args:
-        heatmaps: (..., K, H, W), any range.
-        subpixel: refine the integer peak by fitting a parabola to the logarithm of the map
-            around it (exact for a Gaussian); False gives the integer pixel, as 3FabRec does.
-        blur: width of the box blur before the search; 0 for none.
-        window: side of the square neighbourhood of the refinement, odd.
+        heatmaps: (..., K, H, W), any range, smooth on the scale of 4 px.
+        subpixel: search on every fourth pixel, then fit a parabola to the logarithm of the map around the peak (exact for a
+            Gaussian); False gives the integer peak of the 9 × 9 box blur, as 3FabRec does.
+        window: side of the square neighbourhood of the fit, odd.
     Returns:
         points (..., K, 2) x, y in heatmap pixels (with subpixel=False: integer indices without the half-pixel offset),
-        scores (..., K) peak height of the blurred map.
+        scores (..., K) mean of the map over the 9 × 9 pixels (subpixel: over the window) around the peak.
     """
     height, width = heatmaps.shape[-2:]
-    maps = box_blur(heatmaps, blur) if blur else heatmaps.float()
-    if subpixel and blur:  # the zero border would pull peaks near it inwards
-        maps = maps / box_blur(torch.ones_like(maps[(0,) * (maps.ndim - 2)]), blur)
-    flat = maps.reshape(-1, height * width)
-    scores, index = flat.max(dim=1)
-    rows, columns = index // width, index % width
+    flat = heatmaps.reshape(-1, height, width)
     if subpixel:
-        x, y = _refine(heatmaps.float().reshape(-1, height, width), rows, columns, window)
-        points = torch.stack([x, y], dim=1)
+        points, scores = _fit_peaks(flat, window)
     else:
-        points = torch.stack([columns, rows], dim=1).float()
+        scores, index = box_blur(flat).flatten(1).max(dim=1)
+        points = torch.stack([index % width, index // width], dim=1).float()
     shape = heatmaps.shape[:-2]
     return points.view(*shape, 2), scores.view(shape)
 
 
-def _refine(maps: Tensor, rows: Tensor, columns: Tensor, window: int) -> tuple[Tensor, Tensor]:
-    """Weighted least-squares parabola through the logarithm of the map along each axis, summed over the window.
-
-    The logarithm of a Gaussian is a parabola, so a clean map is decoded exactly, also at its border.
-    """
-    height, width = maps.shape[-2:]
-    half = window // 2
-    offsets = torch.arange(-half, half + 1, device=maps.device)
-    row_index = (rows[:, None] + offsets).clamp(0, height - 1)
-    column_index = (columns[:, None] + offsets).clamp(0, width - 1)
-    batch = torch.arange(len(maps), device=maps.device)[:, None, None]
-    patch = maps[batch, row_index[:, :, None], column_index[:, None, :]]
+def _fit_peaks(maps: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """(N, H, W) → points (N, 2) and scores (N,): coarse search, finer search nearby, fit."""
+    stride, half = 4, window // 2
+    coarse = maps[:, stride // 2 :: stride, stride // 2 :: stride].float()
+    # the mean over the neighbours inside the map keeps single bright pixels and the border from misleading the search
+    smooth = box_blur(coarse, 3) / box_blur(torch.ones_like(coarse[:1]), 3)
+    index = smooth.flatten(1).argmax(dim=1)
+    rows = index // smooth.shape[2] * stride + stride // 2
+    columns = index % smooth.shape[2] * stride + stride // 2
+    reach = half + 2
+    patch, inside = _neighbourhood(maps, rows, columns, reach)
+    means = box_blur(patch * inside, 5) / box_blur(inside, 5).clamp_min(1e-6)
+    means = means.masked_fill(inside == 0, -torch.inf)[:, 2:-2, 2:-2]
+    index = means.flatten(1).argmax(dim=1)
+    rows = rows + index // window - half
+    columns = columns + index % window - half
+    patch, inside = _neighbourhood(maps, rows, columns, half)
+    scores = (patch * inside).sum((1, 2)) / inside.sum((1, 2))
     peak = patch.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
     patch = (patch / peak).clamp_min(1e-3)
-    inside_rows = ((rows[:, None] + offsets >= 0) & (rows[:, None] + offsets < height)).float()
-    inside_columns = ((columns[:, None] + offsets >= 0) & (columns[:, None] + offsets < width)).float()
-    weights = patch**2 * inside_rows[:, :, None] * inside_columns[:, None, :]
-    logarithm = patch.log()
-    dx = _parabola_vertex(offsets.float(), logarithm, weights)
-    dy = _parabola_vertex(offsets.float(), logarithm.transpose(1, 2), weights.transpose(1, 2))
-    limit = float(half)
-    return columns + 0.5 + dx.clamp(-limit, limit), rows + 0.5 + dy.clamp(-limit, limit)
+    weights, logarithm = patch**2 * inside, patch.log()
+    offsets = torch.arange(-half, half + 1, device=maps.device).float()
+    dx = _parabola_vertex(offsets, logarithm, weights).clamp(-half, half)
+    dy = _parabola_vertex(offsets, logarithm.transpose(1, 2), weights.transpose(1, 2)).clamp(-half, half)
+    return torch.stack([columns + 0.5 + dx, rows + 0.5 + dy], dim=1), scores
+
+
+def _neighbourhood(maps: Tensor, rows: Tensor, columns: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+    """Square patches (N, 2·reach + 1, 2·reach + 1) around pixels, float32, and 1 where they lie inside the map, else 0."""
+    height, width = maps.shape[-2:]
+    offsets = torch.arange(-reach, reach + 1, device=maps.device)
+    y, x = rows[:, None] + offsets, columns[:, None] + offsets
+    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+    first = torch.arange(len(maps), device=maps.device)[:, None, None] * (height * width)
+    index = first + (y.clamp(0, height - 1) * width)[:, :, None] + x.clamp(0, width - 1)[:, None, :]
+    return maps.flatten()[index].float(), inside.float()
 
 
 def _parabola_vertex(t: Tensor, value: Tensor, weights: Tensor) -> Tensor:
