@@ -118,7 +118,11 @@ def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
     theta = back.clone()
     theta[:, :, :2] = back[:, :, :2] * (size / source)
     theta[:, :, 2] = (back[:, :, :2].sum(2) * size + 2 * back[:, :, 2]) / source - 1
-    grid = F.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
+    # F.affine_grid multiplies matrices for what is one broadcast sum of a column term and a row term
+    steps = (torch.arange(size, device=images.device, dtype=theta.dtype) * 2 + 1) / size - 1
+    columns = steps[None, :, None] * theta[:, None, :, 0] + theta[:, None, :, 2]
+    rows = steps[None, :, None] * theta[:, None, :, 1]
+    grid = columns[:, None] + rows[:, :, None]
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

@@ -69,11 +69,13 @@ def _fit_peaks(maps: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """(N, H, W) → points (N, 2) and scores (N,): coarse search, finer search nearby, fit."""
     stride, half = 4, window // 2
     coarse = maps[:, stride // 2 :: stride, stride // 2 :: stride].float()
-    # the mean over the neighbours inside the map keeps single bright pixels and the border from misleading the search
-    smooth = box_blur(coarse, 3) / box_blur(torch.ones_like(coarse[:1]), 3)
+    # sums of three by three samples, so that a single bright pixel does not win; the outermost samples are no centres, but
+    # the finer search reaches the border from their neighbours
+    smooth = coarse[:, :-2] + coarse[:, 1:-1] + coarse[:, 2:]
+    smooth = smooth[..., :-2] + smooth[..., 1:-1] + smooth[..., 2:]
     index = smooth.flatten(1).argmax(dim=1)
-    rows = index // smooth.shape[2] * stride + stride // 2
-    columns = index % smooth.shape[2] * stride + stride // 2
+    rows = (index // smooth.shape[2] + 1) * stride + stride // 2
+    columns = (index % smooth.shape[2] + 1) * stride + stride // 2
     reach = half + 2
     patch, inside = _neighbourhood(maps, rows, columns, reach)
     means = box_blur(patch * inside, 5) / box_blur(inside, 5).clamp_min(1e-6)
@@ -83,12 +85,11 @@ def _fit_peaks(maps: Tensor, window: int) -> tuple[Tensor, Tensor]:
     columns = columns + index % window - half
     patch, inside = _neighbourhood(maps, rows, columns, half)
     scores = (patch * inside).sum((1, 2)) / inside.sum((1, 2))
-    peak = patch.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
-    patch = (patch / peak).clamp_min(1e-3)
-    weights, logarithm = patch**2 * inside, patch.log()
     offsets = torch.arange(-half, half + 1, device=maps.device).float()
-    dx = _parabola_vertex(offsets, logarithm, weights).clamp(-half, half)
-    dy = _parabola_vertex(offsets, logarithm.transpose(1, 2), weights.transpose(1, 2)).clamp(-half, half)
+    # the sums along an axis of a (cut) two-dimensional Gaussian are a one-dimensional Gaussian
+    patch = patch * inside
+    dx = _gaussian_centre(offsets, patch.sum(1), inside.amax(1)).clamp(-half, half)
+    dy = _gaussian_centre(offsets, patch.sum(2), inside.amax(2)).clamp(-half, half)
     return torch.stack([columns + 0.5 + dx, rows + 0.5 + dy], dim=1), scores
 
 
@@ -103,23 +104,24 @@ def _neighbourhood(maps: Tensor, rows: Tensor, columns: Tensor, reach: int) -> t
     return maps.flatten()[index].float(), inside.float()
 
 
-def _parabola_vertex(t: Tensor, value: Tensor, weights: Tensor) -> Tensor:
-    """Vertex −b/(2a) of the weighted least-squares fit value ≈ a t² + b t + (a constant per row), 0 where it has no maximum.
+def _gaussian_centre(t: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+    """Vertex −b/(2a) of the weighted least-squares fit log(value) ≈ a t² + b t + c, 0 where it has no maximum.
 
-    The constant may differ from row to row of the window, which makes the fit separable in x and y.
+    Weights are those given times the squared values, which undoes what the logarithm does to their noise.
 
-    Args: t (W,) positions along the last axis; value, weights (N, W, W). Returns: (N,).
+    Args: t (W,) positions; values, weights (N, W). Returns: (N,).
     """
-    total = weights.sum(2, keepdim=True).clamp_min(1e-12)
-
-    def centred(quantity: Tensor) -> Tensor:
-        return quantity - (weights * quantity).sum(2, keepdim=True) / total
-
-    t1, t2, v = centred(t), centred(t * t), centred(value)
-    s11, s12, s22 = ((weights * a * b).sum((1, 2)) for a, b in ((t1, t1), (t1, t2), (t2, t2)))
-    s1v, s2v = (weights * t1 * v).sum((1, 2)), (weights * t2 * v).sum((1, 2))
+    peak = values.amax(dim=1, keepdim=True).clamp_min(1e-12)
+    values = (values / peak).clamp_min(1e-3)
+    weights = weights * values**2
+    weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
+    t1 = t - (weights * t).sum(1, keepdim=True)
+    t2 = t * t - (weights * (t * t)).sum(1, keepdim=True)
+    logarithm = values.log()
+    s11, s12, s22 = (weights * t1 * t1).sum(1), (weights * t1 * t2).sum(1), (weights * t2 * t2).sum(1)
+    s1v, s2v = (weights * t1 * logarithm).sum(1), (weights * t2 * logarithm).sum(1)
     determinant = s11 * s22 - s12**2
-    a = (s11 * s2v - s12 * s1v) / determinant.clamp_min(1e-12)
-    b = (s22 * s1v - s12 * s2v) / determinant.clamp_min(1e-12)
-    good = (determinant > 1e-9) & (a < -1e-6)
+    a = s11 * s2v - s12 * s1v
+    b = s22 * s1v - s12 * s2v
+    good = (determinant > 1e-9) & (a < -1e-6 * determinant)
     return torch.where(good, -b / (2 * torch.where(good, a, torch.ones_like(a))), torch.zeros_like(a))
