@@ -46,8 +46,8 @@ def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, window: int = 9) ->
     """Peak position and peak height of every heatmap.
 
     Args:
-        heatmaps: (..., K, H, W), any range, smooth on the scale of 4 px.
-        subpixel: search on every fourth pixel, then fit a parabola to the logarithm of the map around the peak (exact for a
+        heatmaps: (..., K, H, W), any range; with subpixel at least 8 px wide and smooth, as Gaussians of σ ≥ 3 px are.
+        subpixel: search on every eighth pixel, then fit a parabola to the logarithm of the map around the peak (exact for a
             Gaussian); False gives the integer peak of the 9 × 9 box blur, as 3FabRec does.
         window: side of the square neighbourhood of the fit, odd.
     Returns:
@@ -67,36 +67,28 @@ def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, window: int = 9) ->
 
 def _fit_peaks(maps: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """(N, H, W) → points (N, 2) and scores (N,): coarse search, finer search nearby, fit."""
-    stride, half = 4, window // 2
+    stride, half = 8, window // 2
     coarse = maps[:, stride // 2 :: stride, stride // 2 :: stride].float()
-    # sums of three by three samples, so that a single bright pixel does not win; the outermost samples are no centres, but
-    # the finer search reaches the border from their neighbours
-    smooth = coarse[:, :-2] + coarse[:, 1:-1] + coarse[:, 2:]
-    smooth = smooth[..., :-2] + smooth[..., 1:-1] + smooth[..., 2:]
-    index = smooth.flatten(1).argmax(dim=1)
-    rows = (index // smooth.shape[2] + 1) * stride + stride // 2
-    columns = (index % smooth.shape[2] + 1) * stride + stride // 2
-    reach = half + 2
-    patch, inside = _neighbourhood(maps, rows, columns, reach)
-    means = box_blur(patch * inside, 5) / box_blur(inside, 5).clamp_min(1e-6)
-    means = means.masked_fill(inside == 0, -torch.inf)[:, 2:-2, 2:-2]
-    index = means.flatten(1).argmax(dim=1)
-    rows = rows + index // window - half
-    columns = columns + index % window - half
-    patch, inside = _neighbourhood(maps, rows, columns, half)
-    scores = (patch * inside).sum((1, 2)) / inside.sum((1, 2))
-    offsets = torch.arange(-half, half + 1, device=maps.device).float()
-    # the sums along an axis of a (cut) two-dimensional Gaussian are a one-dimensional Gaussian
-    patch = patch * inside
-    dx = _gaussian_centre(offsets, patch.sum(1), inside.amax(1)).clamp(-half, half)
-    dy = _gaussian_centre(offsets, patch.sum(2), inside.amax(2)).clamp(-half, half)
-    return torch.stack([columns + 0.5 + dx, rows + 0.5 + dy], dim=1), scores
+    index = coarse.flatten(1).argmax(dim=1)
+    rows = index // coarse.shape[2] * stride + stride // 2
+    columns = index % coarse.shape[2] * stride + stride // 2
+    for spacing in (2, 1):  # from a wide window around the coarse peak to a narrow one around the finer estimate
+        patch, inside = _neighbourhood(maps, rows, columns, half, spacing)
+        patch = patch * inside
+        offsets = torch.arange(-half, half + 1, device=maps.device).float() * spacing
+        # the sums along an axis of a (cut) two-dimensional Gaussian are a one-dimensional Gaussian
+        dx = _gaussian_centre(offsets, patch.sum(1), inside.amax(1)).clamp(-half * spacing, half * spacing)
+        dy = _gaussian_centre(offsets, patch.sum(2), inside.amax(2)).clamp(-half * spacing, half * spacing)
+        x, y = columns + 0.5 + dx, rows + 0.5 + dy
+        columns, rows = x.floor().long().clamp(0, maps.shape[2] - 1), y.floor().long().clamp(0, maps.shape[1] - 1)
+    scores = patch.sum((1, 2)) / inside.sum((1, 2))
+    return torch.stack([x, y], dim=1), scores
 
 
-def _neighbourhood(maps: Tensor, rows: Tensor, columns: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Square patches (N, 2·reach + 1, 2·reach + 1) around pixels, float32, and 1 where they lie inside the map, else 0."""
+def _neighbourhood(maps: Tensor, rows: Tensor, columns: Tensor, half: int, spacing: int) -> tuple[Tensor, Tensor]:
+    """Samples (N, 2·half + 1, 2·half + 1) on a grid around pixels, float32, and 1 where they lie inside the map, else 0."""
     height, width = maps.shape[-2:]
-    offsets = torch.arange(-reach, reach + 1, device=maps.device)
+    offsets = torch.arange(-half, half + 1, device=maps.device) * spacing
     y, x = rows[:, None] + offsets, columns[:, None] + offsets
     inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
     first = torch.arange(len(maps), device=maps.device)[:, None, None] * (height * width)
