@@ -1,0 +1,44 @@
+"""Every experiment's smoke run, and its header."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted(p for p in (ROOT / "exps").glob("*.sh") if p.name != "common.sh")
+
+
+@pytest.fixture(scope="module")
+def smoke_folder(tmp_path_factory):
+    """One folder for all smoke runs, so that the autoencoder is trained once, as in earnest."""
+    return tmp_path_factory.mktemp("smoke")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+def test_smoke(script, smoke_folder, tmp_path):
+    environment = os.environ | {"SMOKE": "1", "SMOKE_DIR": str(smoke_folder), "PYTHON": sys.executable}
+    result = subprocess.run(["bash", str(script)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    rows = [json.loads(line) for line in (smoke_folder / "results.jsonl").read_text().splitlines()]
+    assert rows and {"command", "commit", "seed", "nme", "paper", "protocol"} <= set(rows[-1])
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+def test_header(script):
+    text = script.read_text()
+    for word in ("Expected", "Hardware", "SMOKE=1"):
+        assert word in text, f"{script.name} says nothing about {word}"
+    assert os.access(script, os.X_OK)
+
+
+def test_table_is_made_from_results(tmp_path):
+    row = {"experiment": "a", "paper": "3.36", "nme": 4.0, "auc": 0.6, "failure_rate": 1.0, "n": 224}
+    (tmp_path / "r.jsonl").write_text(json.dumps(row | {"nme": 9.0}) + "\n" + json.dumps(row) + "\n")
+    command = [sys.executable, str(ROOT / "exps/make_table.py"), str(tmp_path / "r.jsonl")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "| a | 3.36 | 4.00 | 0.600 | 1.0 | 224 |"
