@@ -17,6 +17,7 @@ class CommonSettings:
 
     sessionname: str | None = option(None, "name of the run; default: that of --resume, else the script's")
     resume: str | None = option(None, "bundled name, session, session/epoch or path to continue from", "-r")
+    new_stage: bool = option(False, "begin schedule and optimisers anew at the resumed snapshot, as after another script")
     embedding_dims: int = option(99, "length of the latent z", "-z")
     input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512))
     activation: str = option("relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep it", choices=ACTIVATIONS)

@@ -98,6 +98,7 @@ def loop_options(run: Run, session: str) -> LoopOptions:
         report_folder=run.local.outputs / "reports" / "reconstructions" / session / "val",
         epochs=s.epochs, batch_size=s.batchsize, seed=s.seed, repeat=s.repeat, save_freq=s.save_freq, print_freq=s.print_freq,
         eval_freq=s.eval_freq, schedule=s.schedule, warmup=s.warmup, patience=s.patience, keep=s.keep, workers=s.workers,
+        new_stage=s.new_stage,
     )
 
 

@@ -71,7 +71,7 @@ class LoopOptions:
         epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
         repeat: passes over the data in one epoch (for few samples).  save_freq, eval_freq: epochs; print_freq: steps.
         schedule, warmup: see `training.schedules`.  patience: evaluations without a better score before stopping, 0 = off.
-        keep: newest numbered snapshots to keep, 0 = all.
+        keep: newest numbered snapshots to keep, 0 = all.  new_stage: begin the schedule and the optimisers anew.
     """
 
     session: Path
@@ -89,6 +89,7 @@ class LoopOptions:
     patience: int = 0
     keep: int = 0
     workers: int = 0
+    new_stage: bool = False
 
 
 @dataclass
@@ -267,7 +268,7 @@ def restore(method: Method, options: LoopOptions, accelerator: Accelerator, resu
         return Position(stage=method.stage)
     state = read_state(state_file)
     position = Position(**state["position"])
-    if position.stage != method.stage:
+    if position.stage != method.stage or options.new_stage:
         return Position(
             epoch=position.epoch, step=position.step, images=position.images, seconds=position.seconds,
             stage=method.stage, stage_start=position.epoch,
