@@ -12,8 +12,9 @@ def main(arguments: list[str]) -> int:
     summary = json.loads(Path(summary_file).read_text())
     protocol = summary["protocol"]
     row = {
-        "experiment": name, "paper": paper, "nme": summary["nme"], "auc": summary["auc"], "failure_rate": summary["failure_rate"],
-        "n": summary["n"], "protocol": protocol, "commit": protocol["commit"], "seed": protocol["seed"],
+        "experiment": name, "paper": paper, "nme": summary["nme"], "auc": summary["auc"],
+        "failure_rate": summary["failure_rate"], "n": summary["n"],
+        "protocol": protocol, "commit": protocol["commit"], "seed": protocol["seed"],
         "command": " ".join(command), "date": datetime.date.today().isoformat(),
     }
     if "gte" in summary:

@@ -109,7 +109,7 @@ def evaluate_dataset(
     protocol = Protocol(
         dataset=dataset.name, split=dataset.split, scheme=scheme.name, normaliser=settings.ocular_norm,
         crop=dataset.crop_source, threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
-        subpixel=settings.subpixel, auc_steps=settings.auc_steps,
+        subpixel=settings.subpixel, auc_steps=settings.auc_steps, readout=settings.readout or networks.config.readout,
     )
     report = LandmarkReport(protocol, scheme)
     transform = validation_transform(networks.config.input_size, networks.config.normalize)
@@ -126,7 +126,7 @@ def evaluate_dataset(
         raw = read.batch.to(accelerator.device)
         data = transform(raw.images, raw.landmarks, raw.visibility, raw.indices)
         with accelerator.autocast():
-            prediction = predict(networks, data.images, permutation, settings.subpixel)
+            prediction = predict(networks, data.images, permutation, settings.subpixel, protocol.readout)
             if settings.use_groundtruth and networks.config.depth_head:
                 prediction = with_groundtruth_heatmaps(networks, data, prediction, settings)
         add_to_report(report, read.names, prediction.landmarks if settings.eval_3d else prediction.landmarks[..., :2], data)
@@ -155,6 +155,8 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
     if model.scheme is None:
         raise ConfigError(f"{settings.resume} has no landmark head; train one with train_aae_landmarks.py.")
     networks = model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()
+    if settings.readout not in (None, "heatmaps") and not networks.config.coords_head:
+        raise ConfigError(f"--readout {settings.readout}: {settings.resume} has no coordinate read-out; use heatmaps.")
     key = settings.dataset[0]
     dataset = locate_dataset(
         key, settings.test_split, local, networks.config.input_size, settings.crop_source or model.crop_source,

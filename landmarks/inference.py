@@ -29,21 +29,38 @@ def predict_heatmaps(networks: AAE, images: Tensor) -> tuple[Tensor, Tensor]:
     return z.float(), networks.LMH(networks.P.seed_features(z), networks.P).float()
 
 
-def predict(networks: AAE, images: Tensor, flip_permutation: Tensor | None = None, subpixel: bool = True) -> Prediction:
+def read_coords(networks: AAE, z: Tensor) -> Tensor:
+    """z (B, z_dim) → landmarks (B, K, 2) in half crop sides from the crop's centre, read off linearly."""
+    return networks.coords(z.float()).view(len(z), -1, 2)
+
+
+def predict(
+    networks: AAE, images: Tensor, flip_permutation: Tensor | None = None, subpixel: bool = True, readout: str | None = None
+) -> Prediction:
     """Landmarks of a batch.
 
     Args:
         images: (B, 3, S, S) as the networks expect them.
         flip_permutation: (K,) of the scheme to average the heatmaps with those of the mirrored crop; None = single pass.
         subpixel: False decodes as 3FabRec does (integer peak × S/128, no half-pixel offset).
+        readout: heatmaps, coords (linear, from z) or mean of both; default the model's own.
     """
     size = images.shape[-1]
+    readout = readout or networks.config.readout
     z, heatmaps = predict_heatmaps(networks, images)
+    coords = read_coords(networks, z) if readout != "heatmaps" else None
     if flip_permutation is not None:
-        mirrored = predict_heatmaps(networks, images.flip(-1))[1].flip(-1)
-        heatmaps = (heatmaps + mirrored[:, flip_permutation.to(heatmaps.device)]) / 2
+        permutation = flip_permutation.to(heatmaps.device)
+        mirrored_z, mirrored = predict_heatmaps(networks, images.flip(-1))
+        heatmaps = (heatmaps + mirrored.flip(-1)[:, permutation]) / 2
+        if coords is not None:
+            mirror = torch.tensor([-1.0, 1.0], device=coords.device)
+            coords = (coords + read_coords(networks, mirrored_z)[:, permutation] * mirror) / 2
     points, scores = decode_heatmaps(heatmaps, subpixel)
     landmarks = points * (size / heatmaps.shape[-1])
+    if coords is not None:
+        read = (coords + 1) * (size / 2)
+        landmarks = read if readout == "coords" else (landmarks + read) / 2
     if networks.config.depth_head:
         depth = networks.LMH_3D(heatmaps, z).float() * size
         landmarks = torch.cat([landmarks, depth[..., None]], dim=-1)

@@ -10,6 +10,7 @@ from geometry.heatmaps import decode_heatmaps, render_heatmaps
 from geometry.schemes import LandmarkScheme
 from landmarks.autoencoder import make_optimizer
 from landmarks.evaluation import evaluate_batches
+from landmarks.inference import read_coords
 from landmarks.losses import AdaptiveWingLoss, depth_l2, heatmap_l2, pixel_l1, weighted_mean
 from landmarks.pictures import prediction_pictures
 from landmarks.settings import DepthSettings, LandmarkSettings
@@ -108,7 +109,7 @@ class LandmarkMethod:
 
     def _coords_term(self, z: Tensor, data: Batch) -> Tensor:
         """Mean absolute distance of coordinates read linearly off z, in half crop sides, times COORDS_FACTOR."""
-        read = self.networks.coords(z.float()).view(len(z), -1, 2)
+        read = read_coords(self.networks, z)
         wanted = data.landmarks[..., :2] / data.images.shape[-1] * 2 - 1
         error = (read - wanted).abs().mean(dim=-1)
         return weighted_mean(error, data.visibility) * COORDS_FACTOR

@@ -100,12 +100,11 @@ def adapt(model: LoadedModel, **changes: object) -> AAE:
 
 def save_for_inference(model: LoadedModel, folder: Path, half: bool = True) -> None:
     """Write networks without discriminators and training state, in fp16 by default: the form of bundled models."""
-    tensors = {k: v for k, v in model.networks.state_dict().items() if not k.startswith(("D.", "D_z.", "coords."))}
+    tensors = {k: v for k, v in model.networks.state_dict().items() if not k.startswith(("D.", "D_z."))}
     if half:
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
-    networks = {**model.networks.config.to_dict(), "coords_head": False}
-    kept = {k: v for k, v in model.info.items() if k not in ("format", "networks", "settings")}
-    save_snapshot(folder, tensors, {**kept, "networks": networks, "inference_only": True})
+    kept = {k: v for k, v in model.info.items() if k not in ("format", "settings")}
+    save_snapshot(folder, tensors, {**kept, "networks": model.networks.config.to_dict(), "inference_only": True})
 
 
 def import_saae(path: Path) -> LoadedModel:

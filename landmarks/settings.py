@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datasets.sample import CROP_SOURCES
 from metrics.landmarks import NORMALISERS
+from networks.aae import READOUTS
 from networks.blocks import ACTIVATIONS
 from training.config import option
 from training.runtime import PRECISIONS
@@ -145,6 +146,7 @@ class EvalSettings:
     align: bool = option(False, "level the eyes in landmark crops")
     flip: bool = option(False, "average the heatmaps with those of the mirrored crop")
     subpixel: bool = option(True, "0: integer peaks, as 3FabRec decodes")
+    readout: str | None = option(None, "heatmaps (the papers), coords (from z) or mean; default: the model's", choices=READOUTS)
     threshold: float = option(10.0, "NME in % above which a face counts as failed; end of the AUC")
     auc_steps: int = option(0, "0: exact AUC; 50: 3FabRec's sum over 50 thresholds")
     sigma: float = option(7.0, "Gaussian width in heatmap px of drawn ground truth")

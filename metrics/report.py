@@ -31,7 +31,7 @@ class Protocol:
     """How a score came about; travels with it everywhere.
 
     Attributes: threshold in %; flip: heatmaps averaged with the mirrored crop's; subpixel: False = integer peaks;
-        auc_steps: 0 = exact AUC, 50 = 3FabRec's sum.
+        auc_steps: 0 = exact AUC, 50 = 3FabRec's sum; readout: where the landmarks come from.
     """
 
     dataset: str
@@ -45,6 +45,7 @@ class Protocol:
     flip: bool = False
     subpixel: bool = True
     auc_steps: int = 0
+    readout: str = "heatmaps"
 
 
 class LandmarkReport:
@@ -112,7 +113,7 @@ class LandmarkReport:
             f"norm={p.normaliser}", f"crop={p.crop or '-'}",
             f"AUC@{p.threshold:g}({kind}) {s['auc']:.4f}", f"FR@{p.threshold:g} {s['failure_rate']:.2f} % ({s['failures']})",
             f"n={s['n']}", f"without-prediction={len(self.failures)}", f"flip={int(p.flip)}", f"subpixel={int(p.subpixel)}",
-            f"seed={p.seed}", f"commit={p.commit or '-'}",
+            f"readout={p.readout}", f"seed={p.seed}", f"commit={p.commit or '-'}",
         ]
         if "gte" in s:
             parts.insert(1, f"GTE {s['gte']:.2f} %")

@@ -19,12 +19,16 @@ class AAEConfig:
     discriminator_norm: str = "batch"  # batch (3FabRec) or none (WGAN-GP critic)
     num_landmarks: int = 0  # 0: no landmark head
     depth_head: bool = False  # ParFace-Net's LMH_3D
-    coords_head: bool = False  # linear read-out of coordinates from z, an auxiliary of training
+    coords_head: bool = False  # linear read-out of coordinates from z
+    readout: str = "heatmaps"  # where landmarks are taken from: heatmaps (the papers), coords (needs coords_head) or mean
     normalize: bool = True  # subtract PIXEL_MEAN from images (3FabRec always, ParFace-Net with --normalize)
 
     def to_dict(self) -> dict:
         """JSON-ready fields."""
         return asdict(self)
+
+
+READOUTS = ("heatmaps", "coords", "mean")
 
 
 class AAE(nn.Module):
