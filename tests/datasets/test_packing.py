@@ -79,3 +79,15 @@ def test_few_shot_rows():
     assert drawn_rows.tolist() != choose_rows(100, 10, seed=2).tolist()
     with pytest.raises(DataError, match="--train-count 11"):
         choose_rows(10, 11)
+
+
+def test_prepare_packs_where_training_looks(drawn, tmp_path, capsys):
+    from datasets.prepare import main
+
+    source = ["w300", "--from", str(drawn("w300")[0])]
+    assert main([*source, "--out", str(tmp_path), "-i", "128", "--crop-source", "lm_ground_truth"]) == 0
+    assert "18 crops of 182 px" in capsys.readouterr().out
+    dataset = W300(drawn("w300")[0], "train", 128, "lm_ground_truth")
+    assert pack(dataset, tmp_path, progress=False).folder in list(tmp_path.iterdir())
+    assert main(["w300", "--from", str(tmp_path / "none")]) == 2
+    assert "300-W not found" in capsys.readouterr().err
