@@ -1,5 +1,7 @@
 """AffectNet: 287,651 photos with eight expressions, face boxes and 68 points."""
 
+from pathlib import Path
+
 import numpy as np
 
 from datasets.images import safe_join
@@ -8,7 +10,6 @@ from datasets.tables import choose_split, numbers, read_csv
 from geometry.schemes import IBUG_68
 
 NUM_EXPRESSIONS = 8  # the first eight are emotions; "none", "uncertain" and "no face" follow
-PARFACE_BOX = np.array([0.0, 0.0, 223.0, 223.0])
 
 
 class AffectNet(FaceDataset):
@@ -17,13 +18,13 @@ class AffectNet(FaceDataset):
     3FabRec: `cropped_Annotated/<subDirectory_filePath>`, `{training,validation}.csv` with subDirectory_filePath, face_x,
     face_y, face_width, face_height, facial_landmarks ("x;y;…", 0-based), expression, valence, arousal. Width and height are
     sizes (upstream took them for a corner). ParFace-Net: `csv/affectnet_annotations.csv` (image_path, x1, y1, x2, y2; made by
-    `python -m datasets.convert affectnet`), photos of 224 px; it has no split, so 10 % are held out by a hash of the name.
+    `python -m datasets.convert affectnet`), photos of 224 px; it has no split, so 10 % are held out by a hash of the name. full is everything.
     """
 
     name = "affectnet"
     title = "AffectNet"
     source = "http://mohammadmahoor.com/affectnet/"
-    splits = ("train", "val", "test")
+    splits = ("train", "val", "test", "full")
 
     def read_annotations(self) -> list[Annotation]:
         converted = self.root / "csv" / "affectnet_annotations.csv"
@@ -34,7 +35,7 @@ class AffectNet(FaceDataset):
         self.scheme = IBUG_68
         return self._read_original()
 
-    def _read_parface(self, path) -> list[Annotation]:
+    def _read_parface(self, path: Path) -> list[Annotation]:
         rows = list(read_csv(path, ("image_path", "x1", "y1", "x2", "y2")))
         rows = choose_split(rows, self.split, lambda r: r[1]["image_path"])
         return [
@@ -46,7 +47,12 @@ class AffectNet(FaceDataset):
         ]
 
     def _read_original(self) -> list[Annotation]:
-        path = self.require(self.root / ("training.csv" if self.split == "train" else "validation.csv"))
+        tables = {"train": ("training.csv",), "full": ("training.csv", "validation.csv")}.get(self.split, ("validation.csv",))
+        annotations = [a for table in tables for a in self._read_table(self.require(self.root / table))]
+        order = np.random.default_rng(2).permutation(len(annotations))
+        return [annotations[i] for i in order]
+
+    def _read_table(self, path: Path) -> list[Annotation]:
         folder = self.require(self.root / "cropped_Annotated")
         columns = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression")
         annotations = []
@@ -62,5 +68,4 @@ class AffectNet(FaceDataset):
             annotations.append(
                 Annotation(safe_join(folder, name), name, points, box=np.array([x, y, x + width, y + height]), labels=labels)
             )
-        order = np.random.default_rng(2).permutation(len(annotations))
-        return [annotations[i] for i in order]
+        return annotations

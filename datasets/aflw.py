@@ -30,16 +30,18 @@ class Aflw(FaceDataset):
         path = self.require(self.root / "AFLWinfo_release.mat")
         try:
             content = loadmat(path, simplify_cells=True)
-            order = np.atleast_1d(content["ra"]).astype(int) - 1
+            order = numbers(np.atleast_1d(content["ra"]), (-1,), str(path)).astype(int) - 1
             count = len(order)
             points = numbers(content["data"], (count, 38), str(path)).reshape(count, 2, 19).transpose(0, 2, 1) - 0.5
             mask = numbers(content["mask_new"], (count, 19), str(path))
             boxes = numbers(content["bbox"], (count, 4), str(path))[:, [0, 2, 1, 3]] - 0.5
             names = [str(name) for name in np.atleast_1d(content["nameList"])]
-        except (KeyError, ValueError, NotImplementedError, OSError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, NotImplementedError, OSError) as error:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{path}: not AFLW's information file ({error}).") from None
+        if len(names) != count or not np.array_equal(np.sort(order), np.arange(count)):
+            raise DataError(f"{path}: ra is no permutation of the {len(names)} photos of nameList; get the file again.")
         chosen = order[:TRAIN_FACES] if self.split == "train" else order[TRAIN_FACES:]
         if self.split == "frontal":
             chosen = [i for i in chosen if mask[i].all()]

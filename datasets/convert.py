@@ -6,6 +6,7 @@
     python -m datasets.convert celeba    --from CelebA    [--detector dlib]           # → csv/celeba_annotations.csv
     python -m datasets.convert ffhq      --from FFHQ                                  # → csv/ffhq_annotations.csv
     python -m datasets.convert meei      --from MEEI                                  # → csv/MEEI_annotations.csv
+    python -m datasets.convert menpo     --from Menpo                                 # → *.tar, csv/menpo_*.ljson (menpo2d)
 
 Files go to <from>/csv unless --out says otherwise. MATLAB's 1-based points become 0-based.
 """
@@ -14,9 +15,7 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,12 +23,13 @@ import numpy as np
 from scipy.io import loadmat
 from tqdm import tqdm
 
+from datasets.convert_menpo import convert_menpo
 from datasets.detect import DETECTORS
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, read_image
 from datasets.points import read_text
 from datasets.sample import landmark_box
-from datasets.tables import numbers
+from datasets.tables import numbers, write_bytes
 from datasets.tar import index_tar
 
 LP_PARTS = ("AFW", "HELEN", "IBUG", "LFPW")
@@ -79,7 +79,9 @@ def convert_aflw2000(source: Path, out: Path) -> list[Path]:
 
 
 def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> list[Path]:
-    """pt2d (2 × 68, 1-based) of every photo; depths need the morphable model, so they come from an npz where there is one.
+    """Points of every photo: `landmarks/<part>/<photo>_pts.mat` where it is there (pts_3d, pts_2d: 68 × 2, the projected
+    3D points and the visible contour), else pt2d (2 × 68) of its own .mat for both; all 1-based. Depths need the morphable
+    model, so they come from an npz where there is one.
 
     Args: landmarks: npz with `image` (paths below the source folder) and `landmarks` (N, 68, 3; 0-based, z toward the viewer).
         Without it z is 0 and the depth head must not be trained on the result, which the message says.
@@ -90,9 +92,9 @@ def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> li
         if not (source / part).is_dir():
             continue
         for path in tqdm(_annotations(source / part), desc=part):
-            flat = read_mat(path, {"pt2d": (2, 68)})["pt2d"].T - 1
+            projected, flat = _lp_points(source, part, path)
             name = str(_photo_of(path).relative_to(source))
-            points = depths.get(name, np.concatenate([flat, np.zeros((68, 1), np.float32)], axis=1))
+            points = depths.get(name, np.concatenate([projected, np.zeros((68, 1), np.float32)], axis=1))
             records.append({
                 "img_paths": name, "landmarks": points.tolist(), "landmarks_2d": flat.tolist(), "bbox": box_record(flat),
             })
@@ -101,6 +103,16 @@ def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> li
     if landmarks is None:
         sys.stderr.write("note: z is 0 everywhere; give --landmarks to train a depth head (z needs the 3DMM).\n")
     return [write_bytes(out / "300wLP_anno_tr.json", json.dumps(records).encode())]
+
+
+def _lp_points(source: Path, part: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(68, 2) projected 3D points and (68, 2) points of the visible contour, both 0-based."""
+    extra = source / "landmarks" / part / f"{path.stem}_pts.mat"
+    if extra.exists():
+        content = read_mat(extra, {"pts_3d": (68, 2), "pts_2d": (68, 2)})
+        return content["pts_3d"] - 1, content["pts_2d"] - 1
+    flat = read_mat(path, {"pt2d": (2, 68)})["pt2d"].T - 1
+    return flat, flat
 
 
 def convert_affectnet(source: Path, out: Path) -> list[Path]:
@@ -204,21 +216,10 @@ def write_boxes(path: Path, rows: list[list], source: Path) -> Path:
     return write_bytes(path, text.getvalue().encode())
 
 
-def write_bytes(path: Path, content: bytes) -> Path:
-    """A file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-    return path
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", choices=("300wlp", "aflw2000", "affectnet", "celeba", "ffhq", "meei"))
+    parser.add_argument("dataset", choices=("300wlp", "aflw2000", "affectnet", "celeba", "ffhq", "meei", "menpo"))
     parser.add_argument("--from", dest="source", type=Path, required=True, help="the dataset's own folder")
     parser.add_argument("--out", type=Path, default=None, help="default <from>/csv")
     parser.add_argument("--landmarks", type=Path, default=None, help="300wlp: npz with 3D points")
@@ -234,11 +235,14 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.source.is_dir():
             raise DataError(f"--from {options.source}: no such folder.")
         converters = {"300wlp": convert_300wlp, "aflw2000": convert_aflw2000, "affectnet": convert_affectnet,
-                      "celeba": convert_celeba, "ffhq": convert_ffhq, "meei": convert_meei}
+                      "celeba": convert_celeba, "ffhq": convert_ffhq, "meei": convert_meei, "menpo": convert_menpo}
         for path in converters[options.dataset](options.source, out, **extra):
             sys.stdout.write(f"wrote {path}\n")
     except DataError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:  # the output folder is full or not writable
+        sys.stderr.write(f"error: {error.filename or out}: {error.strerror}.\n")
         return 2
     return 0
 

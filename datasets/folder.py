@@ -6,20 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.crop import Crop, crop_from_box
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, image_size, read_image, safe_join
-from datasets.points import check_count, read_json_points, read_pts
+from datasets.points import check_count, read_json_points, read_pts, read_text
 from datasets.sample import Annotation, FaceDataset, landmark_box
-from datasets.tables import choose_split
+from datasets.tables import choose_split, numbers
 from geometry.schemes import LandmarkScheme, generic_scheme
 
 
 class Folder(FaceDataset):
     """Photos below a folder; points beside them as `.pts` (1-based) or `.json`, or in one csv (image, x0, y0, …; 0-based).
 
-    Splits: train and test (or val) are folders of these names if there are such, else 90 % and 10 % by a hash of the name;
-    full is everything. As soon as one photo has points, photos without are left out. Without points the whole photo is the
-    face, or what `detector` finds first.
+    Splits: train and test (or val, the same) are folders of these names; photos outside them belong to whichever of the two
+    has no folder. Without such folders they are 90 % and 10 % by a hash of the name. full is everything, unlabeled too, its
+    points unused. As soon as one photo has points, photos without are left out. Without points the face is what `detector`
+    finds first, else the whole photo. The csv stands in the folder or in that of the split; its names are relative to it.
 
     Args (besides those of `FaceDataset`): scheme of the points, default by their number; detector, a function
         image → list of Detection.
@@ -38,23 +40,43 @@ class Folder(FaceDataset):
         super().__init__(root, split, image_size, crop_source, align)
 
     def read_annotations(self) -> list[Annotation]:
-        folder, by_hash = self.root, self.split in ("train", "test", "val")
-        if by_hash and (self.root / self.split).is_dir():
-            folder, by_hash = self.root / self.split, False
-        photos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        if by_hash:
-            photos = choose_split(photos, self.split, lambda p: str(p.relative_to(self.root)))
-        tables = sorted(folder.glob("*.csv"))
-        if len(tables) > 1:
-            raise DataError(f"{folder}: holds {len(tables)} csv files; leave the one with the points.")
-        points = {} if self.split == "unlabeled" else self._from_table(folder, tables[0]) if tables else self._beside(photos)
+        photos = self._photos()
+        tables = self._tables()
+        points: dict[Path, np.ndarray] = {}
+        if self.split != "unlabeled":
+            points = self._from_table(tables[0]) if tables else self._beside(photos)
         if points:
             photos = [p for p in photos if p in points]
-            counts = {len(v) for v in points.values()}
+            counts = {len(points[p]) for p in photos}
             if len(counts) > 1:
-                raise DataError(f"{folder}: photos have different numbers of points ({sorted(counts)}); make them equal.")
-            self.scheme = self.wanted_scheme or generic_scheme(counts.pop())
+                raise DataError(f"{self.root}: photos have different numbers of points ({sorted(counts)}); make them equal.")
+            if counts:
+                self.scheme = self.wanted_scheme or generic_scheme(counts.pop())
         return [self._annotation(path, points.get(path)) for path in photos]
+
+    def _photos(self) -> list[Path]:
+        """Photos of the split in the order of their paths."""
+        photos = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        if self.split in ("full", "unlabeled"):
+            return photos
+        present = [name for name in ("train", "test", "val") if (self.root / name).is_dir()]
+        if not present:
+            return choose_split(photos, self.split, lambda p: str(p.relative_to(self.root)))
+        wanted = {"test": ("test", "val"), "val": ("val", "test")}.get(self.split, (self.split,))
+        chosen = next((self.root / name for name in wanted if name in present), None)
+        if chosen is not None:
+            return [p for p in photos if p.is_relative_to(chosen)]
+        return [p for p in photos if not any(p.is_relative_to(self.root / name) for name in present)]
+
+    def _tables(self) -> list[Path]:
+        """The csv with the points: in the folder, or in the split's own one. Raises: DataError for more than one."""
+        for folder in (self.root / self.split, self.root):
+            tables = sorted(folder.glob("*.csv"))
+            if len(tables) > 1:
+                raise DataError(f"{folder}: holds {len(tables)} csv files; leave the one with the points.")
+            if tables:
+                return tables
+        return []
 
     def _expected(self) -> int | None:
         return self.wanted_scheme.num_points if self.wanted_scheme else None
@@ -68,29 +90,46 @@ class Folder(FaceDataset):
                     break
         return points
 
-    def _from_table(self, folder: Path, table: Path) -> dict[Path, np.ndarray]:
+    def _from_table(self, table: Path) -> dict[Path, np.ndarray]:
         points = {}
-        with table.open(newline="") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                if number == 1 or not row:
-                    continue
-                where = f"{table}:{number}"
-                try:
-                    values = np.array(row[1:], dtype=np.float32).reshape(-1, 2) + 0.5
-                except ValueError:
-                    raise DataError(f"{where}: expected an image name and x, y pairs.") from None
-                if not np.isfinite(values).all():
-                    raise DataError(f"{where}: a coordinate of {row[0]} is not finite; correct or remove the row.")
-                check_count(Path(where), len(values), self._expected())
-                points[safe_join(folder, row[0])] = values
+        try:
+            rows = [(number, row) for number, row in enumerate(csv.reader(read_text(table).splitlines()), start=1) if row]
+        except csv.Error as error:
+            raise DataError(f"{table}: not a csv table ({error}).") from None
+        for number, row in rows[1:]:
+            where = f"{table}:{number}"
+            if len(row) < 3 or len(row) % 2 == 0:
+                raise DataError(f"{where}: expected an image name and x, y pairs, found {len(row)} columns.")
+            values = numbers(row[1:], (len(row) - 1,), where).reshape(-1, 2) + 0.5
+            check_count(Path(where), len(values), self._expected())
+            path = safe_join(table.parent, row[0])
+            if not path.exists():
+                raise DataError(f"{where}: {row[0]} is not in {table.parent}; correct the name or remove the row.")
+            if path in points:
+                raise DataError(f"{where}: {row[0]} comes twice; one face per photo can be read here.")
+            points[path] = values
         return points
 
     def _annotation(self, path: Path, landmarks: np.ndarray | None) -> Annotation:
         name = str(path.relative_to(self.root))
         if landmarks is not None:
             return Annotation(path, name, landmarks, box=landmark_box(landmarks))
-        if self.detector is not None:
+        box = self._detected(path)
+        return Annotation(path, name, box=box, detector_box=box)
+
+    def _detected(self, path: Path) -> np.ndarray | None:
+        """The first face that the detector finds; None (the whole photo) without one, and for a photo that cannot be read:
+        that is found, skipped and counted where crops are cut."""
+        if self.detector is None:
+            return None
+        try:
             found = self.detector(read_image(path))
-            if found:
-                return Annotation(path, name, box=found[0].box)
-        return Annotation(path, name, box=np.array([0.0, 0.0, *image_size(path)]))
+        except DataError:
+            return None
+        return np.asarray(found[0].box, dtype=np.float64) if found else None
+
+    def _crop(self, annotation: Annotation, image_shape: tuple[int, ...] | None) -> Crop:
+        if annotation.landmarks is None and annotation.box is None and self.crop_source.startswith("bb_"):
+            height, width = (image_shape or image_size(annotation.path)[::-1])[:2]
+            return crop_from_box(np.array([0.0, 0.0, width, height]), self.image_size, (height, width), padded=True)
+        return super()._crop(annotation, image_shape)

@@ -79,6 +79,8 @@ def safe_join(root: Path, name: str) -> Path:
         inside = path.resolve().is_relative_to(Path(root).resolve())
     except (OSError, RuntimeError):
         inside = False
+    except ValueError:  # lone surrogates, which no file system takes
+        raise DataError(f"{name!r} is not a file name below {root}; correct the annotation file.") from None
     if not inside:
         raise DataError(f"'{name}' leaves {root} through a link; correct the dataset folder.")
     return path

@@ -12,6 +12,8 @@ from datasets.tables import choose_split, numbers, read_records
 from datasets.tar import index_tar
 from geometry.schemes import IBUG_68, MENPO_84
 
+PROFILE_POINTS = 39
+
 
 class TarDataset(FaceDataset):
     """Photos in tar files, points in `csv/*.ljson` (0-based x, y); the box is that of the points."""
@@ -28,9 +30,14 @@ class TarDataset(FaceDataset):
             member = _member(str(record["img_path"]), spans, by_name)
             if member is None:
                 raise DataError(f"{path}: record {number + 1}: {record['img_path']} is not in {self.root / tar}.")
-            points, visible = _pad(numbers(record[field], (-1, -1), f"{path}: record {number + 1}"), self.scheme.num_points)
-            box = landmark_box(points[visible > 0])
-            annotations.append(Annotation(self.root / tar, member, points, visible, box=box, span=spans[member]))
+            where = f"{path}: record {number + 1}"
+            found = _annotated(numbers(record[field], (-1, -1), where), where)
+            box = landmark_box(found)
+            if self.split == "unlabeled":
+                annotations.append(Annotation(self.root / tar, member, box=box, span=spans[member]))
+                continue
+            points = _pad(found, self.scheme.num_points, where)
+            annotations.append(Annotation(self.root / tar, member, points, box=box, span=spans[member]))
         return annotations
 
 
@@ -43,13 +50,18 @@ def _member(name: str, spans: dict, by_name: dict[str, str]) -> str | None:
     return name if name in spans else None
 
 
-def _pad(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Profiles have 39 points; the rest is invisible. z, where there is one, is dropped. Returns points and visibility."""
-    full, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
-    used = points[:count, :2]
-    full[: len(used)] = used + 0.5
-    visible[: len(used)] = (np.abs(used).sum(axis=1) > 0) if len(points) == count else 1.0
-    return full, visible
+def _annotated(values: np.ndarray, where: str) -> np.ndarray:
+    """(N, 2+) of a file, 0-based → (N, 2) continuous; rows of zeros are padding and become NaN; z is dropped."""
+    if len(values) == 0 or values.shape[1] not in (2, 3):
+        raise DataError(f"{where}: expected a list of [x, y] landmarks, found shape {values.shape}.")
+    return np.where(np.abs(values[:, :2]).sum(axis=1, keepdims=True) > 0, values[:, :2] + 0.5, np.nan).astype(np.float32)
+
+
+def _pad(points: np.ndarray, count: int, where: str) -> np.ndarray:
+    """(count, 2); profiles have PROFILE_POINTS, the rest is NaN, that is, invisible. Raises: DataError for another number."""
+    if len(points) not in (count, PROFILE_POINTS):
+        raise DataError(f"{where}: {len(points)} landmarks where {count} (or {PROFILE_POINTS} of a profile) are expected.")
+    return np.concatenate([points, np.full((count - len(points), 2), np.nan, np.float32)])
 
 
 class Menpo2d(TarDataset):
@@ -67,8 +79,7 @@ class Menpo2d(TarDataset):
     def read_annotations(self) -> list[Annotation]:
         field = "landmarks_2d"
         if self.split == "unlabeled":
-            found = self.from_tar("menpo3D84.tar", "menpo3D84.ljson", field)
-            return [Annotation(a.path, a.name, box=a.box, span=a.span) for a in found]
+            return self.from_tar("menpo3D84.tar", "menpo3D84.ljson", field)
         if self.split == "300w":
             return self.from_tar("300W.tar", "300W.ljson", field)
         tar = "menpo.tar" if self.split == "train" else "menpo_test.tar"

@@ -37,6 +37,8 @@ class Palsy(FaceDataset):
         for number, record in enumerate(read_records(path, ("img_path", field)), start=1):
             name = str(PurePosixPath(*PurePosixPath(str(record["img_path"])).parts[-2:]))
             points = numbers(record[field], (68, -1), f"{path}: record {number}")
+            if points.shape[1] not in (2, 3):
+                raise DataError(f"{path}: record {number}: expected x, y or x, y, z of 68 points, found {points.shape}.")
             points = points + np.float32([0.5, 0.5, 0])[: points.shape[1]]
             annotations.append(Annotation(safe_join(self.root, name), name, points, box=landmark_box(points)))
         return annotations
@@ -83,7 +85,8 @@ class NeuroFace(FaceDataset):
 class Meei(FaceDataset):
     """`<name>.tar` files and `csv/MEEI_annotations.csv` (image_path = `<tar name>/<member>`, x1, y1, x2, y2; 0-based).
 
-    No split by its authors: val holds 10 % by a hash of the name.
+    No split by its authors: val holds 10 % of the tar files by a hash of the name, so that no patient is in both parts;
+    with a single tar file, 10 % of its photos.
     """
 
     name = "meei"
@@ -105,4 +108,5 @@ class Meei(FaceDataset):
                 raise DataError(f"{path}:{line}: {member} is not in {tar}.")
             box = numbers([row[c] or "nan" for c in ("x1", "y1", "x2", "y2")], (4,), f"{path}:{line}")
             annotations.append(Annotation(tar, row["image_path"], box=box, span=archives[tar_name][member]))
-        return choose_split(annotations, self.split, lambda a: a.name)
+        by_patient = len(archives) > 1
+        return choose_split(annotations, self.split, lambda a: a.path.name if by_patient else a.name)

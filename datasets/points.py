@@ -8,6 +8,7 @@ import numpy as np
 from datasets.errors import DataError
 
 MAX_TEXT_BYTES = 16 * 2**20
+MAX_COORDINATE = 1e9  # px; float32 would turn much larger values into infinity
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -40,7 +41,7 @@ def read_pts(path: Path, num_points: int | None = None) -> np.ndarray:
             x, y = (float(value) for value in line.split())
         except ValueError:
             raise DataError(f"{path}:{number}: expected 'x y', found '{line.strip()[:60]}'.") from None
-        if not (np.isfinite(x) and np.isfinite(y)):
+        if not (abs(x) < MAX_COORDINATE and abs(y) < MAX_COORDINATE):  # NaN fails too
             raise DataError(f"{path}:{number}: coordinate '{line.strip()[:60]}' is not finite; correct or remove the file.")
         points.append((x, y))
     check_count(path, len(points), num_points)
@@ -71,6 +72,10 @@ def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:
         content = json.loads(read_text(Path(path)))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg}).") from None
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: not a landmark file ({type(error).__name__}).") from None
     offset = 0.5
     if isinstance(content, dict):
         offset = 0.0 if content.get("convention") == "continuous" else 0.5
@@ -80,11 +85,11 @@ def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:
         content = content.get("points")
     try:
         points = np.array(content, dtype=np.float32)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         points = np.zeros(0)
     if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise DataError(f"{path}: expected a list of [x, y] landmarks.")
-    if not np.isfinite(points).all():
+    if not (np.abs(points) < MAX_COORDINATE).all():
         raise DataError(f"{path}: a landmark is not finite; correct or remove the file.")
     check_count(path, len(points), num_points)
     if swap:

@@ -15,13 +15,21 @@ from datasets.vggface2 import VggFace2
 from datasets.w300 import W300
 from datasets.wflw import Wflw
 from datasets.youtube_faces import YoutubeFaces
-from geometry.schemes import get_scheme
+from geometry.schemes import LandmarkScheme, get_scheme
 
 _CLASSES = (
     VggFace2, AffectNet, W300, Wflw, Aflw, Wlp300, Aflw20003d, Menpo2d, Menpo, Ls3dW, Palsy, NeuroFace, Meei, CelebA, Ffhq,
     YoutubeFaces, Folder,
 )
 DATASETS: dict[str, type[FaceDataset]] = {cls.name: cls for cls in _CLASSES}
+
+
+
+def _scheme(scheme: str) -> LandmarkScheme:
+    try:
+        return get_scheme(scheme)
+    except ValueError as error:
+        raise DataError(f"--scheme: {error}.") from None
 
 
 def build_dataset(
@@ -33,5 +41,5 @@ def build_dataset(
     """
     if key not in DATASETS:
         raise DataError(f"unknown dataset '{key}'; choose one of: {', '.join(DATASETS)}.")
-    extra = {"scheme": get_scheme(scheme)} if scheme is not None and key == "folder" else {}
+    extra = {"scheme": _scheme(scheme)} if scheme is not None and key == "folder" else {}
     return DATASETS[key](root, split, image_size, crop_source, align, **extra)

@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 from datasets.errors import DataError
 
 MAX_TABLE_BYTES = 4 * 2**30
+VALIDATION_SHARE = 0.1  # of the names
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -18,13 +21,16 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[s
     _check_size(path)
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
-        missing = [c for c in columns if c not in (reader.fieldnames or [])]
-        if missing:
-            raise DataError(f"{path}: has no column '{missing[0]}'; expected {', '.join(columns)}.")
-        for row in reader:
-            if any(row[c] is None for c in columns):
-                raise DataError(f"{path}:{reader.line_num}: fewer columns than the header names.")
-            yield reader.line_num, row
+        try:
+            missing = [c for c in columns if c not in (reader.fieldnames or [])]
+            if missing:
+                raise DataError(f"{path}: has no column '{missing[0]}'; expected {', '.join(columns)}.")
+            for row in reader:
+                if any(row[c] is None for c in columns):
+                    raise DataError(f"{path}:{reader.line_num}: fewer columns than the header names.")
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: not a csv table ({error}).") from None
 
 
 def read_records(path: Path, fields: tuple[str, ...]) -> list[dict]:
@@ -32,9 +38,11 @@ def read_records(path: Path, fields: tuple[str, ...]) -> list[dict]:
     _check_size(path)
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        records = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x.strip()]
+        records = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.split("\n") if x.strip()]
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg}).") from None
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
+        raise DataError(f"{path}: not an annotation table ({type(error).__name__}).") from None
     for number, record in enumerate(records, start=1):
         missing = [f for f in fields if not isinstance(record, dict) or f not in record]
         if missing:
@@ -53,8 +61,9 @@ def _check_size(path: Path) -> None:
 def numbers(values: object, shape: tuple[int, ...], where: str) -> np.ndarray:
     """float32 array of a shape (−1 = any). Raises: DataError naming the place for another shape or a value not finite."""
     try:
-        array = np.asarray(values, dtype=np.float32)
-    except (ValueError, TypeError):
+        with np.errstate(over="ignore"):
+            array = np.asarray(values, dtype=np.float32)
+    except (ValueError, TypeError, OverflowError):
         raise DataError(f"{where}: expected numbers.") from None
     fits = array.ndim == len(shape) and all(want in (-1, have) for want, have in zip(shape, array.shape, strict=True))
     if not fits:
@@ -64,14 +73,37 @@ def numbers(values: object, shape: tuple[int, ...], where: str) -> np.ndarray:
     return array
 
 
-def split_by_name(name: str, validation_share: float = 0.1) -> str:
-    """'train' or 'val' by a hash of a name: the same on every machine, for datasets whose authors give no split."""
-    return "val" if int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 < validation_share else "train"
+def name_hash(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone, the same on every machine."""
+    return int(hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8], 16) / 2**32
 
 
 def choose_split(items: list, split: str, name: Callable[[object], str]) -> list:
-    """Items of 'train', 'val' ('test' means the same) or 'full' by `split_by_name`."""
+    """Items of 'train', 'val' ('test' means the same) or 'full', for datasets whose authors give no split.
+
+    val holds the names whose hash is below VALIDATION_SHARE; it and train get at least one name where there are two.
+    Items of equal name (frames of one patient, for example) stay together.
+    """
     if split == "full":
         return items
-    wanted = "train" if split == "train" else "val"
-    return [item for item in items if split_by_name(name(item)) == wanted]
+    hashes = {key: name_hash(key) for key in map(name, items)}
+    order = sorted(hashes, key=hashes.__getitem__)
+    share = sum(value < VALIDATION_SHARE for value in hashes.values())
+    count = min(max(share, 1), len(order) - 1) if len(order) > 1 else share
+    held_out = set(order[:count])
+    return [item for item in items if (name(item) in held_out) != (split == "train")]
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """A file that appears whole or not at all; readable by all as the umask allows. Returns: the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

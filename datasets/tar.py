@@ -16,9 +16,15 @@ def index_tar(path: Path) -> dict[str, tuple[int, int]]:
     spans: dict[str, tuple[int, int]] = {}
     try:
         with tarfile.open(path, "r:") as archive:
+            end = -1
             for member in archive:
+                if member.size < 0 or member.offset_data <= end:  # damaged sizes would let tarfile walk in circles
+                    raise DataError(f"{path}: member '{member.name}' has an impossible size; the archive is damaged.")
+                end = member.offset_data
                 if not member.isfile():
                     continue
+                if member.issparse():
+                    raise DataError(f"{path}: member '{member.name}' is sparse; pack the archive again without holes.")
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
                     raise DataError(f"{path}: member '{member.name}' leaves the archive; refused.")
@@ -27,6 +33,6 @@ def index_tar(path: Path) -> dict[str, tuple[int, int]]:
                     raise DataError(f"{path}: more than {MAX_MEMBERS:,} members; refused.")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file.") from None
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, tarfile.TarError, OverflowError, UnicodeError) as error:
         raise DataError(f"{path}: not an uncompressed tar file ({error}).") from None
     return spans

@@ -33,8 +33,9 @@ def draw_text(image: np.ndarray, text: str, line: int = 0, top: bool = False) ->
     scale = max(0.35, image.shape[0] / 512)
     step = int(28 * scale) + 3
     y = step * (line + 1) if top else image.shape[0] - 5 - step * line
-    for colour, thickness in (((0, 0, 0), 3), (WHITE, 1)):
-        cv2.putText(image, text, (4, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    # the edge is the same text one pixel off: OpenCV spaces thicker letters wider
+    for dx, dy, colour in ((-1, 0, (0, 0, 0)), (1, 0, (0, 0, 0)), (0, -1, (0, 0, 0)), (0, 1, (0, 0, 0)), (0, 0, WHITE)):
+        cv2.putText(image, text, (4 + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
 
 
 def draw_landmarks(

@@ -40,6 +40,7 @@ def save_snapshot(folder: Path, tensors: dict[str, Tensor], config: dict, state:
             torch.save(state, temporary / "state.pt")
         (temporary / "config.json").write_text(json.dumps({"format": FORMAT, **config}, indent=1))
         for file in temporary.iterdir():
+            file.chmod(0o644)
             with file.open("rb") as stream:
                 os.fsync(stream.fileno())
         temporary.chmod(0o755)
