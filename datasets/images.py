@@ -10,6 +10,7 @@ from datasets.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 50_000_000
+MAX_NAME, MAX_PART = 2000, 255  # characters of a name, bytes of one part of it, that file systems take
 
 
 def read_image(path: Path, span: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -67,11 +68,14 @@ def image_size(path: Path) -> tuple[int, int]:
 def safe_join(root: Path, name: str) -> Path:
     """root / name for a name that comes out of an annotation file, refused when it would leave root.
 
-    Raises: DataError for absolute names, drive letters, "..", NUL and symbolic links that lead outside.
+    Raises: DataError for absolute names, drive letters, "..", NUL, names too long for a file system, and symbolic links
+        that lead outside.
     """
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     if not name or "\0" in name or posix.is_absolute() or windows.drive or windows.root:
         raise DataError(f"'{name}' is not a file name below {root}; correct the annotation file.")
+    if len(name) > MAX_NAME or any(len(part.encode(errors="replace")) > MAX_PART for part in posix.parts):
+        raise DataError(f"'{name[:60]}…' is too long for a file name; correct the annotation file.")
     if ".." in posix.parts or ".." in windows.parts:
         raise DataError(f"'{name}' leaves {root}; correct the annotation file.")
     path = Path(root) / name

@@ -1,5 +1,7 @@
 """Menpo in ParFace-Net's packings: 68 points in tar files (menpo2d), 84 points (menpo), and LS3D-W."""
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -23,14 +25,14 @@ class TarDataset(FaceDataset):
     def from_tar(self, tar: str, table: str, field: str) -> list[Annotation]:
         """All records of a table with their photos in one tar file."""
         spans = index_tar(self.require(self.root / tar))
-        by_name = {PurePosixPath(name).name: name for name in spans}
+        by_name = _by_last_part(spans)
         path = self.require(self.root / "csv" / table)
         annotations = []
         for number, record in enumerate(read_records(path, ("img_path", field))):
+            where = f"{path}: record {number + 1}"
             member = _member(str(record["img_path"]), spans, by_name)
             if member is None:
-                raise DataError(f"{path}: record {number + 1}: {record['img_path']} is not in {self.root / tar}.")
-            where = f"{path}: record {number + 1}"
+                raise DataError(f"{where}: {record['img_path']} is not in {self.root / tar} (or not by a unique name).")
             found = _annotated(numbers(record[field], (-1, -1), where), where)
             box = landmark_box(found)
             if self.split == "unlabeled":
@@ -41,20 +43,32 @@ class TarDataset(FaceDataset):
         return annotations
 
 
+def _by_last_part(names: Iterable[str]) -> dict[str, str]:
+    """Last part → tar member; parts that several members share are left out, because they could mean the wrong photo."""
+    counts = Counter(PurePosixPath(name).name for name in names)
+    return {PurePosixPath(name).name: name for name in names if counts[PurePosixPath(name).name] == 1}
+
+
 def _member(name: str, spans: dict, by_name: dict[str, str]) -> str | None:
-    """Tar member of a record: its full name, its last part, or `<stem>.rgb.<ext>`."""
+    """Tar member of a record: its full name or its last part, each as it is or as `<stem>.rgb.<ext>`; None without one."""
     posix = PurePosixPath(name)
-    for candidate in (posix.name, f"{posix.stem}.rgb{posix.suffix}"):
-        if candidate in by_name:
-            return name if name in spans else by_name[candidate]
-    return name if name in spans else None
+    if not posix.name:
+        return None
+    packed = posix.with_name(f"{posix.stem}.rgb{posix.suffix}")
+    for candidate in (str(posix), str(packed)):
+        if candidate in spans:
+            return candidate
+    return by_name.get(posix.name) or by_name.get(packed.name)
 
 
 def _annotated(values: np.ndarray, where: str) -> np.ndarray:
     """(N, 2+) of a file, 0-based → (N, 2) continuous; rows of zeros are padding and become NaN; z is dropped."""
     if len(values) == 0 or values.shape[1] not in (2, 3):
         raise DataError(f"{where}: expected a list of [x, y] landmarks, found shape {values.shape}.")
-    return np.where(np.abs(values[:, :2]).sum(axis=1, keepdims=True) > 0, values[:, :2] + 0.5, np.nan).astype(np.float32)
+    used = np.abs(values[:, :2]).sum(axis=1, keepdims=True) > 0
+    if not used.any():
+        raise DataError(f"{where}: all landmarks are 0; correct or remove the record.")
+    return np.where(used, values[:, :2] + 0.5, np.nan).astype(np.float32)
 
 
 def _pad(points: np.ndarray, count: int, where: str) -> np.ndarray:

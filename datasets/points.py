@@ -84,7 +84,8 @@ def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:
     if swap:
         content = content.get("points")
     try:
-        points = np.array(content, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            points = np.array(content, dtype=np.float32)
     except (ValueError, TypeError, OverflowError):
         points = np.zeros(0)
     if points.ndim != 2 or points.shape[1] not in (2, 3):

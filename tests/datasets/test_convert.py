@@ -6,6 +6,7 @@ from scipy.io import savemat
 
 from datasets.convert import convert_celeba, main
 from datasets.detect import Detection
+from datasets.points import format_pts
 from datasets.registry import build_dataset
 from datasets.synthetic import jpeg, save_photo, write_tar
 
@@ -39,6 +40,44 @@ def test_300wlp_with_and_without_depth(tmp_path, drawn, capsys):
     assert main(["300wlp", "--from", str(tmp_path), "--landmarks", str(tmp_path / "points.npz")]) == 0
     dataset = build_dataset("wlp300", tmp_path, "full", 64, "bb_ground_truth")
     np.testing.assert_allclose(dataset.annotations[3].landmarks, faces[3].landmarks, atol=1e-3)
+
+
+def test_300wlp_prefers_the_projected_3d_points(tmp_path, drawn):
+    faces = drawn("w300")[1]
+    write_mats(tmp_path / "AFW", faces)
+    (tmp_path / "landmarks" / "AFW").mkdir(parents=True)
+    flat = faces[0].landmarks[:, :2] + 0.5  # 1-based
+    savemat(tmp_path / "landmarks" / "AFW" / "image0_pts.mat", {"pts_3d": flat + 3, "pts_2d": flat + 7})
+    assert main(["300wlp", "--from", str(tmp_path)]) == 0
+    first = build_dataset("wlp300", tmp_path, "full", 64, "bb_ground_truth").annotations[0]
+    np.testing.assert_allclose(first.landmarks[:, :2], faces[0].landmarks[:, :2] + 3, atol=1e-3)
+    np.testing.assert_allclose(first.crop_landmarks, faces[0].landmarks[:, :2] + 7, atol=1e-3)
+
+
+def test_menpo_packs_photos_and_points(tmp_path, drawn):
+    faces = drawn("w300")[1]
+    for part in ("train", "common", "challenging"):
+        for i, face in enumerate(faces[:2]):
+            save_photo(tmp_path / part / "set" / f"{i}.jpg", face.image)
+            points = face.landmarks[: 39 if part == "train" and i else 68]
+            (tmp_path / part / "set" / f"{i}.pts").write_text(format_pts(points))
+    assert main(["menpo", "--from", str(tmp_path)]) == 0
+    sizes = {s: len(build_dataset("menpo2d", tmp_path, s, 64, "bb_ground_truth")) for s in ("train", "common", "full")}
+    assert sizes == {"train": 2, "common": 2, "full": 4}
+    dataset = build_dataset("menpo2d", tmp_path, "challenging", 64, "bb_ground_truth")
+    np.testing.assert_allclose(dataset.annotations[1].landmarks, faces[1].landmarks[:, :2], atol=1e-3)
+    assert dataset[1].image.std() > 5
+    assert build_dataset("menpo2d", tmp_path, "train", 64, "bb_ground_truth")[1].visibility.sum() == 39
+    (tmp_path / "train" / "set" / "1.pts").write_text(format_pts(faces[0].landmarks[:5]))
+    assert main(["menpo", "--from", str(tmp_path)]) == 2
+
+
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path, drawn, capsys):
+    write_mats(tmp_path / "in", drawn("w300")[1][:1])
+    (tmp_path / "file").write_text("")
+    capsys.readouterr()
+    assert main(["aflw2000", "--from", str(tmp_path / "in"), "--out", str(tmp_path / "file" / "csv")]) == 2
+    assert "error: " in capsys.readouterr().err
 
 
 def test_affectnet(tmp_path, drawn):

@@ -1,12 +1,19 @@
 """Every dataset on drawings in its exact layout: sizes, splits, positions, errors."""
 
+import json
+
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from datasets.aflw import Aflw
+from datasets.detect import Detection
 from datasets.errors import DataError
+from datasets.folder import Folder
 from datasets.registry import DATASETS, build_dataset
-from datasets.synthetic import WRITERS, to_19, to_98
+from datasets.sample import cut_sample
+from datasets.synthetic import WRITERS, jpeg, save_photo, to_19, to_98, write_tar
+from datasets.tables import choose_split
 from geometry.schemes import get_scheme
 
 SIZES = {  # dataset, split, crop source → how many of 6 drawings
@@ -115,6 +122,118 @@ def test_menpo_profile_points_are_padded_invisible(drawn):
     dataset = build_dataset("menpo2d", drawn("menpo2d")[0], "train", 64, "bb_ground_truth")
     sample = dataset[0]
     assert sample.visibility.sum() == 39 and sample.landmarks.shape == (68, 2)
+    by_points = build_dataset("menpo2d", drawn("menpo2d")[0], "train", 64, "lm_ground_truth").make_crop(dataset.annotations[0])
+    used = drawn("menpo2d")[1][0].landmarks[:39, 1]
+    inner = by_points.centre(64).invert(np.array([[0.0, 0.0], [64, 64]]))
+    assert inner[1, 1] - inner[0, 1] == pytest.approx(1.4 * np.ptp(used), rel=1e-3), "padding does not count for the crop"
+
+
+def test_menpo_unlabeled_box_covers_all_84_points(tmp_path, drawn):
+    face = drawn("w300")[1][0]
+    points = to_98(face.landmarks[:, :2])[:84]
+    write_tar(tmp_path / "menpo3D84.tar", {"face.rgb.jpg": jpeg(face.image)})
+    (tmp_path / "csv").mkdir()
+    record = {"img_path": "face.jpg", "landmarks_2d": (points - 0.5).tolist()}
+    (tmp_path / "csv" / "menpo3D84.ljson").write_text(json.dumps(record) + "\n")
+    annotation = build_dataset("menpo2d", tmp_path, "unlabeled", 64, "bb_ground_truth").annotations[0]
+    assert annotation.landmarks is None
+    np.testing.assert_allclose(annotation.box, [*points.min(0), *points.max(0)], atol=1e-3)
+
+
+@pytest.mark.parametrize(("count", "name", "message"), [
+    (67, "a/face.jpg", "67 landmarks where 68"), (68, "c/face.jpg", "unique name"), (68, "a/other.jpg", "is not in"),
+    (68, "", "is not in"),
+])
+def test_menpo_wrong_counts_and_names(tmp_path, drawn, count, name, message):
+    photo = jpeg(drawn("w300")[1][0].image)
+    write_tar(tmp_path / "menpo.tar", {"a/face.rgb.jpg": photo, "b/face.rgb.jpg": photo})
+    (tmp_path / "csv").mkdir()
+    record = {"img_path": name, "landmarks_2d": [[5, 6]] * count}
+    (tmp_path / "csv" / "menpo_train.ljson").write_text(json.dumps(record) + "\n")
+    with pytest.raises(DataError, match=message):
+        build_dataset("menpo2d", tmp_path, "train", 64, "bb_ground_truth")
+
+
+BOXED = [("vggface2", "train"), ("celeba", "full"), ("ffhq", "full"), ("neuroface", "full"), ("meei", "full"),
+         ("wlp300", "full"), ("wflw", "train"),
+         ("palsy", "labeled_1"), ("ls3d", "full"), ("w300", "common"), ("affectnet", "full")]
+
+
+@pytest.mark.parametrize(("key", "split"), BOXED)
+def test_box_becomes_the_inner_square(drawn, key, split):
+    """The longer side of the extended box spans exactly the inner square, centred on it."""
+    dataset = build_dataset(key, drawn(key)[0], split, 64, "bb_ground_truth")
+    annotation = dataset.annotations[0]
+    left, top, right, bottom = annotation.box
+    height = bottom - top
+    corners = np.array([[left, top - dataset.extend_top * height], [right, bottom + dataset.extend_bottom * height]])
+    moved = dataset.make_crop(annotation, (160, 160, 3)).centre(64).apply(corners)
+    assert (moved[1] - moved[0]).max() == pytest.approx(64) and moved.mean(0) == pytest.approx([32, 32])
+
+
+def test_landmarks_land_on_the_same_pixels_in_the_crop(drawn):
+    """A dot painted at a landmark of the photo shows in the crop where the sample says it is."""
+    dataset = build_dataset("wflw", drawn("wflw")[0], "train", 64, "bb_ground_truth")
+    annotation = dataset.annotations[0]
+    crop = dataset.make_crop(annotation, (160, 160, 3))
+    rows, columns = np.mgrid[:160, :160] + 0.5
+    x, y = annotation.landmarks[54]
+    dot = np.repeat((255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)).astype(np.uint8)[..., None], 3, axis=2)
+    sample = cut_sample(annotation, crop, dot)
+    weights = np.where(sample.image[..., 0] > 20, sample.image[..., 0].astype(float), 0)
+    rows, columns = np.mgrid[: len(weights), : len(weights)] + 0.5
+    found = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+    assert np.abs(found - sample.landmarks[54]).max() < 0.15
+
+
+def test_meei_keeps_patients_apart(tmp_path, drawn):
+    photo = jpeg(drawn("w300")[1][0].image)
+    rows = ["image_path,x1,y1,x2,y2"]
+    for patient in range(6):
+        write_tar(tmp_path / f"p{patient}.tar", {f"{i}.jpg": photo for i in range(3)})
+        rows += [f"p{patient}/{i}.jpg,10,10,90,90" for i in range(3)]
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "MEEI_annotations.csv").write_text("\n".join(rows) + "\n")
+    parts = [build_dataset("meei", tmp_path, split, 64, "bb_ground_truth") for split in ("train", "val")]
+    patients = [{a.path.name for a in part.annotations} for part in parts]
+    assert not patients[0] & patients[1] and sum(map(len, parts)) == 18 and len(parts[1]) >= 3
+
+
+def test_split_by_name_is_complete_fixed_and_never_empty():
+    names = [f"face{i}" for i in range(500)]
+    val = choose_split(names, "val", str)
+    assert val == choose_split(names, "test", str) == choose_split(list(reversed(names)), "val", str)[::-1]
+    assert sorted(val + choose_split(names, "train", str)) == sorted(names) and 30 < len(val) < 70
+    for count in range(2, 12):
+        some = names[:count]
+        assert 0 < len(choose_split(some, "val", str)) < count
+
+
+def aflw_file(root, **changed):
+    content = {"ra": np.arange(1, 4), "data": np.full((3, 38), 20.0), "mask_new": np.ones((3, 19)),
+               "bbox": np.full((3, 4), 9.0), "nameList": np.array(["a.jpg"] * 3, dtype=object)} | changed
+    (root / "data/flickr").mkdir(parents=True, exist_ok=True)
+    savemat(root / "AFLWinfo_release.mat", content)
+
+
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("ra", np.array([1, 2, 9]), "no permutation"), ("ra", np.array([1, 1, 2]), "no permutation"),
+    ("nameList", np.array(["a.jpg"] * 2, dtype=object), "no permutation"), ("data", np.ones((3, 42)), "shape"),
+    ("bbox", np.full((3, 4), np.nan), "not finite"),
+])
+def test_aflw_with_a_damaged_table(tmp_path, field, value, message):
+    aflw_file(tmp_path, **{field: value})
+    with pytest.raises(DataError, match=message):
+        Aflw(tmp_path, "train", 64)
+
+
+def test_palsy_points_need_two_or_three_columns(tmp_path):
+    (tmp_path / "csv").mkdir()
+    for columns, message in ((1, "x, y or x, y, z"), (4, "x, y or x, y, z")):
+        record = {"img_path": "s/f.jpg", "landmarks_MAL3D": [[1] * columns] * 68}
+        (tmp_path / "csv" / "palsy_test.ljson").write_text(json.dumps(record))
+        with pytest.raises(DataError, match=message):
+            build_dataset("palsy", tmp_path, "parface", 64, "bb_ground_truth")
 
 
 def test_wflw_test_subsets_carry_attributes(drawn):
@@ -186,13 +305,50 @@ def test_annotation_that_leaves_the_folder_is_refused(tmp_path):
         build_dataset("celeba", tmp_path, "full", 64, "bb_ground_truth")
 
 
+def fill(folder, names, face):
+    for name in names:
+        save_photo(folder / name, face.image)
+
+
+def test_folder_splits_never_overlap(tmp_path, drawn):
+    face = drawn("w300")[1][0]
+    fill(tmp_path, ["test/a.jpg", "test/b.jpg", "c.jpg", "more/d.jpg"], face)
+    parts = {split: {a.name for a in Folder(tmp_path, split, 64).annotations} for split in ("train", "test", "val", "full")}
+    assert parts["test"] == parts["val"] == {"test/a.jpg", "test/b.jpg"}
+    assert parts["train"] == {"c.jpg", "more/d.jpg"} and len(parts["full"]) == 4
+    fill(tmp_path, ["train/e.jpg"], face)
+    assert {a.name for a in Folder(tmp_path, "train", 64).annotations} == {"train/e.jpg"}
+
+
+def test_folder_reads_one_csv_for_both_split_folders(tmp_path, drawn):
+    fill(tmp_path, ["train/a.jpg", "test/b.jpg"], drawn("w300")[1][0])
+    (tmp_path / "points.csv").write_text("image,x0,y0,x1,y1\ntrain/a.jpg,10,20,30,40\ntest/b.jpg,11,21,31,41\n")
+    assert Folder(tmp_path, "test", 64).annotations[0].landmarks.tolist() == [[11.5, 21.5], [31.5, 41.5]]
+    for row, message in (("none.jpg,1,2,3,4", "none.jpg is not in"), ("train/a.jpg,1,2,3", "pairs"),
+                         ("train/a.jpg,1,2\ntrain/a.jpg,1,2", "twice"), ("../x.jpg,1,2", "leaves"),
+                         ("train/a.jpg,1,z", "numbers")):
+        (tmp_path / "points.csv").write_text(f"image,x0,y0,x1,y1\n{row}\n")
+        with pytest.raises(DataError, match=message):
+            Folder(tmp_path, "full", 64)
+
+
+def test_folder_opens_with_an_unreadable_photo_and_names_it_when_read(tmp_path, drawn):
+    fill(tmp_path, ["a.jpg"], drawn("w300")[1][0])
+    (tmp_path / "b.jpg").write_bytes(b"")
+    dataset = Folder(tmp_path, "full", 64, detector=lambda image: [])
+    whole = dataset.make_crop(dataset.annotations[0], (160, 160, 3)).centre(64).invert(np.array([[0.0, 0], [64, 64]]))
+    np.testing.assert_allclose(whole, [[0, 0], [160, 160]], atol=1e-9)
+    with pytest.raises(DataError, match="b.jpg"):
+        dataset[1]
+
+
+def test_unknown_scheme_is_a_data_error(tmp_path, drawn):
+    fill(tmp_path, ["a.jpg"], drawn("w300")[1][0])
+    with pytest.raises(DataError, match="--scheme.*ibug68"):
+        build_dataset("folder", tmp_path, "full", 64, "bb_ground_truth", scheme="ibug69")
+
+
 def test_folder_with_json_csv_own_scheme_and_detector(tmp_path, drawn):
-    import json
-
-    from datasets.detect import Detection
-    from datasets.folder import Folder
-    from datasets.synthetic import save_photo
-
     face = drawn("w300")[1][0]
     save_photo(tmp_path / "a.jpg", face.image)
     (tmp_path / "a.json").write_text(json.dumps({"landmarks": (face.landmarks[:7, :2] - 0.5).tolist()}))
