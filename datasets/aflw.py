@@ -1,10 +1,10 @@
 """AFLW: 24,386 faces in any pose with up to 21 points, of which 19 are used."""
 
 import numpy as np
-from scipy.io import loadmat
 
 from datasets.errors import DataError
 from datasets.images import safe_join
+from datasets.mat import read_mat_file
 from datasets.sample import Annotation, FaceDataset
 from datasets.tables import numbers
 from geometry.schemes import AFLW_19
@@ -29,7 +29,7 @@ class Aflw(FaceDataset):
         folder = self.require(self.root / "data" / "flickr")
         path = self.require(self.root / "AFLWinfo_release.mat")
         try:
-            content = loadmat(path, simplify_cells=True)
+            content = read_mat_file(path)
             order = numbers(np.atleast_1d(content["ra"]), (-1,), str(path)).astype(int) - 1
             count = len(order)
             points = numbers(content["data"], (count, 38), str(path)).reshape(count, 2, 19).transpose(0, 2, 1) - 0.5

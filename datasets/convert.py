@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 from tqdm import tqdm
 
 from datasets.convert_menpo import convert_menpo
 from datasets.detect import DETECTORS
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, read_image
+from datasets.mat import read_mat_file
 from datasets.points import read_text
 from datasets.sample import landmark_box
 from datasets.tables import numbers, write_bytes
@@ -38,14 +38,7 @@ MAX_MAT_BYTES = 16 * 2**20
 
 def read_mat(path: Path, fields: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Named arrays of a .mat file, shapes checked. Raises: DataError naming the file."""
-    try:
-        if path.stat().st_size > MAX_MAT_BYTES:
-            raise DataError(f"{path}: larger than {MAX_MAT_BYTES:,} bytes, so not the annotation of one photo.")
-        content = loadmat(path)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not a MATLAB file ({error}).") from None
+    content = read_mat_file(path, simplify=False, max_bytes=MAX_MAT_BYTES)
     missing = [f for f in fields if f not in content]
     if missing:
         raise DataError(f"{path}: has no '{missing[0]}'.")

@@ -1,9 +1,11 @@
 """300-W: 68 points on photos of AFW, Helen, LFPW and iBUG."""
 
+from pathlib import Path
+
 import numpy as np
-from scipy.io import loadmat
 
 from datasets.errors import DataError
+from datasets.mat import read_mat_file
 from datasets.points import read_pts
 from datasets.sample import Annotation, FaceDataset
 from geometry.schemes import IBUG_68
@@ -67,10 +69,20 @@ class W300(FaceDataset):
                 raise DataError(self.missing(path))
             return {}
         try:
-            records = loadmat(path, simplify_cells=True)["bounding_boxes"]
+            records = read_mat_file(path)["bounding_boxes"]
             return {
-                str(r["imgName"]): (np.asarray(r["bb_detector"], float) - 0.5, np.asarray(r["bb_ground_truth"], float) - 0.5)
+                str(r["imgName"]): (_box(r["bb_detector"], path), _box(r["bb_ground_truth"], path))
                 for r in np.atleast_1d(records)
             }
-        except (ValueError, KeyError, TypeError, OSError, IndexError) as error:
+        except DataError:
+            raise
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise DataError(f"{path}: not a bounding-box file of 300-W ({error}).") from None
+
+
+def _box(values: np.ndarray, path: Path) -> np.ndarray:
+    """(4,) 1-based left, top, right, bottom → continuous photo pixels. Raises: DataError naming the file."""
+    box = np.asarray(values, dtype=float)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise DataError(f"{path}: a box is not four finite numbers; get the file again.")
+    return box - 0.5
