@@ -91,3 +91,24 @@ def test_prepare_packs_where_training_looks(drawn, tmp_path, capsys):
     assert pack(dataset, tmp_path, progress=False).folder in list(tmp_path.iterdir())
     assert main(["w300", "--from", str(tmp_path / "none")]) == 2
     assert "300-W not found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_truncated_index_says_what_to_do(drawn, tmp_path, share):
+    packed = pack(open_w300(drawn("w300")[0]), tmp_path, progress=False)
+    content = (packed.folder / "index.npz").read_bytes()
+    (packed.folder / "index.npz").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match="pack again"):
+        PackedDataset(packed.folder)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "missing"])
+def test_damaged_shard_names_the_crop(drawn, tmp_path, damage):
+    folder = pack(open_w300(drawn("w300")[0]), tmp_path, progress=False).folder
+    shard = folder / "shard-00000.bin"
+    content = shard.read_bytes()
+    shard.unlink()
+    if damage != "missing":
+        shard.write_bytes(content[:3000] if damage == "cut" else b"")
+    with pytest.raises(DataError, match=r"crop 17 .*pack again"):
+        PackedDataset(folder)[17]

@@ -109,3 +109,20 @@ def test_imagenet_start(tmp_path):
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="resnet18"):
         init_from_imagenet(networks, tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("change", [{"input_size": 1024}, {"z_dim": "many"}, {"z_dim": -1}, {"activation": "gelu"}])
+def test_unusable_network_description_names_the_snapshot(tmp_path, change):
+    model = make_model(tmp_path)
+    info = model.info | {"networks": model.info["networks"] | change}
+    save_snapshot(tmp_path / "s" / "00001", {"a": torch.zeros(1)}, info)
+    with pytest.raises(CheckpointError, match="00001.*description"):
+        load_model("s/00001", tmp_path)
+
+
+def test_authors_checkpoint_with_nan_is_refused(tmp_path):
+    tensors = AAE(AAEConfig(128)).state_dict()
+    tensors["P.fc.bias"][3] = float("nan")
+    torch.save({"state_dict": tensors}, tmp_path / "saae.mdl")
+    with pytest.raises(CheckpointError, match="saae.mdl.*P.fc.bias.*not finite"):
+        load_model(str(tmp_path / "saae.mdl"), tmp_path)

@@ -84,3 +84,14 @@ def test_help_shows_defaults(capsys):
     with pytest.raises(SystemExit):
         parse("--help")
     assert "rate, 100 % [0.1]" in capsys.readouterr().out
+
+
+def test_ini_lists_and_choices(tmp_path):
+    assert parse(tmp_path=tmp_path, ini="[Runtime]\ndataset_train = c d\n")[0].dataset_train == ["c", "d"]
+    assert parse(tmp_path=tmp_path, ini="[Runtime]\ndaug = 2\n")[0].daug == 2
+    with pytest.raises(ConfigError, match="daug = 9: choose from 0, 1, 2"):
+        parse(tmp_path=tmp_path, ini="[Runtime]\ndaug = 9\n")
+
+
+def test_dry_run_is_reported():
+    assert parse("--dry-run")[2] is True and parse()[2] is False
