@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class PackedDataset(Dataset):
                 self.landmarks, self.visibility = index["landmarks"], index["visibility"]
                 self.matrices, self.names = index["matrices"], index["names"]
                 self.image_size, self.resolution = int(index["image_size"]), int(index["resolution"])
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{self.folder}: not a packed dataset ({error}); delete the folder and pack again.") from None
         self._maps: dict[int, np.memmap] = {}
 
@@ -71,9 +72,12 @@ class PackedDataset(Dataset):
     def read_image(self, index: int) -> np.ndarray:
         """(R, R, 3) uint8 RGB."""
         shard, (start, end) = int(self.shards[index]), self.offsets[index]
-        if shard not in self._maps:
-            self._maps[shard] = np.memmap(self.folder / f"shard-{shard:05d}.bin", dtype=np.uint8, mode="r")
-        image = cv2.imdecode(self._maps[shard][start:end], cv2.IMREAD_COLOR)
+        try:
+            if shard not in self._maps:
+                self._maps[shard] = np.memmap(self.folder / f"shard-{shard:05d}.bin", dtype=np.uint8, mode="r")
+            image = cv2.imdecode(self._maps[shard][start:end], cv2.IMREAD_COLOR)
+        except (OSError, ValueError, cv2.error):  # shard missing, empty, or cut before this crop
+            image = None
         if image is None:
             raise DataError(f"{self.folder}: crop {index} ({self.names[index]}) is damaged; delete the folder and pack again.")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -58,14 +58,23 @@ def load_model(name: str, snapshots: Path = Path("data/models/snapshots")) -> Lo
     info = read_config(folder)
     if info.get("kind") != "aae":
         raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not an autoencoder; choose another -r/--resume.")
-    networks = AAE(_config_from(info["networks"], folder))
+    networks = _build(info.get("networks"), folder)
     tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
     load_strict(networks, tensors, folder, optional=("D.", "D_z.") if info.get("inference_only") else ())
     scheme = None if info.get("scheme") is None else scheme_from_dict(info["scheme"])
     return LoadedModel(networks, scheme, info.get("crop_source", "bb_ground_truth"), info, folder)
 
 
-def _config_from(fields: dict, source: Path) -> AAEConfig:
+def _build(fields: object, source: Path) -> AAE:
+    try:
+        return AAE(_config_from(fields, source))
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{source}: its network description is not usable ({error}); copy the snapshot again.") from None
+
+
+def _config_from(fields: object, source: Path) -> AAEConfig:
     known = {item.name for item in dataclasses.fields(AAEConfig)}
     if not isinstance(fields, dict) or not set(fields) <= known:
         raise CheckpointError(f"{source}: its network description is not one that this version knows; update the code.")
@@ -118,6 +127,9 @@ def import_saae(path: Path) -> LoadedModel:
     if not isinstance(tensors, dict) or "Q.fc.weight" not in tensors or "P.lin.weight" not in tensors:
         raise CheckpointError(f"{path}: has no state_dict with Q and P, so it is no saae.mdl of 3FabRec or ParFace-Net.")
     tensors = {k: v for k, v in tensors.items() if isinstance(v, Tensor)}
+    bad = [k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if bad:
+        raise CheckpointError(f"{path}: tensor {bad[0]} holds values that are not finite; the file is not usable.")
     config = _config_of_tensors(tensors)
     networks = AAE(config)
     own = networks.state_dict()
@@ -125,8 +137,6 @@ def import_saae(path: Path) -> LoadedModel:
         if name.endswith("num_batches_tracked") and name not in tensors:
             tensors[name] = torch.zeros_like(tensor)
     load_strict(networks, tensors, path, optional=("D.", "D_z."))
-
-
     scheme = generic_scheme(config.num_landmarks) if config.num_landmarks else None
     info = model_config(networks, scheme, "bb_ground_truth", imported_from=path.name, epoch=0)
     return LoadedModel(networks, scheme, "bb_ground_truth", info, path)

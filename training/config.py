@@ -77,6 +77,13 @@ def _default(item: dataclasses.Field) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _check_choices(settings: type, name: str, value: object) -> None:
+    """The choices that argparse checks on the command line, for a value of the ini file. Raises: ValueError."""
+    choices = settings.__dataclass_fields__[name].metadata.get("choices")
+    if choices and not set(value if isinstance(value, list) else [value]) <= set(choices):
+        raise ValueError(f"choose from {', '.join(map(str, choices))}")
+
+
 def tidy_arguments(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
     """Accept `---flag` and `-flag` for `--flag` where they can only mean that."""
     known = [flag for action in parser._actions for flag in action.option_strings]
@@ -164,9 +171,11 @@ def parse_settings(settings: type, description: str, arguments: list[str]) -> tu
     values = {}
     for key, text in local.runtime.items():
         if key in known and text != "":
-            kind, _ = _kind(hints[key])
+            kind, many = _kind(hints[key])
+            convert = parse_bool if kind is bool else kind
             try:
-                values[key] = parse_bool(text) if kind is bool else kind(text)
+                values[key] = [convert(word) for word in text.split()] if many else convert(text)
+                _check_choices(settings, key, values[key])
             except (ValueError, argparse.ArgumentTypeError) as error:
                 raise ConfigError(f"{local.file}: [Runtime] {key} = {text}: {error}.") from None
     return settings(**(values | given)), local, dry_run

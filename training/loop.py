@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from training.checkpoint import json_safe, read_state, save_snapshot
+from training.checkpoint import CheckpointError, json_safe, read_state, save_snapshot
 from training.logs import RunLog, console
 from training.runtime import gather_objects, random_state, restore_random_state
 from training.sampling import EpochBatches
@@ -267,6 +267,8 @@ def restore(method: Method, options: LoopOptions, accelerator: Accelerator, resu
     if state_file is None or not state_file.is_file():
         return Position(stage=method.stage)
     state = read_state(state_file)
+    if not {"position", "rng", "optimizers"} <= set(state) or not set(state["position"]) <= set(vars(Position())):
+        raise CheckpointError(f"{state_file}: not the state of a run of this version; delete it to keep only the weights.")
     position = Position(**state["position"])
     if position.stage != method.stage or options.new_stage:
         return Position(

@@ -1,10 +1,15 @@
 """Resuming from a state file of another layout."""
 
+import sys
+from pathlib import Path
+
 import pytest
-import toy
 import torch
 
 from training.checkpoint import CheckpointError
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toy  # noqa: E402
 
 
 @pytest.mark.parametrize("state", [{}, {"position": {"era": 3}, "rng": [], "optimizers": {}}])
