@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from datasets.arrays import read_npy, read_npz
 from datasets.convert_menpo import convert_menpo
 from datasets.detect import DETECTORS
 from datasets.errors import DataError
@@ -86,7 +87,9 @@ def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> li
             continue
         for path in tqdm(_annotations(source / part), desc=part):
             projected, flat = _lp_points(source, part, path)
-            name = str(_photo_of(path).relative_to(source))
+            name = _photo_of(path).relative_to(source).as_posix()
+            if landmarks is not None and name not in depths:  # a z of 0 among real ones would spoil a depth head unnoticed
+                raise DataError(f"{landmarks}: has no landmarks for {name}; add them, or leave --landmarks out.")
             points = depths.get(name, np.concatenate([projected, np.zeros((68, 1), np.float32)], axis=1))
             records.append({
                 "img_paths": name, "landmarks": points.tolist(), "landmarks_2d": flat.tolist(), "bbox": box_record(flat),
@@ -114,10 +117,7 @@ def convert_affectnet(source: Path, out: Path) -> list[Path]:
     for part in ("train_set", "val_set"):
         for photo in sorted((source / part / "images").glob("*.jpg")):
             path = source / part / "annotations" / f"{photo.stem}_lnd.npy"
-            try:
-                numbers(np.load(path, allow_pickle=False).ravel().astype(np.float32), (136,), str(path))
-            except (OSError, ValueError) as error:
-                raise DataError(f"{path}: no landmarks of AffectNet ({error}).") from None
+            numbers(read_npy(path).ravel(), (136,), str(path))
             rows.append([str(photo.relative_to(source)), 0, 0, 223, 223, 1.0])
     return [write_boxes(out / "affectnet_annotations.csv", rows, source)]
 
@@ -189,13 +189,9 @@ def _photos(source: Path) -> list[Path]:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            names, points = content["image"], content["landmarks"]
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: needs arrays 'image' and 'landmarks' ({error}).") from None
-    points = numbers(points, (len(names), 68, 3), str(path))
-    return dict(zip(map(str, names), points, strict=True))
+    names, points = read_npz(path, ("image", "landmarks"))
+    points = numbers(points, (names.size, 68, 3), str(path))
+    return dict(zip(map(str, names.ravel()), points, strict=True))
 
 
 def write_boxes(path: Path, rows: list[list], source: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.arrays import read_npy
 from datasets.errors import DataError
 from datasets.images import safe_join
 from datasets.sample import Annotation, FaceDataset
@@ -70,14 +71,14 @@ class Aflw20003d(Lp3dDataset):
         path, records = self.read_records()
         yaws = self._read_yaws(len(records))
         low, high = {"0_to_30": (-1, 30), "30_to_60": (30, 60), "60_to_90": (60, 181)}.get(self.split, (-1, 181))
+        if yaws is None:
+            return [self.annotation(path, i, record, {}) for i, record in enumerate(records)]
         chosen = [i for i in range(len(records)) if low < abs(yaws[i]) <= high]
         return [self.annotation(path, i, records[i], {"yaw_deg": float(yaws[i])}) for i in chosen]
 
-    def _read_yaws(self, count: int) -> np.ndarray:
+    def _read_yaws(self, count: int) -> np.ndarray | None:
+        """(count,) degrees; None without the file where the split does not need it."""
         path = self.root / "csv" / "aflw2000_3D_yaw.npy"
         if not path.exists() and self.split in ("full", "test"):
-            return np.zeros(count)
-        try:
-            return numbers(np.load(self.require(path), allow_pickle=False), (count,), str(path))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not the yaw of {count} photos ({error}).") from None
+            return None
+        return numbers(read_npy(self.require(path)), (count,), str(path))

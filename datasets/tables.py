@@ -52,6 +52,8 @@ def read_records(path: Path, fields: tuple[str, ...]) -> list[dict]:
 
 def _check_size(path: Path) -> None:
     try:
+        with path.open("rb"):  # a folder, or a file that may not be read
+            pass
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise DataError(f"{path}: larger than {MAX_TABLE_BYTES:,} bytes, so not an annotation table.")
     except OSError as error:

@@ -8,8 +8,12 @@ import numpy as np
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, image_size, safe_join
+from datasets.points import read_text
 from datasets.sample import Annotation, FaceDataset, landmark_box
+from datasets.tables import numbers
 from geometry.schemes import IBUG_68
+
+MAX_TABLE_BYTES = 64 * 2**20
 
 
 class YoutubeFaces(FaceDataset):
@@ -61,16 +65,13 @@ class YoutubeFaces(FaceDataset):
 
     def _read_points(self, part: str) -> dict[str, np.ndarray]:
         path = self.require(self.root / f"{part}_keypoints.csv")
+        try:
+            rows = list(enumerate(csv.reader(read_text(path, MAX_TABLE_BYTES).splitlines()), start=1))
+        except csv.Error as error:
+            raise DataError(f"{path}: not a csv table ({error}).") from None
         points = {}
-        with path.open(newline="") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                if number == 1:
-                    continue
-                try:
-                    values = np.array(row[1:], dtype=np.float32).reshape(68, 2) + 0.5
-                except ValueError:
-                    raise DataError(f"{path}:{number}: expected a file name and 68 x, y pairs.") from None
-                if not np.isfinite(values).all():
-                    raise DataError(f"{path}:{number}: a coordinate of {row[0]} is not finite.")
-                points[row[0]] = values
+        for number, row in rows[1:]:
+            if len(row) != 137:
+                raise DataError(f"{path}:{number}: expected a file name and 68 x, y pairs.")
+            points[row[0]] = numbers(row[1:], (136,), f"{path}:{number}").reshape(68, 2) + 0.5
         return points
