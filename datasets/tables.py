@@ -18,7 +18,7 @@ VALIDATION_SHARE = 0.1  # of the names
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, row) of a csv with a header. Raises: DataError for a missing file or column, or a short row."""
-    _check_size(path)
+    _check_file(path)
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
         try:
@@ -35,7 +35,7 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[s
 
 def read_records(path: Path, fields: tuple[str, ...]) -> list[dict]:
     """Records of a .json list or a .ljson file. Raises: DataError for a wrong layout or a missing field."""
-    _check_size(path)
+    _check_file(path)
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         records = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.split("\n") if x.strip()]
@@ -50,9 +50,11 @@ def read_records(path: Path, fields: tuple[str, ...]) -> list[dict]:
     return records
 
 
-def _check_size(path: Path) -> None:
+def _check_file(path: Path) -> None:
     try:
-        with path.open("rb"):  # a folder, or a file that may not be read
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: not a file but a folder or device; put the annotation table in its place.")
+        with path.open("rb"):  # fails here, with the sentence below, where reading is not allowed
             pass
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise DataError(f"{path}: larger than {MAX_TABLE_BYTES:,} bytes, so not an annotation table.")

@@ -42,6 +42,15 @@ def test_300wlp_with_and_without_depth(tmp_path, drawn, capsys):
     np.testing.assert_allclose(dataset.annotations[3].landmarks, faces[3].landmarks, atol=1e-3)
 
 
+def test_300wlp_refuses_depths_for_a_part_of_the_photos(tmp_path, drawn, capsys):
+    faces = drawn("w300")[1][:2]
+    write_mats(tmp_path / "AFW", faces)
+    np.savez(tmp_path / "z.npz", image=["AFW/image0.jpg"], landmarks=faces[0].landmarks[None])
+    assert main(["300wlp", "--from", str(tmp_path), "--landmarks", str(tmp_path / "z.npz")]) == 2
+    assert "no landmarks for AFW/image1.jpg" in capsys.readouterr().err
+    assert not (tmp_path / "csv").exists(), "nothing is written"
+
+
 def test_300wlp_prefers_the_projected_3d_points(tmp_path, drawn):
     faces = drawn("w300")[1]
     write_mats(tmp_path / "AFW", faces)
