@@ -24,8 +24,19 @@ def effective_normaliser(scheme: LandmarkScheme, kind: str) -> str:
     if kind == "bb":
         return "box"
     if kind in ("outer", "pupil", "eyes") and (scheme.outer_eye_corners is None or scheme.name.startswith("aflw")):
-        return "eyes" if scheme.pupils and not scheme.name.startswith("aflw") else "image"
+        return "eyes" if _eye_centres(scheme) and not scheme.name.startswith("aflw") else "image"
     return kind
+
+
+def _eye_centres(scheme: LandmarkScheme) -> tuple[Sequence[int], Sequence[int]] | None:
+    """Points whose means are the right and the left eye centre, by the best that the scheme knows; None without eyes."""
+    if len(scheme.five_points) >= 2 and all(scheme.five_points[:2]):
+        return scheme.five_points[0], scheme.five_points[1]
+    if scheme.pupils:
+        return scheme.pupils[:1], scheme.pupils[1:]
+    if scheme.outer_eye_corners is not None:
+        return scheme.right_eye_corners, scheme.left_eye_corners
+    return None
 
 
 def normaliser(landmarks: Tensor, scheme: LandmarkScheme, kind: str, image_size: float | None = None) -> Tensor:
@@ -57,7 +68,7 @@ def normaliser(landmarks: Tensor, scheme: LandmarkScheme, kind: str, image_size:
     if kind == "pupil" and scheme.pupils:
         return distance(scheme.pupils[:1], scheme.pupils[1:])
     if kind == "eyes":
-        return distance(scheme.five_points[0], scheme.five_points[1])
+        return distance(*_eye_centres(scheme))
     (right_outer, right_inner), (left_outer, left_inner) = scheme.right_eye_corners, scheme.left_eye_corners
     outer = distance([right_outer], [left_outer])
     return outer if kind == "outer" else (outer + distance([right_inner], [left_inner])) / 2

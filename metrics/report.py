@@ -65,9 +65,10 @@ class LandmarkReport:
         """One batch: (B, K, 2 or 3) landmarks in crop px, (B, K) visibility. NME is of x and y; GTE needs depths."""
         flat = truth[..., :2]
         distances = normaliser(flat, self.scheme, self.protocol.normaliser, image_size)
-        self._errors.append(landmark_errors(predicted[..., :2], flat, distances, visibility))
+        # on the CPU, so that a long run fills no device memory and failures join from anywhere
+        self._errors.append(landmark_errors(predicted[..., :2], flat, distances, visibility).cpu())
         if predicted.shape[-1] == 3 and truth.shape[-1] == 3:
-            self._gte.append(gte_errors(predicted, truth, self.scheme, visibility))
+            self._gte.append(gte_errors(predicted, truth, self.scheme, visibility).cpu())
         self.names += list(names)
 
     def add_failure(self, name: str, reason: str) -> None:
@@ -82,7 +83,11 @@ class LandmarkReport:
         return torch.cat(self._errors) if self._errors else torch.zeros(0, self.scheme.num_points)
 
     def summary(self) -> dict:
-        """All numbers, failures by name, and the protocol. NaN where there is nothing to average."""
+        """All numbers, failures by name, and the protocol. NaN where there is nothing to average.
+
+        excluded names every image without a finite error (no prediction, no visible point, normaliser 0): it is a failure
+        in FR and AUC and stays out of the means.
+        """
         errors = self.errors
         means = per_image(errors)
         threshold, protocol = self.protocol.threshold, self.protocol
@@ -95,6 +100,7 @@ class LandmarkReport:
             "failure_rate": failure_rate(means, threshold),
             "failures": failure_count(means, threshold),
             "auc": area,
+            "excluded": [name for name, mean in zip(self.names, means.tolist(), strict=True) if not math.isfinite(mean)],
         }
         if self.scheme.outline:
             numbers["nme_outline"] = mean_error(errors, self.scheme.outline)
@@ -112,7 +118,8 @@ class LandmarkReport:
             f"{p.dataset}/{p.split} {p.scheme}  NME {s['nme']:.2f} %",
             f"norm={p.normaliser}", f"crop={p.crop or '-'}",
             f"AUC@{p.threshold:g}({kind}) {s['auc']:.4f}", f"FR@{p.threshold:g} {s['failure_rate']:.2f} % ({s['failures']})",
-            f"n={s['n']}", f"without-prediction={len(self.failures)}", f"flip={int(p.flip)}", f"subpixel={int(p.subpixel)}",
+            f"n={s['n']}", f"without-prediction={len(self.failures)}", f"excluded={len(s['excluded'])}",
+            f"flip={int(p.flip)}", f"subpixel={int(p.subpixel)}",
             f"readout={p.readout}", f"seed={p.seed}", f"commit={p.commit or '-'}",
         ]
         if "gte" in s:
@@ -140,7 +147,8 @@ class LandmarkReport:
         if self.scheme.outline:
             columns.append(per_image(errors, self.scheme.outline))
             header.append("nme_outline")
-        columns.append(errors.nan_to_num(nan=-1.0, posinf=torch.inf).amax(dim=1))
+        largest = errors.nan_to_num(nan=-1.0, posinf=torch.inf).amax(dim=1)
+        columns.append(largest.masked_fill(largest < 0, torch.nan))
         rows = torch.stack(columns, dim=1).tolist()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

@@ -1,5 +1,6 @@
 """Heatmaps against loops and the definitions of the papers."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -59,3 +60,36 @@ def test_compat_decoding_is_blur_and_integer_peak():
 def test_flat_and_negative_maps_give_finite_points():
     decoded, _ = decode_heatmaps(torch.stack([torch.zeros(16, 16), -torch.ones(16, 16)]))
     assert torch.isfinite(decoded).all()
+
+
+def test_compat_decoding_is_that_of_opencv():
+    points = torch.rand(20, 2) * 128
+    maps = render_heatmaps(points, 128, 7.0) + 0.02 * torch.rand(20, 128, 128)
+    decoded, _ = decode_heatmaps(maps, subpixel=False)
+    for heatmap, point in zip(maps.numpy(), decoded.tolist(), strict=True):
+        blurred = cv2.blur(heatmap, (9, 9), borderType=cv2.BORDER_CONSTANT)
+        row, column = np.unravel_index(blurred.argmax(), blurred.shape)
+        assert blurred[int(point[1]), int(point[0])] == pytest.approx(blurred[row, column], abs=1e-6), "equal but for ties"
+
+
+def test_decoding_does_not_depend_on_height_batch_shape_or_memory_format():
+    points = torch.rand(2, 3, 2) * 128
+    maps = render_heatmaps(points, 128, 7.0)
+    decoded, scores = decode_heatmaps(maps)
+    assert decoded.shape == (2, 3, 2) and scores.shape == (2, 3)
+    assert torch.allclose(decode_heatmaps(maps * 0.3)[0], decoded, atol=1e-3)
+    assert torch.allclose(decode_heatmaps(maps.contiguous(memory_format=torch.channels_last))[0], decoded, atol=1e-4)
+    one, score = decode_heatmaps(maps[1, 2])
+    assert one.shape == (2,) and score.shape == () and torch.allclose(one, decoded[1, 2], atol=1e-4)
+
+
+def test_decoding_of_points_outside_the_map_stays_near_it():
+    points = torch.tensor([[-3.0, 64.0], [64.0, 131.0], [400.0, -400.0]])
+    decoded, _ = decode_heatmaps(render_heatmaps(points, 128, 7.0))
+    assert (decoded[:2] - points[:2]).abs().max() < 1.0, "the slope of a Gaussian tells where its peak lies"
+    assert torch.isfinite(decoded).all() and (decoded > -20).all() and (decoded < 148).all()
+
+
+def test_rendering_gradient():
+    points = (torch.rand(2, 3, 2, dtype=torch.float64) * 6 + 1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: render_heatmaps(p, 8, 1.5), points)

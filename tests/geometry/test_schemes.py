@@ -68,3 +68,37 @@ def test_file_round_trip_and_errors(tmp_path):
 def test_unknown_counts_get_a_plain_scheme():
     assert generic_scheme(68) is IBUG_68
     assert generic_scheme(7).flip_permutation.tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)
+def test_mirroring_twice_gives_the_same_face_and_swaps_the_eyes(scheme):
+    points = np.random.default_rng(0).random((scheme.num_points, 2))
+    mirrored = (points * [-1, 1])[scheme.flip_permutation]
+    np.testing.assert_array_equal((mirrored * [-1, 1])[scheme.flip_permutation], points)
+    permutation = scheme.flip_permutation
+    if scheme.outer_eye_corners is not None:
+        assert permutation[list(scheme.right_eye_corners)].tolist() == list(scheme.left_eye_corners)
+    right, left = scheme.five_points[:2]
+    assert set(permutation[list(right)]) == set(left), "the right eye's points become the left eye's"
+    assert set(permutation[list(scheme.outline)]) == set(scheme.outline)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)
+def test_every_scheme_survives_a_file(scheme, tmp_path):
+    path = tmp_path / "scheme.json"
+    path.write_text(json.dumps(scheme_to_dict(scheme)))
+    assert load_scheme(path) == scheme
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "x"}, {"name": "x", "num_points": 2, "colour": 1}, {"name": "x", "num_points": 2, "pupils": [0, 2]},
+        {"name": "x", "num_points": 2, "chin": -1}, {"name": "x", "num_points": 2, "five_points": [[5]]},
+    ],
+)
+def test_bad_files_are_refused_by_name(fields, tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="bad.json"):
+        load_scheme(path)

@@ -173,3 +173,10 @@ def test_ssim_is_that_of_skimage():
         expected = structural_similarity(a, b, channel_axis=0, **options)
         assert float(value) == pytest.approx(expected, abs=1e-6)
     assert torch.allclose(pixel_error(x, x + 0.1), torch.full((3,), 25.5), atol=1e-4)
+
+
+def test_ssim_of_equal_images_is_one_and_has_a_gradient():
+    x = torch.rand(2, 1, 12, 13, dtype=torch.float64)
+    assert torch.allclose(ssim(x, x), torch.ones(2, dtype=torch.float64))
+    y = torch.rand_like(x).requires_grad_()
+    assert torch.autograd.gradcheck(lambda y: ssim(x, y), y)
