@@ -4,6 +4,7 @@ import csv
 import glob
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,28 +46,30 @@ def run_landmarks(settings: DemoSettings, local: LocalConfig) -> None:
     """
     kinds = parse_save(settings.save)
     box = None if settings.box is None else parse_box(settings.box)
-    photos = list(find_photos(settings.inputs))
+    taken: set[str] = set()
+    photos = list(find_photos(settings.inputs, taken))
+    out = settings.out or local.outputs / "demo"
+    make_folder(out)
     detector = LandmarkDetector.from_pretrained(
         settings.model, local.snapshots, device=settings.device, detector=settings.detector, flip=settings.flip
     )
-    out = settings.out or local.outputs / "demo"
     rows: list[list] = []
     failed: list[str] = []
     for name, source in photos:
+        where = name if isinstance(source, np.ndarray) else source
         try:
             image = source if isinstance(source, np.ndarray) else read_image(source)
             (faces,) = detector.analyse([image], None if box is None else [[box]])
-        except DataError as error:
-            failed.append(str(error))
-            console().info(f"failed: {error}")
+            if not faces:
+                raise DataError("no face found; give its place with --box x,y,w,h or use --detector none for face crops.")
+            labels = [name] if len(faces) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(faces))]
+            written = write_photo(out, name, labels, image, faces, detector, kinds)
+        except (DataError, OSError) as error:  # OSError: a result cannot be written
+            failed.append(f"{where}: {str(error).removeprefix(f'{where}: ')}")
+            console().info(f"failed: {failed[-1]}")
             continue
-        if not faces:
-            failed.append(f"{name}: no face found")
-            console().info(f"{name}: no face found; give its place with --box x,y,w,h or use --detector none for face crops")
-            continue
-        written = write_photo(out, name, image, faces, detector, kinds)
         rows += [[name, i, *_flat(a.face.box), a.face.score, *_flat(a.face.landmarks)] for i, a in enumerate(faces)]
-        console().info(f"{name}: {len(faces)} face{'s'[: len(faces) > 1]}, wrote {', '.join(map(str, written))}")
+        console().info(f"{where}: {len(faces)} face{'s'[: len(faces) > 1]}, wrote {', '.join(map(str, written))}")
     if "csv" in kinds and rows:
         console().info(f"wrote {write_table(out / 'landmarks.csv', rows)}")
     if failed:
@@ -93,21 +96,36 @@ def parse_box(text: str) -> np.ndarray:
     return np.array([x, y, x + width, y + height])
 
 
-def find_photos(inputs: list[str]) -> Iterator[tuple[str, Path | np.ndarray]]:
+def make_folder(path: Path) -> None:
+    """Raises: DataError when no results can be written there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        usable = os.access(path, os.W_OK | os.X_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        raise DataError(f"--out {path}: no folder that results can be written to; choose another.")
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """wanted, or with the first number that makes it new, added to taken; case does not tell names apart on every system."""
+    name, number = wanted, 2
+    while name.casefold() in taken:
+        name, number = f"{wanted}-{number}", number + 1
+    taken.add(name.casefold())
+    return name
+
+
+def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path | np.ndarray]]:
     """(unique name for results, photo) of every input. Raises: DataError for an input that matches nothing."""
     if not inputs:
         from skimage.data import astronaut
 
-        yield "astronaut", astronaut()
+        yield free_name("astronaut", taken), astronaut()
         return
-    taken: set[str] = set()
     for text in inputs:
         for path in _expand(text):
-            name, number = path.stem, 2
-            while name in taken:
-                name, number = f"{path.stem}-{number}", number + 1
-            taken.add(name)
-            yield name, path
+            yield free_name(path.stem, taken), path
 
 
 def _expand(text: str) -> list[Path]:
@@ -126,17 +144,17 @@ def _expand(text: str) -> list[Path]:
 
 
 def write_photo(
-    out: Path, name: str, image: np.ndarray, faces: list[Analysis], detector: LandmarkDetector, kinds: list[str]
+    out: Path, name: str, labels: list[str], image: np.ndarray, faces: list[Analysis], detector: LandmarkDetector,
+    kinds: list[str],
 ) -> list[Path]:
-    """Results of one photo; several faces get a number in their file names."""
+    """Results of one photo under its name, and of each face under its label."""
     written: list[Path] = []
     if "overlay" in kinds:
         boxes = [(a.face.box, a.face.landmarks) for a in faces]
         written.append(_picture(out / f"{name}_overlay.png", photo_with_faces(image, boxes, detector.scheme)))
     if "json" in kinds:
         written.append(write_json(out / f"{name}.json", name, image, faces, detector))
-    for number, analysis in enumerate(faces):
-        label = name if len(faces) == 1 else f"{name}_{number}"
+    for label, analysis in zip(labels, faces, strict=True):
         points = analysis.face.crop.apply(analysis.face.landmarks)
         if "tiles" in kinds:
             tiles = face_tiles(analysis.picture, analysis.reconstruction, analysis.heatmaps, points, detector.scheme)

@@ -59,7 +59,7 @@ class LandmarkDetector:
         device: auto, cpu, cuda or mps.
         detector: "dlib", "none" (the photo is one face) or any function image → list of Detection.
         passes: 2 cuts every face again by the landmarks of the first pass, which corrects coarse boxes.
-        flip: average with the mirrored crop.
+        flip: average with the mirrored crop; takes twice as long.
     Raises: CheckpointError for a model without a landmark head; DataError for an unknown detector.
     """
 
@@ -69,7 +69,7 @@ class LandmarkDetector:
         device: str = "auto",
         detector: str | Callable[[np.ndarray], list[Detection]] = "dlib",
         passes: int = 2,
-        flip: bool = True,
+        flip: bool = False,
     ) -> None:
         if model.scheme is None:
             raise CheckpointError(f"{model.folder}: has no landmark head; train one with train_aae_landmarks.py.")
@@ -97,6 +97,7 @@ class LandmarkDetector:
         """Faces of one photo, surest detection first; empty when there is none.
 
         Args: image (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8; boxes (4,) l, t, r, b instead of the detector.
+        Raises: DataError for a picture that is empty or not uint8 and for a box that is not four numbers or outside it.
         """
         return self.detect_batch([image], None if boxes is None else [boxes])[0]
 
@@ -115,7 +116,7 @@ class LandmarkDetector:
         if boxes is None:
             found = [self.detect(image) for image in images]
         else:
-            found = [[Detection(np.asarray(box, dtype=float), float("nan")) for box in photo] for photo in boxes]
+            found = given_boxes(boxes, len(images))
         owners = [i for i, photo in enumerate(found) for _ in photo]
         detections = [d for photo in found for d in photo]
         results: list[list[Analysis]] = [[] for _ in images]
@@ -125,7 +126,7 @@ class LandmarkDetector:
         data = self._cut(images, owners, crops)
         prediction = predict(self.networks, data, self.permutation)
         for _ in range(self.passes - 1 if self.crop_source.startswith("lm_") else 0):
-            crops = [crop_from_landmarks(p, self.scheme, self.size) for p in self._to_photo(prediction, crops)]
+            crops = [self._refined(p, c) for p, c in zip(self._to_photo(prediction, crops), crops, strict=True)]
             data = self._cut(images, owners, crops)
             prediction = predict(self.networks, data, self.permutation)
         faces = self._faces(prediction, crops, detections)
@@ -143,6 +144,13 @@ class LandmarkDetector:
         if self.crop_source.startswith("lm_") and isinstance(self.detect, DlibDetector) and np.isfinite(detection.score):
             return square_crop(*landmark_square(box), self.size)
         return whole
+
+    def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
+        """The crop by the first pass's landmarks, or the first one where those allow none."""
+        try:
+            return crop_from_landmarks(landmarks, self.scheme, self.size)
+        except DataError:  # one hopeless box must not cost the other faces of the batch
+            return crop
 
     def _cut(self, images: list[np.ndarray], owners: list[int], crops: list[Crop]) -> torch.Tensor:
         cut = np.stack([crop.extract(images[i]) for crop, i in zip(crops, owners, strict=True)])
@@ -164,11 +172,24 @@ class LandmarkDetector:
         return to_pictures(self.networks.P(prediction.z), self.networks.config.normalize)
 
 
+def given_boxes(boxes: Sequence[Sequence[np.ndarray]], count: int) -> list[list[Detection]]:
+    """A user's boxes, a list for each of count photos. Raises: DataError for another number or form of boxes."""
+    if len(boxes) != count:
+        raise DataError(f"got boxes for {len(boxes)} photos but {count} photos; give one list of boxes per photo.")
+    rows = [[np.asarray(box, dtype=float) for box in photo] for photo in boxes]
+    wrong = next((box for photo in rows for box in photo if box.shape != (4,)), None)
+    if wrong is not None:
+        raise DataError(f"a face box of shape {wrong.shape} is not left, top, right, bottom; give four numbers.")
+    return [[Detection(box, float("nan")) for box in photo] for photo in rows]
+
+
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8 → (H, W, 3). Raises: DataError for anything else."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise DataError(f"expected a uint8 picture (H, W, 3), got {image.dtype} {image.shape}; convert it first.")
+    if image.size == 0:
+        raise DataError(f"expected a picture with pixels, got one of {image.shape[1]}×{image.shape[0]}.")
     if image.ndim == 2:
         image = image[..., None]
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.ascontiguousarray(image[..., :3])

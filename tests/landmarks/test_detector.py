@@ -1,16 +1,11 @@
-"""Detection, the library's front door and the demo."""
-
-import json
+"""The library's front door: crops, batches and wrong pictures."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-import demo
-from datasets.detect import DlibDetector, landmark_square
+from datasets.crop import crop_from_landmarks
 from datasets.errors import DataError
-from datasets.points import read_json_points, read_pts
 from geometry.heatmaps import render_heatmaps
 from geometry.schemes import IBUG_68
 from landmarks.detector import LandmarkDetector, as_rgb
@@ -35,19 +30,6 @@ def astronaut():
     from skimage.data import astronaut
 
     return astronaut()
-
-
-def test_dlib_finds_the_astronaut(astronaut):
-    (found,) = DlibDetector()(astronaut)
-    centre = (found.box[:2] + found.box[2:]) / 2
-    assert np.abs(centre - [224, 115]).max() < 25 and 70 < found.box[2] - found.box[0] < 140
-    grown, side = landmark_square(found.box)
-    assert np.abs(grown - centre).max() < 10 and side > 100
-
-
-def test_dlib_finds_nothing_in_noise():
-    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
-    assert DlibDetector()(noise) == []
 
 
 def test_points_return_to_the_photo_exactly(snapshots, astronaut, monkeypatch):
@@ -94,66 +76,56 @@ def test_models_without_head_and_unknown_detectors(snapshots, tmp_path):
         LandmarkDetector(load_model("random", snapshots), detector="mtcnn")
 
 
-@pytest.fixture
-def place(snapshots, tmp_path):
-    """Arguments for a demo in a folder of its own with the untrained model."""
-    (tmp_path / "x.ini").write_text(f"[Paths]\ndata = {snapshots.parents[1]}\noutputs = {tmp_path / 'out'}\n")
-    return ["--config", str(tmp_path / "x.ini"), "--model", "random"]
+def test_two_passes_end_where_the_landmark_rule_cuts(snapshots, astronaut, monkeypatch):
+    """The last crop is the rule's own for the landmarks of the pass before, not the box's."""
+    once = LandmarkDetector.from_pretrained("random", snapshots, passes=1)
+    twice = LandmarkDetector.from_pretrained("random", snapshots, passes=2)
+    wanted = torch.rand(68, 2, generator=torch.Generator().manual_seed(2)) * 60 + 34
+    maps = render_heatmaps(wanted, 128, 7.0)
+    for detector in (once, twice):
+        monkeypatch.setattr(detector.networks.LMH, "forward", lambda x1, decoder: maps.expand(len(x1), -1, -1, -1))
+    box = [np.array([150.0, 40, 300, 190])]
+    (first,), (second,) = once(astronaut, box), twice(astronaut, box)
+    expected = crop_from_landmarks(first.landmarks, IBUG_68, 128)
+    np.testing.assert_allclose(second.crop.matrix, expected.matrix, atol=1e-6)
+    assert abs(second.crop.scale / first.crop.scale - 1) > 0.05
 
 
-def test_demo_writes_everything_for_the_astronaut(place, tmp_path):
-    assert demo.main(place) == 0
-    out = tmp_path / "out/demo"
-    names = {p.name for p in out.iterdir()}
-    endings = ("_overlay.png", "_tiles.png", "_heatmaps.png", ".pts", ".json")
-    assert names == {f"astronaut{ending}" for ending in endings} | {"landmarks.csv"}
-    assert Image.open(out / "astronaut_tiles.png").size == (5 * 256, 256)
-    content = json.loads((out / "astronaut.json").read_text())
-    points = read_pts(out / "astronaut.pts", 68)
-    np.testing.assert_allclose(points, content["faces"][0]["landmarks"], atol=2e-3)
-    np.testing.assert_allclose(read_json_points(out / "astronaut.json"), points, atol=2e-3)
-    row = (out / "landmarks.csv").read_text().splitlines()[1].split(",")
-    np.testing.assert_allclose([float(v) for v in row[7:9]], points[0], atol=2e-3)
+def test_a_hopeless_box_does_not_cost_the_other_faces(snapshots, astronaut):
+    """All landmarks of a box left of the photo have x ≤ 0, so no second crop can be made of them."""
+    detector = LandmarkDetector.from_pretrained("random", snapshots)
+    corner, face = detector(astronaut, [np.array([-400.0, -400, 5, 5]), np.array([150.0, 40, 300, 190])])
+    assert np.isfinite(corner.landmarks).all() and np.isfinite(face.landmarks).all()
+    (alone,) = detector(astronaut, [np.array([150.0, 40, 300, 190])])
+    np.testing.assert_allclose(face.landmarks, alone.landmarks, atol=0.5)
 
 
-def test_demo_on_folder_glob_box_and_same_names(place, tmp_path, astronaut):
-    for part in ("a", "b"):
-        (tmp_path / part).mkdir()
-        Image.fromarray(astronaut).save(tmp_path / part / "face.png")
-    arguments = [str(tmp_path / "a"), str(tmp_path / "b" / "*.png"), "--box", "150,40,150,150", "--save", "json", "--out"]
-    assert demo.main([*place, *arguments, str(tmp_path / "r")]) == 0
-    assert {p.name for p in (tmp_path / "r").iterdir()} == {"face.json", "face-2.json"}
-
-
-def test_demo_goes_on_after_a_failure(place, tmp_path, astronaut, capsys):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    Image.fromarray(astronaut).save(folder / "good.png")
-    Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(folder / "empty.png")
-    (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff")
-    assert demo.main([*place, str(folder), "--save", "pts"]) == 2
-    assert "2 of 3 photos gave no result" in capsys.readouterr().err
-    assert (tmp_path / "out/demo/good.pts").exists()
+def test_analyse_returns_what_the_tiles_show(snapshots, astronaut):
+    detector = LandmarkDetector.from_pretrained("random", snapshots)
+    ((analysis,),) = detector.analyse([astronaut], [[np.array([150.0, 40, 300, 190])]])
+    assert analysis.picture.shape == analysis.reconstruction.shape == (128, 128, 3)
+    assert analysis.picture.dtype == np.uint8 and analysis.heatmaps.shape == (68, 128, 128)
+    difference = analysis.picture.astype(int) - analysis.face.crop.extract(astronaut)
+    assert np.abs(difference).max() <= 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("boxes", "message"),
     [
-        (["nowhere.jpg"], "no such photo"),
-        (["--save", "gif"], "unknown kind 'gif'"),
-        (["--box", "1,2,3"], "four numbers"),
-        (["--box", "0,0,-5,5"], "above 0"),
-        (["--box", "9000,0,50,50"], "outside"),
-        (["--task", "juggle"], "unknown --task 'juggle'"),
-        (["--model", "none"], "no model 'none'"),
+        ([[], []], "boxes for 2 photos but 1"),
+        ([[np.zeros(3)]], "four numbers"),
+        ([[np.array([0, 0, 9, np.nan])]], "not finite"),
+        ([[np.array([9000.0, 0, 9100, 100])]], "outside"),
     ],
 )
-def test_demo_with_bad_input(place, arguments, message, capsys):
-    assert demo.main([*place, *arguments]) == 2
-    assert message in capsys.readouterr().err
+def test_wrong_boxes(snapshots, astronaut, boxes, message):
+    with pytest.raises(DataError, match=message):
+        LandmarkDetector.from_pretrained("random", snapshots, detector="none").detect_batch([astronaut], boxes)
 
 
-def test_demo_on_an_empty_folder(place, tmp_path, capsys):
-    (tmp_path / "none").mkdir()
-    assert demo.main([*place, str(tmp_path / "none")]) == 2
-    assert "holds no photos" in capsys.readouterr().err
+def test_empty_pictures_and_no_pictures(snapshots):
+    detector = LandmarkDetector.from_pretrained("random", snapshots)
+    assert detector.detect_batch([]) == []
+    assert detector(np.zeros((64, 64, 3), np.uint8)) == []
+    with pytest.raises(DataError, match="with pixels"):
+        detector(np.zeros((0, 5, 3), np.uint8))
