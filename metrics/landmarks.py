@@ -39,7 +39,20 @@ def _eye_centres(scheme: LandmarkScheme) -> tuple[Sequence[int], Sequence[int]] 
     return None
 
 
-def normaliser(landmarks: Tensor, scheme: LandmarkScheme, kind: str, image_size: float | None = None) -> Tensor:
+def _eye_spans(scheme: LandmarkScheme, kind: str) -> list[tuple[Sequence[int], Sequence[int]]]:
+    """Pairs of groups of points; the mean distance of the groups' centres is the normaliser of the eyes."""
+    if kind == "eyes":
+        return [_eye_centres(scheme)]
+    if kind == "pupil" and scheme.pupils:
+        return [(scheme.pupils[:1], scheme.pupils[1:])]
+    (right_outer, right_inner), (left_outer, left_inner) = scheme.right_eye_corners, scheme.left_eye_corners
+    outer = ([right_outer], [left_outer])
+    return [outer] if kind == "outer" else [outer, ([right_inner], [left_inner])]
+
+
+def normaliser(
+    landmarks: Tensor, scheme: LandmarkScheme, kind: str, image_size: float | None = None, visibility: Tensor | None = None
+) -> Tensor:
     """Distance by which errors of each face are divided.
 
     Args:
@@ -48,8 +61,9 @@ def normaliser(landmarks: Tensor, scheme: LandmarkScheme, kind: str, image_size:
             3FabRec approximates it); eyes (distance of the eye centres); box or bb (√(w·h) of the landmarks' box); diagonal
             (of that box); image (crop side); none (100, so that errors are px).
         image_size: crop side in px, needed for image.
+        visibility: (N, K); points with weight 0 are no part of a box. None: all count.
     Returns:
-        (N,) px.
+        (N,) px; 0 where an eye point that the distance needs, or every point of a box, is invisible.
     """
     kind = effective_normaliser(scheme, kind)
     if kind == "none":
@@ -58,20 +72,17 @@ def normaliser(landmarks: Tensor, scheme: LandmarkScheme, kind: str, image_size:
         if image_size is None:
             raise ValueError("the normaliser 'image' needs image_size")
         return landmarks.new_full((len(landmarks),), float(image_size))
+    # points without an annotation have placeholder coordinates, which would widen boxes and move eyes
+    seen = torch.ones_like(landmarks[..., 0], dtype=torch.bool) if visibility is None else visibility != 0
     if kind in ("box", "diagonal"):
-        width, height = (landmarks.amax(1) - landmarks.amin(1))[:, :2].unbind(1)
+        low = landmarks.masked_fill(~seen[..., None], torch.inf).amin(1)
+        high = landmarks.masked_fill(~seen[..., None], -torch.inf).amax(1)
+        width, height = (high - low)[:, :2].clamp_min(0).unbind(1)
         return (width * height).sqrt() if kind == "box" else torch.hypot(width, height)
-
-    def distance(a: Sequence[int], b: Sequence[int]) -> Tensor:
-        return (landmarks[:, list(a)].mean(1) - landmarks[:, list(b)].mean(1)).norm(dim=-1)
-
-    if kind == "pupil" and scheme.pupils:
-        return distance(scheme.pupils[:1], scheme.pupils[1:])
-    if kind == "eyes":
-        return distance(*_eye_centres(scheme))
-    (right_outer, right_inner), (left_outer, left_inner) = scheme.right_eye_corners, scheme.left_eye_corners
-    outer = distance([right_outer], [left_outer])
-    return outer if kind == "outer" else (outer + distance([right_inner], [left_inner])) / 2
+    spans = [(list(right), list(left)) for right, left in _eye_spans(scheme, kind)]
+    distances = [(landmarks[:, right].mean(1) - landmarks[:, left].mean(1)).norm(dim=-1) for right, left in spans]
+    used = [i for right, left in spans for i in (*right, *left)]
+    return (sum(distances) / len(distances)).masked_fill(~seen[:, used].all(1), 0)
 
 
 def landmark_errors(predicted: Tensor, truth: Tensor, distances: Tensor, visibility: Tensor | None = None) -> Tensor:
@@ -130,20 +141,31 @@ def auc_steps(image_errors: Tensor, threshold: float = 10.0, steps: int = 50) ->
     """3FabRec's AUC: mean over equally spaced thresholds (both ends included) of the share of images within."""
     if not len(image_errors):
         return math.nan
-    thresholds = torch.linspace(0, threshold, steps, dtype=image_errors.dtype)
+    thresholds = torch.linspace(0, threshold, steps, dtype=image_errors.dtype, device=image_errors.device)
     return float((image_errors[:, None] <= thresholds).double().mean())
 
 
-def depth_aligned(predicted: Tensor, truth: Tensor) -> Tensor:
-    """(N, K, 3) predictions with their depth shifted so that its mean over the face is the ground truth's (ParFace-Net)."""
-    shift = (truth[..., 2] - predicted[..., 2]).mean(dim=1)
+def depth_aligned(predicted: Tensor, truth: Tensor, visibility: Tensor | None = None) -> Tensor:
+    """(N, K, 3) predictions with their depth shifted so that its mean over the face is the ground truth's (ParFace-Net).
+
+    Args: predicted, truth (N, K, 3) px; visibility (N, K), points with weight 0 are no part of the mean.
+    """
+    difference = truth[..., 2] - predicted[..., 2]
+    if visibility is not None:
+        difference = difference.masked_fill(visibility == 0, torch.nan)
+    shift = difference.nanmean(dim=1)
     return torch.cat([predicted[..., :2], (predicted[..., 2] + shift[:, None])[..., None]], dim=-1)
 
 
-def gte_errors(predicted: Tensor, truth: Tensor, scheme: LandmarkScheme, visibility: Tensor | None = None) -> Tensor:
-    """(N, K) errors in space in % of the outer eye corners' distance in space, after `depth_aligned`; GTE is their mean."""
-    distances = normaliser(truth, scheme, "outer")
-    return landmark_errors(depth_aligned(predicted, truth), truth, distances, visibility)
+def gte_errors(
+    predicted: Tensor, truth: Tensor, scheme: LandmarkScheme, visibility: Tensor | None = None, image_size: float | None = None
+) -> Tensor:
+    """(N, K) errors in space in % of the outer eye corners' distance in space, after `depth_aligned`; GTE is their mean.
+
+    image_size: crop side in px, needed for schemes whose normaliser "outer" comes to it.
+    """
+    distances = normaliser(truth, scheme, "outer", image_size, visibility)
+    return landmark_errors(depth_aligned(predicted, truth, visibility), truth, distances, visibility)
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:

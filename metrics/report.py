@@ -64,11 +64,11 @@ class LandmarkReport:
     ) -> None:
         """One batch: (B, K, 2 or 3) landmarks in crop px, (B, K) visibility. NME is of x and y; GTE needs depths."""
         flat = truth[..., :2]
-        distances = normaliser(flat, self.scheme, self.protocol.normaliser, image_size)
+        distances = normaliser(flat, self.scheme, self.protocol.normaliser, image_size, visibility)
         # on the CPU, so that a long run fills no device memory and failures join from anywhere
         self._errors.append(landmark_errors(predicted[..., :2], flat, distances, visibility).cpu())
         if predicted.shape[-1] == 3 and truth.shape[-1] == 3:
-            self._gte.append(gte_errors(predicted, truth, self.scheme, visibility).cpu())
+            self._gte.append(gte_errors(predicted, truth, self.scheme, visibility, image_size).cpu())
         self.names += list(names)
 
     def add_failure(self, name: str, reason: str) -> None:
@@ -106,7 +106,8 @@ class LandmarkReport:
             numbers["nme_outline"] = mean_error(errors, self.scheme.outline)
         if self._gte:
             gte = torch.cat(self._gte)
-            numbers |= {"gte": mean_error(gte), "std_gte": std_nme(gte)}
+            kind = effective_normaliser(self.scheme, "outer")
+            numbers |= {"gte": mean_error(gte), "std_gte": std_nme(gte), "gte_normaliser": kind}
         unread = [{"name": name, "reason": reason} for name, reason in self.failures]
         return numbers | {"without_prediction": unread, "protocol": dataclasses.asdict(protocol)}
 
