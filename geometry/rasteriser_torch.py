@@ -1,0 +1,89 @@
+"""Visibility of triangles in plain PyTorch, the same code on every device: a z-buffer without loops over triangles.
+
+Vertices are rounded to 1/4096 px, so the inside test is exact in integers: triangles that share an edge leave no crack between
+them. A pixel keeps the nearest triangle, and of equally near ones that with the lowest id, whatever the order of execution.
+"""
+
+import torch
+from torch import Tensor
+
+SUBPIXELS = 4096  # grid steps per pixel
+FRAGMENT_BUDGET = 2**21  # candidate pixels handled at a time: about 200 MB
+NOTHING = torch.iinfo(torch.int64).max
+
+
+def visible_ids(corners: Tensor, nearness: Tensor, triangles: Tensor, size: tuple[int, int], cull_backfaces: bool) -> Tensor:
+    """Nearest triangle per pixel.
+
+    Args: corners (B, V, 2) int64 x, y in 1/4096 px; nearness (B, V) float64, linear in the picture, smaller = nearer, NaN at
+        vertices whose triangles are left out; triangles (F, 3); size (H, W); cull_backfaces: leave out what shows its back.
+    Returns: (B, H, W) int64 triangle ids, −1 where there is none.
+    """
+    height, width = size
+    x, y = (corners[..., axis][:, triangles].flatten(0, 1) for axis in (0, 1))  # (B·F, 3) each
+    area = _cross(x[:, 0], y[:, 0], x[:, 1], y[:, 1], x[:, 2], y[:, 2])
+    left, columns = _pixel_span(x, width)
+    top, rows = _pixel_span(y, height)
+    # With y down a triangle that is counter-clockwise to the viewer has a negative area.
+    keep = (columns > 0) & (rows > 0) & ((area < 0) if cull_backfaces else (area != 0))
+    keep &= ~nearness.isnan()[:, triangles].any(-1).flatten()
+    kept = keep.nonzero()[:, 0]
+    x, y, area, left, top, columns, rows = (t[kept] for t in (x, y, area, left, top, columns, rows))
+    batch, face = kept // len(triangles), kept % len(triangles)
+    near = nearness[batch[:, None], triangles[face]]
+    ends = torch.cumsum(columns * rows, 0)
+    buffer = torch.full((len(corners) * height * width,), NOTHING, dtype=torch.int64, device=corners.device)
+    for start, stop in _chunks(ends):
+        part = slice(start, stop)
+        counts = columns[part] * rows[part]
+        triangle = torch.repeat_interleave(torch.arange(start, stop, device=counts.device), counts)
+        offset = (
+            torch.arange(len(triangle), device=counts.device)
+            - (ends[part] - counts - (ends[start] - counts[0]))[triangle - start]
+        )
+        row, column = top[triangle] + offset // columns[triangle], left[triangle] + offset % columns[triangle]
+        inside, edges = _edges(x[triangle], y[triangle], area[triangle], column, row)
+        triangle, row, column = triangle[inside], row[inside], column[inside]
+        weights = edges[inside].double() * (1 / area[triangle].double())[:, None]
+        terms = weights * near[triangle]
+        depth = (terms[:, 0] + terms[:, 1] + terms[:, 2]).float()
+        pixel = (batch[triangle] * height + row) * width + column
+        buffer.scatter_reduce_(0, pixel, (_ordered_bits(depth) << 32) | face[triangle], "amin")
+    return torch.where(buffer == NOTHING, -1, buffer & 0xFFFFFFFF).view(-1, height, width)
+
+
+def _pixel_span(positions: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """(N, 3) grid positions of corners → first pixel in 0 … limit whose centre lies between them, and how many there are."""
+    half = SUBPIXELS // 2
+    first = torch.div(positions.amin(1) - half + SUBPIXELS - 1, SUBPIXELS, rounding_mode="floor").clamp(min=0)
+    last = torch.div(positions.amax(1) - half, SUBPIXELS, rounding_mode="floor").clamp(max=limit - 1)
+    return first, last - first + 1
+
+
+def _edges(x: Tensor, y: Tensor, area: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """Mask of the candidates whose pixel centre is inside or on an edge; (N, 3) edge functions: area × barycentrics."""
+    x = x - (column * SUBPIXELS + SUBPIXELS // 2)[:, None]
+    y = y - (row * SUBPIXELS + SUBPIXELS // 2)[:, None]
+    first = x[:, 1] * y[:, 2] - y[:, 1] * x[:, 2]
+    second = x[:, 2] * y[:, 0] - y[:, 2] * x[:, 0]
+    edges = torch.stack([first, second, area - first - second], 1)
+    return ((edges * area.sign()[:, None]) >= 0).all(1), edges
+
+
+def _cross(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor, cx: Tensor, cy: Tensor) -> Tensor:
+    """Twice the signed area of the triangle a b c."""
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+
+
+def _chunks(ends: Tensor) -> list[tuple[int, int]]:
+    """Ranges of triangles with at most FRAGMENT_BUDGET candidates each, or one triangle; ends (N,) are cumulated counts."""
+    total = int(ends[-1]) if len(ends) else 0
+    limits = torch.arange(FRAGMENT_BUDGET, total + FRAGMENT_BUDGET, FRAGMENT_BUDGET, device=ends.device)
+    cuts = [0, *torch.searchsorted(ends, limits, right=True).tolist()]
+    return [(start, stop) for start, stop in zip(cuts, cuts[1:]) if stop > start]
+
+
+def _ordered_bits(values: Tensor) -> Tensor:
+    """float32 → int64 in the range of int32, in the same order, negative values too."""
+    bits = (values + 0.0).view(torch.int32)  # + 0 makes −0 equal to 0
+    return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()
