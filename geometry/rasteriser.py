@@ -10,10 +10,15 @@ the attributes (as Genova et al. 2018, and Laine et al. 2020 without antialiasin
 import torch
 from torch import Tensor
 
-from geometry.rasteriser_torch import SUBPIXELS, visible_ids
+from geometry import rasteriser_torch
+from geometry.rasteriser_torch import FARTHEST_PX
 
-IMPLEMENTATIONS = ("auto", "torch")
-FARTHEST_PX = 2**17  # from here on the exact integers of the inside test could overflow
+try:
+    from geometry import rasteriser_numba
+except ImportError:  # numba is an optional accelerator
+    rasteriser_numba = None
+
+IMPLEMENTATIONS = ("auto", "torch", "numba")
 
 
 @torch.no_grad()
@@ -34,25 +39,23 @@ def rasterize(
         size: (H, W) px.
         perspective: depth is a distance > 0 along the axis of a pinhole; triangles with a vertex at depth ≤ 0 are left out.
         cull_backfaces: leave out triangles seen from behind.
-        impl: "torch", or "auto" for the fastest that is there; all give the same ids.
+        impl: "torch" on any device, "numba" on the CPU, or "auto" for the fastest that is there; all give the same ids.
         allow_empty: accept a face wholly outside the picture (its ids are all −1) instead of raising.
     Returns: (B, H, W) int64 ids into triangles, −1 in the background. Edges are inclusive; ties go to the lowest id. No
         gradient.
     Raises: ValueError, naming the face in the batch: sizes or indices that do not fit, vertices that are not finite or further
         than 131072 px away, a face whose triangles are all degenerate, that is behind the camera or that covers no pixel.
     """
-    height, width = _check(screen, triangles, size, impl)
-    depth = screen[..., 2].double()
-    behind = depth <= 0 if perspective else torch.zeros_like(depth, dtype=torch.bool)
-    _check_positions(screen, behind)
-    nearness = torch.where(behind, torch.nan, -1 / depth if perspective else depth)
-    corners = (screen[..., :2].masked_fill(behind[..., None], 0) * SUBPIXELS).round().long()
-    ids = visible_ids(corners, nearness, triangles, (height, width), cull_backfaces)
-    empty = (ids < 0).flatten(1).all(1)
+    size = _check_arguments(screen, triangles, size)
+    ids = None
+    if _use_numba(impl, screen):
+        ids = rasteriser_numba.visible_ids(screen, triangles, size, perspective, cull_backfaces)
+    if ids is None:
+        _check_values(screen, triangles, perspective)
+        ids = rasteriser_torch.visible_ids(screen, triangles, size, perspective, cull_backfaces)
+    empty = ids.flatten(1).amax(1) < 0
     if empty.any():
-        _explain_empty(
-            int(empty.nonzero()[0]), screen, corners, behind, triangles, (height, width), cull_backfaces, allow_empty
-        )
+        _explain_empty(int(empty.nonzero()[0]), screen, triangles, size, perspective, cull_backfaces, allow_empty)
     return ids
 
 
@@ -115,26 +118,36 @@ def _scatter(values: Tensor, covered: Tensor, shape: torch.Size) -> Tensor:
     return canvas.index_copy(0, covered, values).view(*shape, values.shape[-1])
 
 
-def _check(screen: Tensor, triangles: Tensor, size: tuple[int, int], impl: str) -> tuple[int, int]:
-    """The size as integers. Raises: ValueError where an argument does not fit."""
+def _use_numba(impl: str, screen: Tensor) -> bool:
+    """Whether `impl` means numba here. Raises: ValueError if it is unknown or cannot run."""
     if impl not in IMPLEMENTATIONS:
         raise ValueError(f"unknown rasteriser '{impl}'; choose one of {', '.join(IMPLEMENTATIONS)}.")
+    possible = rasteriser_numba is not None and screen.device.type == "cpu"
+    if impl == "numba" and not possible:
+        reason = "numba is not installed" if rasteriser_numba is None else f"the screen is on {screen.device}"
+        raise ValueError(f"rasteriser 'numba' cannot run: {reason}; choose 'torch' or 'auto'.")
+    return impl != "torch" and possible
+
+
+def _check_arguments(screen: Tensor, triangles: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+    """The size as integers. Raises: ValueError for wrong shapes and types."""
     if len(size) != 2 or min(size) < 1 or max(size) > FARTHEST_PX:
         raise ValueError(f"the picture's size (H, W) is {tuple(size)}; both must be between 1 and {FARTHEST_PX} px.")
-    if screen.ndim != 3 or screen.shape[2] != 3 or not screen.is_floating_point():
+    if screen.ndim != 3 or screen.shape[2] != 3 or 0 in screen.shape or not screen.is_floating_point():
         raise ValueError(f"the screen has shape {tuple(screen.shape)} and type {screen.dtype}, not (B, V, 3) of floats.")
     if triangles.ndim != 2 or triangles.shape[1] != 3 or len(triangles) == 0 or triangles.dtype != torch.int64:
         raise ValueError(
             f"triangles have shape {tuple(triangles.shape)} and type {triangles.dtype}, not (F, 3) of int64, F > 0."
         )
-    low, high = triangles.aminmax()
-    if low < 0 or high >= screen.shape[1]:
-        raise ValueError(f"triangles name vertices {int(low)} … {int(high)}, but the screen has {screen.shape[1]} vertices.")
     return int(size[0]), int(size[1])
 
 
-def _check_positions(screen: Tensor, behind: Tensor) -> None:
-    """Raise ValueError for vertices in front of the camera that are not finite or absurdly far away."""
+def _check_values(screen: Tensor, triangles: Tensor, perspective: bool) -> None:
+    """Raise ValueError for indices out of range, and vertices before the camera that are not finite or absurdly far away."""
+    low, high = triangles.aminmax()
+    if low < 0 or high >= screen.shape[1]:
+        raise ValueError(f"triangles name vertices {int(low)} … {int(high)}, but the screen has {screen.shape[1]} vertices.")
+    behind = _behind(screen, perspective)
     wrong = ~(screen.isfinite().all(-1) | behind)
     if wrong.any():
         face, vertex = wrong.nonzero()[0].tolist()
@@ -150,25 +163,27 @@ def _check_positions(screen: Tensor, behind: Tensor) -> None:
         )
 
 
+def _behind(screen: Tensor, perspective: bool) -> Tensor:
+    """(B, V) bool: vertices at or behind a pinhole, whose x and y mean nothing."""
+    return screen[..., 2] <= 0 if perspective else torch.zeros_like(screen[..., 2], dtype=torch.bool)
+
+
 def _explain_empty(
     face: int,
     screen: Tensor,
-    corners: Tensor,
-    behind: Tensor,
     triangles: Tensor,
     size: tuple[int, int],
+    perspective: bool,
     culled: bool,
     allowed: bool,
 ) -> None:
     """Raise ValueError that says why a face of the batch covers no pixel, unless it just lies outside and that is allowed."""
+    behind = _behind(screen, perspective)
     if behind[face].all():
         raise ValueError(f"face {face} in the batch lies wholly behind the camera: all its depths are ≤ 0.")
-    a, b, c = (corners[face, triangles[:, corner]] for corner in range(3))
-    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-    if not area.any():
-        raise ValueError(
-            f"all {len(triangles)} triangles of face {face} in the batch are degenerate: they have no area on the picture."
-        )
+    corners, _ = rasteriser_torch.prepare(screen[face : face + 1], perspective)
+    if not rasteriser_torch.doubled_areas(corners, triangles).any():
+        raise ValueError(f"all {len(triangles)} triangles of face {face} in the batch are degenerate: they have no area.")
     if not allowed:
         (left, top), (right, bottom) = (f(screen[face, ~behind[face], :2], 0).tolist() for f in (torch.amin, torch.amax))
         raise ValueError(

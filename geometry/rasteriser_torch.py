@@ -8,23 +8,19 @@ import torch
 from torch import Tensor
 
 SUBPIXELS = 4096  # grid steps per pixel
+FARTHEST_PX = 2**17  # vertices further away could overflow the exact integers of the inside test
 FRAGMENT_BUDGET = 2**21  # candidate pixels handled at a time: about 200 MB
 NOTHING = torch.iinfo(torch.int64).max
 
 
-def visible_ids(corners: Tensor, nearness: Tensor, triangles: Tensor, size: tuple[int, int], cull_backfaces: bool) -> Tensor:
-    """Nearest triangle per pixel.
-
-    Args: corners (B, V, 2) int64 x, y in 1/4096 px; nearness (B, V) float64, linear in the picture, smaller = nearer, NaN at
-        vertices whose triangles are left out; triangles (F, 3); size (H, W); cull_backfaces: leave out what shows its back.
-    Returns: (B, H, W) int64 triangle ids, −1 where there is none.
-    """
+def visible_ids(screen: Tensor, triangles: Tensor, size: tuple[int, int], perspective: bool, cull_backfaces: bool) -> Tensor:
+    """Nearest triangle per pixel, as `geometry.rasteriser.rasterize` returns it, for values that it has checked."""
     height, width = size
+    corners, nearness = prepare(screen, perspective)
     x, y = (corners[..., axis][:, triangles].flatten(0, 1) for axis in (0, 1))  # (B·F, 3) each
-    area = _cross(x[:, 0], y[:, 0], x[:, 1], y[:, 1], x[:, 2], y[:, 2])
+    area = doubled_areas(corners, triangles).flatten()
     left, columns = _pixel_span(x, width)
     top, rows = _pixel_span(y, height)
-    # With y down a triangle that is counter-clockwise to the viewer has a negative area.
     keep = (columns > 0) & (rows > 0) & ((area < 0) if cull_backfaces else (area != 0))
     keep &= ~nearness.isnan()[:, triangles].any(-1).flatten()
     kept = keep.nonzero()[:, 0]
@@ -52,6 +48,26 @@ def visible_ids(corners: Tensor, nearness: Tensor, triangles: Tensor, size: tupl
     return torch.where(buffer == NOTHING, -1, buffer & 0xFFFFFFFF).view(-1, height, width)
 
 
+def prepare(screen: Tensor, perspective: bool) -> tuple[Tensor, Tensor]:
+    """Grid positions (B, V, 2) int64 in 1/4096 px, and (B, V) float64 keys of depth that are linear in the picture.
+
+    A smaller key is nearer. It is NaN at vertices behind the camera, whose triangles are left out.
+    """
+    depth = screen[..., 2].double()
+    if not perspective:
+        return (screen[..., :2] * SUBPIXELS).round().long(), depth
+    behind = depth <= 0
+    corners = (screen[..., :2].masked_fill(behind[..., None], 0) * SUBPIXELS).round().long()
+    return corners, torch.where(behind, torch.nan, -1 / depth)
+
+
+def doubled_areas(corners: Tensor, triangles: Tensor) -> Tensor:
+    """(B, V, 2) grid positions, (F, 3) triangles → (B, F) twice the signed areas; y is down, so facing the viewer is < 0."""
+    a, b, c = (corners[:, triangles[:, corner]] for corner in range(3))
+    ab, ac = b - a, c - a
+    return ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
+
+
 def _pixel_span(positions: Tensor, limit: int) -> tuple[Tensor, Tensor]:
     """(N, 3) grid positions of corners → first pixel in 0 … limit whose centre lies between them, and how many there are."""
     half = SUBPIXELS // 2
@@ -68,11 +84,6 @@ def _edges(x: Tensor, y: Tensor, area: Tensor, column: Tensor, row: Tensor) -> t
     second = x[:, 2] * y[:, 0] - y[:, 2] * x[:, 0]
     edges = torch.stack([first, second, area - first - second], 1)
     return ((edges * area.sign()[:, None]) >= 0).all(1), edges
-
-
-def _cross(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor, cx: Tensor, cy: Tensor) -> Tensor:
-    """Twice the signed area of the triangle a b c."""
-    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
 
 
 def _chunks(ends: Tensor) -> list[tuple[int, int]]:

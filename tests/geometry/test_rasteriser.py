@@ -1,0 +1,255 @@
+"""The rasteriser: exact coverage, no cracks, ties, gradients, equal implementations, refusals."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from geometry import rasteriser, rasteriser_torch
+from geometry.cameras import pinhole
+from geometry.rasteriser import barycentrics, interpolate, rasterize
+
+IMPLEMENTATIONS = [
+    "torch",
+    pytest.param("numba", marks=pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")),
+]
+
+
+def random_mesh(seed: int, batch: int = 3, vertices: int = 60, triangles: int = 150, size: int = 40) -> tuple:
+    generator = torch.Generator().manual_seed(seed)
+    screen = torch.rand(batch, vertices, 3, generator=generator) * torch.tensor([size * 1.4, size * 1.4, 4.0])
+    screen = screen - torch.tensor([size * 0.2, size * 0.2, -1.0])
+    faces = torch.stack([torch.randperm(vertices, generator=generator)[:3] for _ in range(triangles)])
+    return screen, faces
+
+
+def grid_mesh(count: int, size: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """A jittered grid whose outline is the square from 0 to size: it covers every pixel of the picture exactly."""
+    generator = torch.Generator().manual_seed(seed)
+    axis = torch.linspace(0, size, count)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    screen = torch.stack([x, y, torch.rand(count, count, generator=generator)], -1)
+    screen[1:-1, 1:-1, :2] += (torch.rand(count - 2, count - 2, 2, generator=generator) - 0.5) * 0.6 * size / (count - 1)
+    first = (torch.arange(count - 1)[:, None] * count + torch.arange(count - 1)).flatten()
+    triangles = torch.cat([first[:, None] + torch.tensor([0, count, 1]), first[:, None] + torch.tensor([1, count, count + 1])])
+    return screen.reshape(1, -1, 3), triangles
+
+
+def exact_ids(screen: torch.Tensor, triangles: torch.Tensor, size: tuple[int, int], perspective: bool) -> torch.Tensor:
+    """Rational arithmetic, pixel by pixel, on the vertices as they are after rounding to 1/4096 px."""
+    ids = torch.full((len(screen), *size), -1)
+    for face, points in enumerate(screen.tolist()):
+        points = [(Fraction(round(x * 4096), 4096), Fraction(round(y * 4096), 4096), Fraction(z)) for x, y, z in points]
+        for row in range(size[0]):
+            for column in range(size[1]):
+                px, py, best = Fraction(2 * column + 1, 2), Fraction(2 * row + 1, 2), None
+                for index, corners in enumerate(triangles.tolist()):
+                    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (points[corner] for corner in corners)
+                    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+                    if area == 0:
+                        continue
+                    a = ((bx - px) * (cy - py) - (by - py) * (cx - px)) / area
+                    b = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) / area
+                    c = 1 - a - b
+                    if min(a, b, c) >= 0:
+                        depth = 1 / (a / az + b / bz + c / cz) if perspective else a * az + b * bz + c * cz
+                        if best is None or depth < best:
+                            best, ids[face, row, column] = depth, index
+    return ids
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+@pytest.mark.parametrize("perspective", [False, True])
+def test_visibility_is_exact(impl, perspective):
+    screen, triangles = random_mesh(0, batch=2, vertices=20, triangles=25, size=16)
+    ids = rasterize(screen, triangles, (16, 17), perspective, impl=impl)
+    assert torch.equal(ids, exact_ids(screen, triangles, (16, 17), perspective))
+    assert (ids >= 0).any() and len(ids.unique()) > 10
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+def test_coverage_of_a_triangle_is_its_area(impl):
+    screen = torch.tensor([[[10.3, 20.1, 1.0], [390.7, 55.2, 1.0], [120.9, 380.4, 1.0]]])
+    covered = (rasterize(screen, torch.tensor([[0, 1, 2]]), (400, 400), impl=impl) >= 0).sum()
+    area = 0.5 * abs((380.4) * (360.3) - (35.1) * (110.6))
+    assert abs(covered - area) < 40  # the error of counting centres grows with the 1100 px of outline, at random
+    small = torch.tensor([[[2.5, 2.5, 1.0], [6.5, 2.5, 1.0], [2.5, 6.5, 1.0]]])
+    assert (rasterize(small, torch.tensor([[0, 1, 2]]), (9, 9), impl=impl) >= 0).sum() == 15  # edges through centres count
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+@pytest.mark.parametrize("count", [2, 9, 150])
+def test_shared_edges_leave_no_crack(impl, count):
+    screen, triangles = grid_mesh(count, 64.0)
+    ids = rasterize(screen, triangles, (64, 64), impl=impl)
+    assert (ids >= 0).all()
+    if count == 2:  # the diagonal runs through pixel centres: at the same depth each goes to the lower id
+        flat = screen.clone()
+        flat[..., 2] = 0.7
+        ids = rasterize(flat, triangles, (64, 64), impl=impl)[0]
+        assert (ids.flip(1).diagonal() == 0).all() and (ids >= 0).all() and 0 < ids.float().mean() < 1
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+def test_exact_ties_go_to_the_lowest_id(impl):
+    screen, triangles = random_mesh(1)
+    twice = torch.cat([triangles, triangles, triangles[:, [1, 2, 0]]])
+    assert torch.equal(rasterize(screen, twice, (40, 40), impl=impl), rasterize(screen, triangles, (40, 40), impl=impl))
+
+
+@pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")
+@pytest.mark.parametrize("perspective", [False, True])
+@pytest.mark.parametrize("cull", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numba_and_torch_agree_on_every_pixel(perspective, cull, dtype, monkeypatch):
+    monkeypatch.setattr(rasteriser_torch, "FRAGMENT_BUDGET", 20_000)  # many chunks
+    for seed in range(3):
+        screen, triangles = random_mesh(seed, batch=2, vertices=80, triangles=200, size=50)
+        screen = screen.to(dtype)
+        screen[0, :, :2] = screen[0, :, :2].round() + 0.5 * (seed % 2)  # vertices and edges on pixel centres
+        screen[1, :, 2] = screen[1, :, 2].round()  # equal depths, negative ones
+        if not perspective:
+            screen[..., 2] -= 3
+        else:
+            screen[..., 2] -= 1.2  # some behind the camera
+        results = [rasterize(screen, triangles, (50, 37), perspective, cull, impl=impl) for impl in ("torch", "numba")]
+        assert torch.equal(*results)
+
+
+@pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")
+def test_threads_do_not_change_the_ids():
+    before = torch.get_num_threads()
+    screen, triangles = random_mesh(3, batch=1, triangles=400)
+    try:
+        results = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(rasterize(screen, triangles, (41, 40), impl="numba"))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+def test_backfaces_can_be_left_out(impl):
+    front = torch.tensor(
+        [[[0.0, 0.0, 2.0], [0.0, 8.0, 2.0], [8.0, 0.0, 2.0], [0.0, 0.0, 1.0], [8.0, 0.0, 1.0], [0.0, 8.0, 1.0]]]
+    )
+    triangles = torch.tensor([[0, 1, 2], [3, 4, 5]])  # counter-clockwise to the viewer, and a nearer one that shows its back
+    assert (rasterize(front, triangles, (8, 8), impl=impl)[0, 0, 0]) == 1
+    assert (rasterize(front, triangles, (8, 8), cull_backfaces=True, impl=impl)[0, 0, 0]) == 0
+
+
+def test_the_front_of_a_model_triangle_survives_culling():
+    # counter-clockwise seen from outside (z toward the viewer) in model space stays in front through the camera's flip of y
+    vertices = torch.tensor([[[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.0, 0.5, 0.0]]])
+    screen = pinhole(vertices, 100.0, (16.0, 16.0), 10.0)
+    assert (rasterize(screen, torch.tensor([[0, 1, 2]]), (32, 32), True, cull_backfaces=True) == 0).any()
+
+
+@pytest.mark.parametrize("perspective", [False, True])
+def test_barycentrics_reproduce_the_pixel_centre_and_the_depth(perspective):
+    screen, triangles = random_mesh(2)
+    ids = rasterize(screen, triangles, (40, 40), perspective)
+    weights = barycentrics(screen.double(), triangles, ids, perspective)
+    covered = ids >= 0
+    torch.testing.assert_close(weights.sum(-1), covered.double())
+    position = interpolate(screen.double(), triangles, ids, screen.double(), perspective)
+    if perspective:  # x/z and y/z are what projects: position · depth is linear on the surface
+        lifted = torch.cat([screen[..., :2] * screen[..., 2:], screen[..., 2:]], -1).double()
+        lifted = interpolate(screen.double(), triangles, ids, lifted, True)
+        position = lifted[..., :2] / lifted[..., 2:]
+    y, x = torch.meshgrid(torch.arange(40) + 0.5, torch.arange(40) + 0.5, indexing="ij")
+    centre = torch.stack([x, y], -1).double().expand(3, 40, 40, 2)
+    torch.testing.assert_close(position[..., :2][covered], centre[covered], atol=2e-3, rtol=0)
+    assert (interpolate(screen, triangles, ids, torch.ones(60, 2), perspective)[~covered] == 0).all()
+
+
+@pytest.mark.parametrize("perspective", [False, True])
+def test_gradcheck_with_respect_to_screen_and_attributes(perspective):
+    screen, triangles = random_mesh(4, batch=2, vertices=12, triangles=9, size=7)
+    ids = rasterize(screen, triangles, (7, 7), perspective, impl="torch")
+    screen = screen.double().requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    each = torch.rand(2, 12, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    shared = torch.rand(12, 2, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda s, a: interpolate(s, triangles, ids, a, perspective), (screen, each))
+    assert torch.autograd.gradcheck(lambda s, a: interpolate(s, triangles, ids, a, perspective), (screen, shared))
+    assert torch.autograd.gradcheck(lambda s: barycentrics(s, triangles, ids, perspective), screen)
+
+
+def test_gradient_of_a_photometric_loss_is_that_of_finite_differences():
+    screen, triangles = grid_mesh(12, 30.0)
+    screen = screen.double() + torch.tensor([5.0, 5.0, 1.0])
+    colours = torch.rand(1, 144, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y, x = torch.meshgrid(torch.arange(40) + 0.5, torch.arange(40) + 0.5, indexing="ij")
+    target = torch.stack([torch.sin(x / 5), torch.cos(y / 6), torch.sin((x + y) / 9)], -1)[None].double()
+    interior = torch.zeros(1, 40, 40, 1, dtype=torch.float64)
+    interior[:, 9:31, 9:31] = 1
+
+    def loss(shift: torch.Tensor) -> torch.Tensor:
+        moved = screen + torch.cat([shift, torch.zeros(1, dtype=torch.float64)])
+        ids = rasterize(moved, triangles, (40, 40))
+        return ((interpolate(moved, triangles, ids, colours) - target).square() * interior).sum()
+
+    shift = torch.tensor([0.013, -0.021], dtype=torch.float64, requires_grad=True)
+    (analytic,) = torch.autograd.grad(loss(shift), shift)
+    for axis in range(2):
+        step = torch.zeros(2, dtype=torch.float64)
+        step[axis] = 1e-4  # colours are continuous across edges, so changes of visibility inside do not matter
+        numeric = (loss(shift.detach() + step) - loss(shift.detach() - step)) / 2e-4
+        torch.testing.assert_close(numeric, analytic[axis], rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+def test_degenerate_triangles_are_skipped(impl):
+    screen, triangles = random_mesh(5)
+    needles = torch.tensor([[0, 0, 1], [3, 3, 3]])
+    ids = rasterize(screen, torch.cat([needles, triangles]), (40, 40), impl=impl)
+    plain = rasterize(screen, triangles, (40, 40), impl=impl)
+    assert torch.equal(ids, torch.where(plain >= 0, plain + 2, plain))
+    with pytest.raises(ValueError, match="all 2 triangles of face 0 in the batch are degenerate"):
+        rasterize(screen, needles, (40, 40), impl=impl, allow_empty=True)
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+def test_bad_values_are_refused_by_name(impl):
+    screen, triangles = random_mesh(6, batch=2)
+    spoilt = screen.clone()
+    spoilt[1, 7, 1] = torch.nan
+    with pytest.raises(ValueError, match="vertex 7 of face 1 in the batch is not finite"):
+        rasterize(spoilt, triangles, (40, 40), impl=impl)
+    with pytest.raises(ValueError, match="vertex 7 of face 1 in the batch is not finite"):
+        rasterize(spoilt.nan_to_num(torch.inf), triangles, (40, 40), True, impl=impl)
+    spoilt[1, 7, 1] = 2e6
+    with pytest.raises(ValueError, match="more than 131072 px away"):
+        rasterize(spoilt, triangles, (40, 40), impl=impl)
+    behind = screen.clone()
+    behind[1, :, 2] = -1
+    with pytest.raises(ValueError, match="face 1 in the batch lies wholly behind the camera"):
+        rasterize(behind, triangles, (40, 40), True, impl=impl, allow_empty=True)
+    outside = screen + torch.tensor([[[0.0, 0.0, 0.0]], [[500.0, 0.0, 0.0]]])
+    with pytest.raises(ValueError, match="face 1 in the batch covers no pixel of the picture of 40 × 40 px: it spans x 4"):
+        rasterize(outside, triangles, (40, 40), impl=impl)
+    ids = rasterize(outside, triangles, (40, 40), impl=impl, allow_empty=True)
+    assert (ids[1] == -1).all() and (ids[0] >= 0).any()
+    with pytest.raises(ValueError, match="triangles name vertices 0 … 60, but the screen has 60"):
+        rasterize(screen, torch.tensor([[0, 1, 60]]), (40, 40), impl=impl)
+
+
+def test_bad_arguments_are_refused_by_name(monkeypatch):
+    screen, triangles = random_mesh(6)
+    with pytest.raises(ValueError, match=r"size \(H, W\) is \(0, 40\)"):
+        rasterize(screen, triangles, (0, 40))
+    with pytest.raises(ValueError, match=r"not \(B, V, 3\) of floats"):
+        rasterize(screen[0], triangles, (40, 40))
+    with pytest.raises(ValueError, match=r"not \(F, 3\) of int64, F > 0"):
+        rasterize(screen, triangles[:0], (40, 40))
+    with pytest.raises(ValueError, match="unknown rasteriser 'opengl'; choose one of auto, torch"):
+        rasterize(screen, triangles, (40, 40), impl="opengl")
+    with pytest.raises(ValueError, match=r"give \(B, V, C\) or \(V, C\)"):
+        interpolate(screen, triangles, rasterize(screen, triangles, (40, 40)), torch.ones(59, 3))
+    monkeypatch.setattr(rasteriser, "rasteriser_numba", None)
+    with pytest.raises(ValueError, match="numba is not installed"):
+        rasterize(screen, triangles, (40, 40), impl="numba")
+    assert (rasterize(screen, triangles, (40, 40)) >= 0).any()
