@@ -14,6 +14,7 @@ LAYERS = {  # a package may import itself, its own layer's infrastructure and ev
     "datasets": {"geometry"},
     "training": set(),
     "landmarks": {"geometry", "networks", "metrics", "datasets", "training"},
+    "recon3d": {"geometry", "networks", "metrics", "datasets", "training"},
 }
 
 
