@@ -212,6 +212,15 @@ def test_surrey_through_eos(tmp_path):
     assert model.sizes == (4, 0, 0)
     assert model.landmarks["ibug3"].nearest_vertices.tolist() == [33, 12, 40]
     close(model.uv, uv * (1, -1) + (0, 1))
+    deltas = modes(COUNT, 2, 5)
+    shapes = [eos.morphablemodel.Blendshape(name, delta) for name, delta in zip(("anger", "surprise"), deltas.T)]
+    eos.morphablemodel.save_blendshapes(shapes, str(tmp_path / "expression_blendshapes_3448.bin"))
+    model = load_face_model(tmp_path)
+    close(model.expression, as_basis(deltas) / 100)
+    assert (model.expression_names, model.expression_prior) == (("anger", "surprise"), "unit")
+    (tmp_path / "sfm_shape_3448.bin").write_bytes((tmp_path / "sfm_shape_3448.bin").read_bytes()[:-100])
+    with pytest.raises(FaceModelError, match="sfm_shape_3448.bin: eos cannot read it"):
+        load_face_model(tmp_path)
 
 
 @pytest.mark.parametrize("change, words", [
