@@ -194,6 +194,7 @@ class FaceModel:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.part")
         save_file(tensors, temporary, metadata={"face_model": json.dumps({"format": FORMAT, **scalars})})
+        temporary.chmod(0o644)
         temporary.replace(path)
 
     @classmethod
