@@ -15,12 +15,12 @@ from torch import Tensor
 
 from datasets.errors import DataError
 from geometry.cameras import weak_perspective
+from geometry.contour import silhouette_choice
 from geometry.face_model import FaceModel
 from geometry.rotations import euler_from_rotation, nearest_rotation
 
 MIN_LANDMARKS = 4
 COLLINEAR = 1e-3  # second singular value of the centred landmarks, relative to the first
-TURNED_AWAY_RAD = 0.09  # 5°: from here on the far jaw is a silhouette
 BOX_STEPS = 60  # projected gradient steps for blendshape weights
 
 
@@ -196,13 +196,8 @@ def _slide(model: FaceModel, bases: _Bases, identity: Tensor, expression: Tensor
     chosen_identity, chosen_expression = model.identity[flat], model.expression[flat]
     points = model.mean[flat] + torch.einsum("kdi,bi->bkd", chosen_identity, identity)
     points = points + torch.einsum("kde,be->bkd", chosen_expression, expression)
-    across = (points @ rotation[:, :1].mT)[..., 0].unflatten(1, (rows, length))
-    yaw = torch.asin(rotation[:, 0, 2].clamp(-1, 1))  # > 0: turned toward the right of the picture
-    side = torch.ones(rows, device=across.device)
-    side[: rows // 2] = -1  # the first half of the jaw lies on the left of the picture
-    outermost = (across * side[:, None]).argmax(-1)
-    away = (side * yaw[:, None] > TURNED_AWAY_RAD) & (torch.arange(rows, device=across.device) != rows // 2)
-    index = torch.where(away, outermost, 0) + torch.arange(rows, device=across.device) * length
+    choice, away = silhouette_choice(points.unflatten(1, (rows, length)), rotation)
+    index = choice + torch.arange(rows, device=choice.device) * length
 
     def picked(values: Tensor, original: Tensor) -> Tensor:
         # entry 0 of a line is the jaw point itself, so faces seen from the front keep the exact landmark

@@ -8,6 +8,7 @@ from geometry.face_model import SurfacePoints
 
 MASKS = {"lips": "lips", "eyelids": "eyelids", "ears": "ears", "mouth_inside": "inside-mouth", "face": "face"}
 BROW_HALF_WIDTH, BROW_SOFTNESS = 0.035, 0.02  # dm
+BACK_OF_EYE_RAD = 2.5
 IRIS_RADIUS, PUPIL_RADIUS = 0.06, 0.022  # dm
 COLLAR_HEIGHT = -1.28  # dm; below it the neck wears clothes
 HAIRLINE = 0.72  # dm above the origin at the forehead
@@ -123,7 +124,11 @@ def _unrolled_ball(mean: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     x, y, z = np.moveaxis(mean[triangles] - centre, -1, 0)
     sideways = np.hypot(x, y)
     angle = np.arctan2(sideways, z)
-    return np.stack([x, y], -1) * (angle / np.maximum(sideways, 1e-9))[..., None]
+    flat = np.stack([x, y], -1) * (angle / np.maximum(sideways, 1e-9))[..., None]
+    # triangles around the back pole would span the disc; never seen, they shrink to points
+    back = angle.min(1) > BACK_OF_EYE_RAD
+    flat[back] = flat[back][:, :1]
+    return flat
 
 
 def contour_lines(mean: np.ndarray, face: np.ndarray, points: SurfacePoints, jaw: np.ndarray) -> np.ndarray:
