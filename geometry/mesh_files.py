@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 METRES_PER_DM = 0.1
 _PLY_TYPES = {
@@ -59,13 +61,13 @@ class Mesh:
         return (np.clip(self.colours, 0, 1) * 255).round().astype(np.uint8)
 
 
-def from_screen(screen: np.ndarray, height_px: int) -> np.ndarray:
+def from_screen(screen: Tensor, height_px: int) -> Tensor:
     """(…, N, 3) screen coordinates (x, y down, depth away) → px with x right, y up from the bottom edge, z toward the viewer.
 
     Two axes turn over, so triangles keep their sense of rotation.
     """
-    x, y, depth = np.moveaxis(np.asarray(screen), -1, 0)
-    return np.stack([x, height_px - y, -depth], axis=-1)
+    x, y, depth = screen.unbind(-1)
+    return torch.stack([x, height_px - y, -depth], dim=-1)
 
 
 def join(meshes: list[Mesh]) -> Mesh:
@@ -112,7 +114,7 @@ def write_ply(path: Path, mesh: Mesh, binary: bool = True) -> None:
     else:
         form = "%.9g %.9g %.9g" + " %d %d %d" * (mesh.colours is not None)
         body = (_lines(form, np.column_stack(columns)) + _lines("3 %d %d %d", mesh.triangles)).encode()
-    _write(path, "\n".join([*header, ""]).encode() + body)
+    write_file(path, "\n".join([*header, ""]).encode() + body)
 
 
 def read_ply(path: Path) -> Mesh:
@@ -181,7 +183,7 @@ def write_obj(path: Path, mesh: Mesh) -> None:
     if mesh.texture is not None:
         write_png(path.with_name(f"{material}.png"), mesh.texture)
         text = f"newmtl {material}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {material}.png\n"
-        _write(path.with_name(f"{material}.mtl"), text.encode())
+        write_file(path.with_name(f"{material}.mtl"), text.encode())
         parts.append(f"mtllib {material}.mtl\nusemtl {material}\n")
     if mesh.colours is None:
         parts.append(_lines("v %.9g %.9g %.9g", mesh.vertices))
@@ -193,7 +195,7 @@ def write_obj(path: Path, mesh: Mesh) -> None:
     else:
         pairs = np.stack([mesh.triangles, mesh.uv_triangles], axis=2).reshape(-1, 6) + 1
         parts += [_lines("vt %.9g %.9g", mesh.uv), _lines("f %d/%d %d/%d %d/%d", pairs)]
-    _write(path, "".join(parts).encode())
+    write_file(path, "".join(parts).encode())
 
 
 def read_obj(path: Path) -> Mesh:
@@ -264,14 +266,14 @@ def write_glb(path: Path, mesh: Mesh, metres_per_unit: float = METRES_PER_DM) ->
         colours = np.clip(mesh.colours[source], 0, 1)
         linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
         out.visual.vertex_colors = (linear * 255).round().astype(np.uint8)
-    _write(path, out.export(file_type="glb", include_normals=True))
+    write_file(path, out.export(file_type="glb", include_normals=True))
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """(H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16, to a PNG that appears whole or not at all."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
-    _write(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def _lines(form: str, table: np.ndarray) -> str:
@@ -283,7 +285,8 @@ def _check_finite(path: Path, mesh: Mesh) -> None:
         raise MeshFileError(f"{path}: a vertex is not finite; the mesh is not written.")
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Bytes that appear under a name whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
