@@ -153,7 +153,7 @@ def _surface_depth(scene: Scene, place: Tensor) -> Tensor:
     (x0, y0), (x1, y1), (x2, y2) = ((corners[:, i, :2] - place[:, :2]).unbind(-1) for i in range(3))
     edges = torch.stack([x1 * y2 - y1 * x2, x2 * y0 - y2 * x0, x0 * y1 - y0 * x1], -1)
     total = edges.sum(-1)
-    inner = (edges / torch.where(total == 0, 1, total)[:, None]).clamp(-1, 2)  # needles must not shoot to infinity
+    inner = (edges / torch.where(total == 0, 1, total)[:, None]).clamp(0, 1)  # no reaching beyond it
     at = (inner / inner.sum(1, keepdim=True) * level).sum(1)
     return torch.where(ids >= 0, 1 / at if scene.perspective else at, torch.inf)
 

@@ -319,6 +319,12 @@ def test_sources(tmp_path, monkeypatch):
         load_face_model(tmp_path / "assets")
 
 
+def test_the_embedded_head_is_there():
+    model = load_face_model("head")
+    assert "ibug68" in model.landmarks and model.uv is not None and model.symmetry is not None
+    assert model.five_points[2, 2] == model.five_points[:, 2].max()  # the nose is nearest to the viewer
+
+
 def test_saved_models_come_back(tmp_path):
     savemat(tmp_path / "BFM_model_front.mat", front_fields())
     (tmp_path / "ict").mkdir()
