@@ -29,6 +29,13 @@ IRIS_COLOURS = torch.tensor(  # brown, dark brown, hazel, green, blue, grey
     [[0.27, 0.16, 0.09], [0.14, 0.08, 0.05], [0.36, 0.27, 0.14], [0.33, 0.38, 0.24], [0.36, 0.47, 0.58], [0.42, 0.46, 0.48]]
 )  # fmt: skip
 CLOTH_BRIGHTNESS = (0.05, 0.9)
+FIXED_COLOURS = {  # sRGB of what differs little between people
+    "mouth_inside": (0.24, 0.07, 0.07),
+    "tongue": (0.58, 0.26, 0.25),
+    "teeth": (0.82, 0.78, 0.70),
+    "eyeball": (0.80, 0.77, 0.75),
+}
+PUPIL_COLOUR = (0.02, 0.02, 0.02)
 
 
 @dataclass(frozen=True)
@@ -51,10 +58,6 @@ class Surface:
     teeth: Tensor
     tongue: Tensor
 
-    def to(self, device: torch.device | str) -> "Surface":
-        """The same points on a device."""
-        return Surface(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
 
 @dataclass(frozen=True)
 class Complexion:
@@ -74,6 +77,10 @@ class Complexion:
     mottling: Tensor  # strength of the smooth variation of the skin
     cloth: Tensor  # (B, 3)
     baldness: Tensor
+
+    def at(self, person: Tensor) -> "Complexion":
+        """The complexions of the owners (P,) of points."""
+        return Complexion(**{f.name: getattr(self, f.name)[person] for f in fields(self)})
 
 
 def skin_colour(melanin: Tensor, blood: Tensor) -> Tensor:
@@ -142,64 +149,62 @@ def random_complexions(count: int, generator: torch.Generator, device: torch.dev
     return Complexion(**{f.name: getattr(values, f.name).to(device) for f in fields(values)})
 
 
-def smooth_noise(positions: Tensor, seeds: Tensor, waves_per_dm: float, octaves: int = 2) -> Tensor:
-    """Sums of random plane waves over the surface, about N(0, 1): (P, 3), (B,) int64 → (B, P).
+def grain_coordinates(positions: Tensor, seeds: Tensor) -> Tensor:
+    """Where each person's skin lies in the noise field: a random turn and shift of the rest positions.
 
-    The same seed gives the same field at any set of points, so a texture and its vertices agree.
+    Args: positions (P, 3) or (B, P, 3) dm; seeds (B,) int64. The same seed gives the same skin at any set of points, so a
+    texture, its vertices and its pixels agree; the map is affine, so it may be interpolated.
+    Returns: (B, P, 3).
     """
-    rows = []
+    turns, shifts = [], []
     for seed in seeds.tolist():
         generator = torch.Generator().manual_seed(int(seed))
-        direction = torch.randn(3, 12 * octaves, generator=generator)
-        scale = waves_per_dm * 2.0 ** torch.arange(octaves).repeat_interleave(12)
-        phase = torch.rand(12 * octaves, generator=generator) * 2 * torch.pi
-        rows.append((direction / direction.norm(dim=0) * scale * 2 * torch.pi, phase))
-    frequency = torch.stack([row[0] for row in rows]).to(positions)
-    phase = torch.stack([row[1] for row in rows]).to(positions)
-    return torch.sin(positions @ frequency + phase[:, None]).sum(-1) / (6 * octaves) ** 0.5
+        turns.append(torch.linalg.qr(torch.randn(3, 3, generator=generator))[0])
+        shifts.append(torch.randn(1, 3, generator=generator) * 10)
+    return positions @ torch.stack(turns).to(positions) + torch.stack(shifts).to(positions)
 
 
-def paint(surface: Surface, people: Complexion, seeds: Tensor) -> Tensor:
-    """Albedo of P surface points of B people.
+def smooth_noise(coordinates: Tensor, waves_per_dm: float, octaves: int = 1, waves: int = 8) -> Tensor:
+    """A sum of plane waves in random directions, about N(0, 1): (P, 3) → (P,)."""
+    generator = torch.Generator().manual_seed(round(waves_per_dm * 100) + octaves)
+    direction = torch.randn(3, waves * octaves, generator=generator)
+    scale = waves_per_dm * 2.0 ** torch.arange(octaves).repeat_interleave(waves)
+    frequency = (direction / direction.norm(dim=0) * scale * 2 * torch.pi).to(coordinates)
+    phase = (torch.rand(waves * octaves, generator=generator) * 2 * torch.pi).to(coordinates)
+    return torch.sin(torch.addmm(phase, coordinates, frequency)).sum(-1) * (2 / (waves * octaves)) ** 0.5
 
-    Args: surface; people; seeds (B,) int64 of the noise.
-    Returns: (B, P, 3) sRGB, 0 … 1.
+
+def paint(surface: Surface, people: Complexion, grain: Tensor) -> Tensor:
+    """Albedo of surface points.
+
+    Args: surface, P points; people, the complexion of each point's owner (`Complexion.at`); grain (P, 3), `grain_coordinates`.
+    Returns: (P, 3) sRGB, 0 … 1.
     """
-
-    def per_person(values: Tensor) -> Tensor:
-        return values[:, None]
-
-    noise = smooth_noise(surface.positions, seeds, 0.7)
-    fine = smooth_noise(surface.positions, seeds + 1, 6.0)
-    melanin = per_person(people.melanin) * torch.exp(0.18 * per_person(people.mottling) * noise)
-    spots = torch.sigmoid(6 * (fine - 1.3)) * (0.3 + 0.7 * surface.cheeks)
-    melanin = melanin + per_person(people.freckles) * spots * 0.06
-    ruddy = (surface.cheeks + 0.8 * surface.ears + 0.6 * surface.eyelids).clamp(0, 1)
-    blood = per_person(people.blood) * torch.exp(0.15 * fine * per_person(people.mottling)) + per_person(people.flush) * ruddy
+    coarse = smooth_noise(grain, 0.7)
+    fine = smooth_noise(grain, 6.0, octaves=2)
+    strands = 0.75 + 0.25 * smooth_noise(grain, 18.0)
     lips = surface.lips
-    blood = blood + 0.014 * lips
-    colour = skin_colour((melanin * (1 - 0.3 * lips)).clamp(0.005, 0.6), blood.clamp(0.0005, 0.1))
-
-    def cover(amount: Tensor, tint: Tensor) -> None:
-        nonlocal colour
-        amount = amount.clamp(0, 1)[..., None]
-        colour = colour * (1 - amount) + tint * amount
-
-    hair = people.hair[:, None]
-    strands = 0.75 + 0.25 * smooth_noise(surface.positions * surface.positions.new_tensor([1.0, 0.35, 1.0]), seeds + 2, 14.0, 1)
-    cover(per_person(people.lipstick) * lips, people.lip_colour[:, None])
-    cover(per_person(people.eye_shadow) * surface.eyelids, people.lip_colour[:, None] * 0.4)
-    cover(per_person(people.stubble) * surface.beard * strands.clamp(0.3, 1), hair)
-    cover(per_person(people.brow_density) * surface.brows * strands.clamp(0.5, 1), hair * 0.9)
-    cover((surface.scalp - per_person(people.baldness)).clamp(0, 1) * 1.5, hair * strands[..., None].clamp(0.6, 1.2))
-    cover(surface.cloth.expand_as(noise), people.cloth[:, None])
-    cover(surface.mouth_inside.expand_as(noise), colour.new_tensor([0.24, 0.07, 0.07]))
-    cover(surface.tongue.expand_as(noise), colour.new_tensor([0.58, 0.26, 0.25]))
-    cover(surface.teeth.expand_as(noise), colour.new_tensor([0.82, 0.78, 0.70]))
-    cover(surface.eyeball.expand_as(noise), colour.new_tensor([0.80, 0.77, 0.75]))
-    cover(surface.iris.expand_as(noise), people.iris[:, None])
-    cover(surface.pupil.expand_as(noise), colour.new_tensor([0.02, 0.02, 0.02]))
-    return colour.clamp(0, 1)
+    spots = torch.sigmoid(6 * (fine - 1.3)) * (0.3 + 0.7 * surface.cheeks)
+    melanin = people.melanin * torch.exp(0.18 * people.mottling * coarse) + people.freckles * spots * 0.06
+    ruddy = (surface.cheeks + 0.8 * surface.ears + 0.6 * surface.eyelids).clamp(0, 1)
+    blood = people.blood * torch.exp(0.15 * people.mottling * fine) + people.flush * ruddy + 0.014 * lips
+    skin = skin_colour((melanin * (1 - 0.3 * lips)).clamp(0.005, 0.6), blood.clamp(0.0005, 0.1))
+    scalp = ((surface.scalp - people.baldness) * 1.5).clamp(0, 1)
+    hair = people.hair
+    layers = [  # bottom to top: how much of what covers the skin
+        (people.lipstick * lips, people.lip_colour),
+        (people.eye_shadow * surface.eyelids, people.lip_colour * 0.4),
+        (people.stubble * surface.beard * strands.clamp(0.3, 1), hair),
+        (people.brow_density * surface.brows * strands.clamp(0.5, 1), hair * 0.9),
+        (scalp, hair * strands[..., None].clamp(0.6, 1.2)),
+        (surface.cloth, people.cloth),
+        *((getattr(surface, name), skin.new_tensor(colour)) for name, colour in FIXED_COLOURS.items()),
+        (surface.iris, people.iris),
+        (surface.pupil, skin.new_tensor(PUPIL_COLOUR)),
+    ]
+    for amount, colour in layers:
+        skin = torch.lerp(skin, colour.expand_as(skin), amount.clamp(0, 1)[..., None])
+    return skin.clamp(0, 1)
 
 
 def surface_of(model: FaceModel) -> Surface:

@@ -17,7 +17,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from datasets.errors import DataError
-from datasets.skin import paint, random_complexions, surface_of
+from datasets.skin import grain_coordinates, paint, random_complexions, surface_of
 from geometry.face_model import FaceModel, SurfacePoints
 from recon3d import head_regions
 from recon3d.head_shapes import expression_units, head_mesh, principal_components, random_people
@@ -108,9 +108,12 @@ def _with_albedo(model: FaceModel, seed: int) -> FaceModel:
     generator = torch.Generator().manual_seed(seed)
     surface = surface_of(model)
     samples = []
-    for first in range(0, PEOPLE, 100):
-        samples.append(paint(surface, random_complexions(100, generator), torch.arange(first, first + 100) * 7))
-    mean, basis, _ = principal_components(torch.cat(samples).numpy(), ALBEDOS)
+    for index in range(PEOPLE):
+        person = torch.zeros(model.num_vertices, dtype=torch.int64)
+        grain = grain_coordinates(model.mean, torch.tensor([index]))[0]
+        samples.append(paint(surface, random_complexions(1, generator).at(person), grain))
+    samples = torch.stack(samples)
+    mean, basis, _ = principal_components(samples.numpy(), ALBEDOS)
     values = {"albedo_mean": torch.from_numpy(mean), "albedo": torch.from_numpy(basis), "albedo_std": torch.ones(ALBEDOS)}
     return FaceModel(**{**{k: getattr(model, k) for k in model.__dataclass_fields__}, **values})
 
