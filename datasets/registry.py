@@ -11,6 +11,7 @@ from datasets.lp3d import Aflw20003d, Wlp300
 from datasets.menpo import Ls3dW, Menpo, Menpo2d
 from datasets.palsy import Meei, NeuroFace, Palsy
 from datasets.sample import FaceDataset
+from datasets.synthetic import Synthetic, Synthetic3D
 from datasets.vggface2 import VggFace2
 from datasets.w300 import W300
 from datasets.wflw import Wflw
@@ -19,7 +20,7 @@ from geometry.schemes import LandmarkScheme, get_scheme
 
 _CLASSES = (
     VggFace2, AffectNet, W300, Wflw, Aflw, Wlp300, Aflw20003d, Menpo2d, Menpo, Ls3dW, Palsy, NeuroFace, Meei, CelebA, Ffhq,
-    YoutubeFaces, Folder,
+    YoutubeFaces, Synthetic, Synthetic3D, Folder,
 )
 DATASETS: dict[str, type[FaceDataset]] = {cls.name: cls for cls in _CLASSES}
 

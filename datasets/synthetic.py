@@ -1,354 +1,132 @@
-"""Cartoon faces with known landmarks, written in the exact layout of a dataset: smoke runs and tests without licensed data.
+"""Rendered faces as a dataset, and in the layout of any other one: training and tests on a machine without licensed data.
 
-    python -m datasets.synthetic OUT --dataset w300 --count 6
+    python -m datasets.synthetic OUT --dataset w300 wflw --count 200    # write datasets' own layouts
+    python train_aae_landmarks.py --dataset synthetic …                 # rendered on first use, kept in [Paths] synthetic
 
-These are drawings, good for testing that everything runs, useless for training a detector of real faces.
+Each batch of faces is one folder of JPEG photos with one npz of truth; a killed rendering goes on where it stopped.
 """
 
 import argparse
-import csv
-import io
-import json
+import os
 import sys
-import tarfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.io import savemat
+from tqdm import tqdm
 
 from datasets.errors import DataError
-from datasets.points import format_pts
+from datasets.layouts import WRITERS, LabelledFace, write_layout
+from datasets.rendered import SyntheticBatch, SyntheticFaces, SyntheticSettings
+from datasets.sample import Annotation, FaceDataset
+from geometry.face_model import EMBEDDED_HEAD, FaceModel
+from geometry.schemes import IBUG_68
 
-PHOTO_PX = 160
-
-
-@dataclass(frozen=True)
-class DrawnFace:
-    """A drawing: image (160, 160, 3) uint8 RGB; landmarks (68, 3) continuous photo px, z toward the viewer; its box."""
-
-    image: np.ndarray
-    landmarks: np.ndarray
-    box: np.ndarray
-
-
-def template_68() -> np.ndarray:
-    """(68, 3) iBUG points of a plain frontal face in units of half its width, y down, z toward the viewer."""
-
-    def arc(count: int, centre: tuple, radii: tuple, start_deg: float, end_deg: float) -> np.ndarray:
-        angle = np.radians(np.linspace(start_deg, end_deg, count))
-        return np.stack([centre[0] + radii[0] * np.cos(angle), centre[1] + radii[1] * np.sin(angle)], 1)
-
-    parts = [
-        arc(17, (0, -0.05), (1, 1.2), 180, 0),  # jaw, from the subject's right ear
-        arc(5, (-0.45, -0.3), (0.28, 0.15), 200, 340), arc(5, (0.45, -0.3), (0.28, 0.15), 200, 340),  # brows
-        np.stack([np.zeros(4), np.linspace(-0.2, 0.3, 4)], 1),  # nose bridge
-        arc(5, (0, 0.33), (0.22, 0.08), 180, 0),  # nostrils
-        arc(6, (-0.42, -0.12), (0.17, 0.08), 180, 480), arc(6, (0.42, -0.12), (0.17, 0.08), 180, 480),  # eyes, clockwise
-        arc(12, (0, 0.68), (0.36, 0.16), 180, 510), arc(8, (0, 0.68), (0.26, 0.06), 180, 495),  # lips
-    ]
-    flat = np.concatenate(parts)
-    depth = 0.9 - 0.8 * (flat[:, 0] ** 2) - 0.2 * flat[:, 1] ** 2
-    depth[27:36] += 0.25
-    return np.concatenate([flat, depth[:, None]], axis=1)
+BATCH, JPEG_QUALITY = 50, 92
+FACES = {"train": 6000, "test": 500}
+SEEDS = {"train": 0, "test": 1}
+PHOTO_PX = 192
+TRUTH = ("landmarks_2d", "identity", "expression", "rotation", "angles_deg", "scale", "translation", "gamma")
 
 
-def draw_face(rng: np.random.Generator, max_yaw_deg: float = 25.0) -> DrawnFace:
-    """One random drawing: pose, colours and background differ."""
-    yaw, roll = np.radians(rng.uniform(-max_yaw_deg, max_yaw_deg)), np.radians(rng.uniform(-12, 12))
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    tilt = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
-    points = template_68() * [rng.uniform(0.9, 1.1), rng.uniform(0.9, 1.1), 1]
-    points = points @ (tilt @ turn).T * rng.uniform(36, 46)
-    points[:, :2] += PHOTO_PX / 2 + rng.uniform(-8, 8, 2)
-    image = np.full((PHOTO_PX, PHOTO_PX, 3), rng.integers(0, 256, 3), np.uint8)
-    skin, dark, lips = rng.integers(120, 240, 3), rng.integers(0, 90, 3), rng.integers([140, 30, 30], [230, 90, 90])
-
-    def fill(indices: list[int], colour: np.ndarray) -> None:
-        polygon = np.round((points[indices, :2] - 0.5) * 16).astype(np.int32)
-        cv2.fillPoly(image, [polygon], colour.tolist(), cv2.LINE_AA, shift=4)
-
-    fill([*range(17), *range(26, 21, -1), *range(21, 16, -1)], skin)
-    for indices, colour in ((range(36, 42), dark), (range(42, 48), dark), (range(48, 60), lips), (range(60, 68), dark)):
-        fill(list(indices), np.asarray(colour))
-    for run in (range(17, 22), range(22, 27), range(27, 31), range(31, 36)):
-        line = np.round((points[list(run), :2] - 0.5) * 16).astype(np.int32)
-        cv2.polylines(image, [line], False, dark.tolist(), 2, cv2.LINE_AA, shift=4)
-    box = np.concatenate([points[:, :2].min(0), points[:, :2].max(0)])
-    return DrawnFace(image, points.astype(np.float32), box.astype(np.float32))
+def embedded_faces(size_px: int = PHOTO_PX, seed: int = 0) -> SyntheticFaces:
+    """The stream of the embedded head."""
+    return SyntheticFaces(FaceModel.load(EMBEDDED_HEAD), SyntheticSettings(size_px=size_px), seed)
 
 
-def to_98(points: np.ndarray) -> np.ndarray:
-    """(68, 2) → (98, 2) WFLW order: jaw and brows interpolated, pupils as eye centres."""
-    jaw = np.stack([np.interp(np.linspace(0, 16, 33), np.arange(17), points[:17, axis]) for axis in (0, 1)], 1)
-    lower = np.array([0, 3.0])
-
-    def brow(run: np.ndarray) -> np.ndarray:
-        return np.concatenate([run, run[[4, 3, 2, 1]] + lower])
-
-    def eye(run: np.ndarray) -> np.ndarray:
-        return np.stack([run[0], run[1], (run[1] + run[2]) / 2, run[2], run[3], run[4], (run[4] + run[5]) / 2, run[5]])
-
-    right, left = points[36:42], points[42:48]
-    parts = [jaw, brow(points[17:22]), brow(points[22:27]), points[27:36], eye(right), eye(left), points[48:68]]
-    return np.concatenate([*parts, right.mean(0)[None], left.mean(0)[None]])
+def labelled(batch: SyntheticBatch) -> list[LabelledFace]:
+    """The faces of a batch as layouts need them, jaw points as 300-W marks them."""
+    faces = []
+    for i in range(len(batch)):
+        points = batch.landmarks["ibug68"][i].clone()
+        points[:, :2] = batch.landmarks_2d[i]
+        flat = points.numpy()
+        box = np.concatenate([flat[:, :2].min(0), flat[:, :2].max(0)])
+        faces.append(LabelledFace(batch.images[i].numpy(), flat, batch.landmarks["wflw98"][i, :, :2].numpy(), box))
+    return faces
 
 
-def to_19(points: np.ndarray) -> np.ndarray:
-    """(68, 2) → (19, 2) AFLW order without ears."""
-    right, left = points[36:42].mean(0), points[42:48].mean(0)
-    chosen = points[[17, 19, 21, 22, 24, 26, 36, 36, 39, 42, 42, 45, 31, 30, 35, 48, 66, 54, 8]].copy()
-    chosen[7], chosen[10] = right, left
-    return chosen
-
-
-def save_photo(path: Path, image: np.ndarray) -> None:
-    """RGB to a file whose suffix says the format."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-
-def write_w300(root: Path, faces: list[DrawnFace]) -> None:
-    """All splits of 300-W; every folder gets all faces."""
-    parts = ("train/afw", "train/helen", "train/lfpw", "test/common/helen", "test/common/lfpw", "test/challenging/ibug",
-             "test/300W/01_Indoor", "test/300W/02_Outdoor")
-    names = {"train/afw": "afw", "train/helen": "helen_trainset", "train/lfpw": "lfpw_trainset",
-             "test/common/helen": "helen_testset", "test/common/lfpw": "lfpw_testset", "test/challenging/ibug": "ibug"}
-    for part in parts:
-        suffix = ".png" if "lfpw" in part or "300W" in part else ".jpg"
-        records = []
-        for i, face in enumerate(faces):
-            photo = root / "images" / part / f"image_{i:04d}{suffix}"
-            save_photo(photo, face.image)
-            photo.with_suffix(".pts").write_text(format_pts(face.landmarks))
-            records.append({"imgName": photo.name, "bb_detector": face.box + 1.5, "bb_ground_truth": face.box + 0.5})
-        if part in names:
-            folder = root / "Bounding Boxes"
-            folder.mkdir(exist_ok=True)
-            savemat(folder / f"bounding_boxes_{names[part]}.mat", {"bounding_boxes": np.array(records, dtype=object)})
-
-
-def write_wflw(root: Path, faces: list[DrawnFace]) -> None:
-    """Train and test lists with the same photos; face i of the test has attribute i mod 6."""
-    lists = root / "WFLW_annotations" / "list_98pt_rect_attr_train_test"
-    lists.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for i, face in enumerate(faces):
-        save_photo(root / "WFLW_images" / "a--b" / f"face {i}.jpg", face.image)
-        points = " ".join(f"{v:.4f}" for v in (to_98(face.landmarks[:, :2]) - 0.5).ravel())
-        box = " ".join(str(int(v)) for v in face.box)
-        flags = " ".join(str(int(i % 6 == k)) for k in range(6))
-        lines.append(f"{points} {box} {flags} a--b/face {i}.jpg")
-    for part in ("train", "test"):
-        (lists / f"list_98pt_rect_attr_{part}.txt").write_text("\n".join(lines) + "\n")
-
-
-def write_aflw(root: Path, faces: list[DrawnFace]) -> None:
-    """The real file has 24,386 rows, of which 20,000 train; rows repeat the drawings so that the split stays exact."""
-    count = 20_000 + len(faces)
-    points = np.stack([to_19(face.landmarks[:, :2]) + 0.5 for face in faces])
-    which = np.arange(count) % len(faces)
-    mask = np.ones((count, 19))
-    mask[20_000, 0] = 0  # one test face that is not frontal
-    boxes = np.stack([face.box + 0.5 for face in faces])[which][:, [0, 2, 1, 3]]
-    for i, face in enumerate(faces):
-        save_photo(root / "data" / "flickr" / "0" / f"face{i}.jpg", face.image)
-    names = np.array([f"0/face{i}.jpg" for i in which], dtype=object)
-    content = {"ra": np.arange(1, count + 1), "data": points[which].transpose(0, 2, 1).reshape(count, 38), "mask_new": mask}
-    savemat(root / "AFLWinfo_release.mat", content | {"bbox": boxes, "nameList": names}, do_compression=True)
-
-
-def write_boxes(root: Path, faces: list[DrawnFace], name: str) -> None:
-    """CelebA, FFHQ or ParFace-Net's AffectNet: photos and csv/<name>_annotations.csv."""
-    (root / "csv").mkdir(parents=True, exist_ok=True)
-    with (root / "csv" / f"{name}_annotations.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image_path", "x1", "y1", "x2", "y2", "scale"])
-        for i, face in enumerate(faces):
-            save_photo(root / "images" / f"{i:06d}.jpg", face.image)
-            writer.writerow([f"images/{i:06d}.jpg", *(f"{v:.2f}" for v in face.box), "0.99"])
-
-
-def write_vggface2(root: Path, faces: list[DrawnFace]) -> None:
-    """Both parts with the same photos; boxes a little larger than the face so that they pass the height filter."""
-    (root / "bb_landmark").mkdir(parents=True, exist_ok=True)
-    for part in ("train", "test"):
-        rows = ["NAME_ID,X,Y,W,H"]
-        for i, face in enumerate(faces):
-            save_photo(root / part / "imgs" / "n000001" / f"{i:04d}_01.jpg", face.image)
-            left, top = (int(v) for v in face.box[:2] - 10)
-            rows.append(f"n000001/{i:04d}_01,{left},{top},110,120")
-        (root / "bb_landmark" / f"loose_bb_{part}.csv").write_text("\n".join(rows) + "\n")
-
-
-def write_affectnet(root: Path, faces: list[DrawnFace]) -> None:
-    """3FabRec's layout; the last row has expression 9 and must be dropped."""
-    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
-    rows = [header]
-    for i, face in enumerate(faces):
-        save_photo(root / "cropped_Annotated" / "1" / f"{i}.jpg", face.image)
-        left, top, right, bottom = face.box
-        points = ";".join(f"{v:.2f}" for v in (face.landmarks[:, :2] - 0.5).ravel())
-        expression = 9 if i == len(faces) - 1 else i % 8
-        rows.append(f"1/{i}.jpg,{left:.0f},{top:.0f},{right - left:.0f},{bottom - top:.0f},{points},{expression},0.1,0.2")
-    for name in ("training.csv", "validation.csv"):
-        (root / name).write_text("\n".join(rows) + "\n")
-
-
-def _lp_records(root: Path, faces: list[DrawnFace], prefix: str) -> list[dict]:
-    records = []
-    for i, face in enumerate(faces):
-        save_photo(root / f"image{i:05d}.jpg", face.image)
-        left, top, right, bottom = face.box.tolist()
-        records.append({
-            "img_paths": f"{prefix}image{i:05d}.jpg", "landmarks": (face.landmarks - [0.5, 0.5, 0]).tolist(),
-            "landmarks_2d": (face.landmarks[:, :2] - 0.5).tolist(), "bbox": [left, top, right - left, bottom - top],
-        })
-    (root / "csv").mkdir(exist_ok=True)
-    return records
-
-
-def write_wlp300(root: Path, faces: list[DrawnFace]) -> None:
-    """ParFace-Net's json."""
-    (root / "csv" / "300wLP_anno_tr.json").write_text(json.dumps(_lp_records(root, faces, "")))
-
-
-def write_aflw20003d(root: Path, faces: list[DrawnFace]) -> None:
-    """ParFace-Net's json and yaws −80°, 0°, 45° in turn."""
-    (root / "csv" / "aflw2000_3D_anno_vd.json").write_text(json.dumps(_lp_records(root, faces, "AFLW2000/")))
-    np.save(root / "csv" / "aflw2000_3D_yaw.npy", np.array([-80.0, 0.0, 45.0])[np.arange(len(faces)) % 3])
-
-
-def write_palsy(root: Path, faces: list[DrawnFace]) -> None:
-    """All ljson files of ParFace."""
-    (root / "csv").mkdir(parents=True, exist_ok=True)
-    for name in ("annotations", "test", "unlabeled", *(f"labeled_{i}" for i in range(1, 7))):
-        field = "landmarks_FAN" if name == "unlabeled" else "landmarks_MAL3D"
-        lines = []
-        for i, face in enumerate(faces):
-            save_photo(root / f"seq{i % 2}" / f"frame{i}.jpg", face.image)
-            points = (face.landmarks - [0.5, 0.5, 0]).tolist()
-            lines.append(json.dumps({"img_path": f"/old/place/seq{i % 2}/frame{i}.jpg", field: points}))
-        (root / "csv" / f"palsy_{name}.ljson").write_text("\n".join(lines) + "\n")
-
-
-def write_tar(path: Path, files: dict[str, bytes]) -> None:
-    """An uncompressed tar file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-
-
-def jpeg(image: np.ndarray) -> bytes:
-    """RGB → JPEG bytes."""
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
-def write_menpo2d(root: Path, faces: list[DrawnFace]) -> None:
-    """All tar and ljson files; the first face has a 39-point profile annotation."""
-    files = {f"face{i}.rgb.jpg": jpeg(face.image) for i, face in enumerate(faces)}
-    for name in ("menpo", "menpo_test", "300W", "menpo3D84"):
-        write_tar(root / f"{name}.tar", files)
-    (root / "csv").mkdir(exist_ok=True)
-    lines = []
-    for i, face in enumerate(faces):
-        points = (face.landmarks[: 39 if i == 0 else 68, :2] - 0.5).tolist()
-        lines.append(json.dumps({"img_path": f"some/folder/face{i}.jpg", "landmarks_2d": points}))
-    for name in ("menpo_train", "menpo_common", "menpo_challenging", "menpo_full", "300W", "menpo3D84"):
-        (root / "csv" / f"{name}.ljson").write_text("\n".join(lines) + "\n")
-
-
-def write_ls3d(root: Path, faces: list[DrawnFace]) -> None:
-    """One tar and one ljson."""
-    write_tar(root / "LS3D.tar", {f"set/face{i}.jpg": jpeg(face.image) for i, face in enumerate(faces)})
-    records = [{"img_path": f"set/face{i}.jpg", "landmarks": (f.landmarks[:, :2] - 0.5).tolist()} for i, f in enumerate(faces)]
-    (root / "csv").mkdir(exist_ok=True)
-    (root / "csv" / "ls3d.ljson").write_text("\n".join(map(json.dumps, records)) + "\n")
-
-
-def write_menpo(root: Path, faces: list[DrawnFace]) -> None:
-    """84 points (the 98 of WFLW without the last ones, which suffices for a drawing) in (y, x) order."""
-    for part in ("train", "common", "challenging", "300w"):
-        for i, face in enumerate(faces):
-            photo = root / part / f"face{i}.jpg"
-            save_photo(photo, face.image)
-            points = (to_98(face.landmarks[:, :2])[:84] - 0.5)[:, ::-1].tolist()
-            photo.with_suffix(".ljson").write_text(json.dumps({"landmarks": {"points": points}}))
-
-
-def write_neuroface(root: Path, faces: list[DrawnFace]) -> None:
-    """all.tar with photo, box and points of every sample."""
-    files: dict[str, bytes] = {}
-    for i, face in enumerate(faces):
-        files[f"s{i}.rgb.jpg"] = jpeg(face.image)
-        files[f"s{i}.bbox"] = " ".join(f"{v:.2f}" for v in face.box).encode()
-        files[f"s{i}.lmk2d"] = "\n".join(f"{x - 0.5:.3f} {y - 0.5:.3f}" for x, y in face.landmarks[:, :2]).encode()
-    write_tar(root / "all.tar", files)
-
-
-def write_meei(root: Path, faces: list[DrawnFace]) -> None:
-    """One tar with all photos and the csv."""
-    write_tar(root / "patients.tar", {f"p/{i}.jpg": jpeg(face.image) for i, face in enumerate(faces)})
-    (root / "csv").mkdir(exist_ok=True)
-    rows = [f"patients/p/{i}.jpg," + ",".join(f"{v:.2f}" for v in face.box) for i, face in enumerate(faces)]
-    (root / "csv" / "MEEI_annotations.csv").write_text("image_path,x1,y1,x2,y2\n" + "\n".join(rows) + "\n")
-
-
-def write_youtube_faces(root: Path, faces: list[DrawnFace]) -> None:
-    """Both parts; the test part has one more frame without points."""
-    header = "image," + ",".join(f"{axis}{i}" for i in range(68) for axis in "xy")
-    for part in ("training", "test"):
-        rows = [header]
-        for i, face in enumerate(faces):
-            save_photo(root / part / f"person_{i:02d}.jpg", face.image)
-            rows.append(f"person_{i:02d}.jpg," + ",".join(f"{v:.3f}" for v in (face.landmarks[:, :2] - 0.5).ravel()))
-        if part == "test":
-            save_photo(root / part / "person_99.jpg", faces[0].image)
-        (root / f"{part}_keypoints.csv").write_text("\n".join(rows) + "\n")
-
-
-def write_folder(root: Path, faces: list[DrawnFace]) -> None:
-    """Photos with .pts beside them."""
-    for i, face in enumerate(faces):
-        save_photo(root / f"photo{i}.jpg", face.image)
-        (root / f"photo{i}.pts").write_text(format_pts(face.landmarks))
-
-
-WRITERS: dict[str, Callable[[Path, list[DrawnFace]], None]] = {
-    "w300": write_w300, "wflw": write_wflw, "aflw": write_aflw, "vggface2": write_vggface2, "affectnet": write_affectnet,
-    "wlp300": write_wlp300, "aflw20003d": write_aflw20003d, "menpo2d": write_menpo2d, "menpo": write_menpo, "ls3d": write_ls3d,
-    "palsy": write_palsy, "neuroface": write_neuroface, "meei": write_meei, "youtube_faces": write_youtube_faces,
-    "folder": write_folder, "celeba": lambda root, faces: write_boxes(root, faces, "celeba"),
-    "ffhq": lambda root, faces: write_boxes(root, faces, "ffhq"),
-}
-
-
-def write_dataset(name: str, root: Path, count: int = 6, seed: int = 0) -> list[DrawnFace]:
-    """Draw faces and write them in a dataset's layout; returns them. Raises: DataError for an unknown dataset."""
+def write_dataset(name: str, root: Path, count: int = 6, seed: int = 0) -> list[LabelledFace]:
+    """Render faces and write them in a dataset's layout; returns them. Raises: DataError for an unknown dataset."""
     if name not in WRITERS:
         raise DataError(f"unknown dataset '{name}'; choose one of: {', '.join(WRITERS)}.")
-    rng = np.random.default_rng(seed)
-    faces = [draw_face(rng) for _ in range(count)]
-    root.mkdir(parents=True, exist_ok=True)
-    WRITERS[name](root, faces)
+    if count < 1:
+        raise DataError(f"--count {count}: ask for at least one face.")
+    stream = embedded_faces(seed=seed)
+    sizes = [min(BATCH, count - first) for first in range(0, count, BATCH)]
+    faces = [face for i, size in enumerate(tqdm(sizes, desc=name, disable=count <= BATCH)) for face in labelled(stream.batch(i, size))]
+    write_layout(name, root, faces)
     return faces
+
+
+def render_split(root: Path, split: str) -> None:
+    """Render what is missing of a split below root, batch by batch."""
+    indices = range(FACES[split] // BATCH)
+    missing = [i for i in indices if not (root / split / f"{i:04d}.npz").exists()]
+    stream = embedded_faces(seed=SEEDS[split]) if missing else None
+    for index in tqdm(missing, desc=f"rendering synthetic {split}", disable=not missing):
+        batch = stream.batch(index, BATCH)
+        folder = root / split / f"{index:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(batch.images.numpy()):
+            cv2.imwrite(str(folder / f"{i:02d}.jpg"), image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+        truth = {name: getattr(batch, name).numpy() for name in TRUTH}
+        for scheme, points in batch.landmarks.items():
+            truth |= {f"landmarks_{scheme}": points.numpy(), f"visibility_{scheme}": batch.visibility[scheme].numpy()}
+        temporary = folder.with_suffix(".part.npz")
+        np.savez(temporary, **truth)
+        os.replace(temporary, folder.with_suffix(".npz"))
+
+
+class Synthetic(FaceDataset):
+    """Rendered faces with the 68 points as 300-W marks them: jaw points of the far side on the silhouette."""
+
+    name = "synthetic"
+    title = "Synthetic faces"
+    source = "nowhere: they are rendered on first use"
+    splits = ("train", "test")
+    scheme = IBUG_68
+
+    def __init__(self, root: Path, *arguments, **options) -> None:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        super().__init__(root, *arguments, **options)
+
+    def read_annotations(self) -> list[Annotation]:
+        render_split(self.root, self.split)
+        annotations = []
+        for index in range(FACES[self.split] // BATCH):
+            with np.load(self.root / self.split / f"{index:04d}.npz") as truth:
+                points, angles = self._landmarks(truth).astype(np.float32), truth["angles_deg"]
+            for i, (face, angle) in enumerate(zip(points, angles, strict=True)):
+                name = f"{self.split}/{index:04d}/{i:02d}.jpg"
+                annotations.append(Annotation(self.root / name, name, face, labels={"yaw": float(angle[1])}))
+        return annotations
+
+    def _landmarks(self, truth: np.lib.npyio.NpzFile) -> np.ndarray:
+        return truth["landmarks_2d"]
+
+
+class Synthetic3D(Synthetic):
+    """The same faces with the 68 points fixed to the skin, in space."""
+
+    name = "synthetic3d"
+    title = "Synthetic faces in 3D"
+
+    def _landmarks(self, truth: np.lib.npyio.NpzFile) -> np.ndarray:
+        return truth["landmarks_ibug68"]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 2 for an unknown dataset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--dataset", nargs="+", default=["w300"])
+    parser.add_argument("--dataset", nargs="+", default=["w300"], help=f"layouts: {', '.join(WRITERS)}")
     parser.add_argument("--count", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:
         for name in options.dataset:
-            write_dataset(name, options.out / name, options.count)
+            write_dataset(name, options.out / name, options.count, options.seed)
     except DataError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 FORMAT = 1
+EMBEDDED_HEAD = Path(__file__).resolve().parents[1] / "recon3d" / "assets" / "head.safetensors"
 REGION_PREFIX, LANDMARK_PREFIX = "region.", "landmarks."
 PRIORS = ("gaussian", "unit")
 
