@@ -1,4 +1,7 @@
-"""Normals of meshes. Triangles run counter-clockwise seen from outside, so normals point outward."""
+"""Normals of meshes. Triangles run counter-clockwise seen from outside, so normals point outward.
+
+Inside, vertices lie as (V, B, 3): one row holds a vertex of every face of the batch, so gathering and summing move whole rows.
+"""
 
 import torch
 from torch import Tensor
@@ -8,8 +11,7 @@ WEIGHTINGS = ("unit", "area")
 
 def face_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     """(B, V, 3) vertices, (F, 3) triangles → (B, F, 3) outward normals with twice the triangle's area as length."""
-    a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
-    return torch.linalg.cross(b - a, c - a)
+    return _face_rows(vertices, triangles).transpose(0, 1)
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor, weighting: str = "unit") -> Tensor:
@@ -21,10 +23,16 @@ def vertex_normals(vertices: Tensor, triangles: Tensor, weighting: str = "unit")
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"unknown weighting of normals '{weighting}'; choose one of {', '.join(WEIGHTINGS)}.")
-    normals = face_normals(vertices, triangles)
+    normals = _face_rows(vertices, triangles)
     if weighting == "unit":
         normals = _normalised(normals)
-    return _normalised(_SumAroundVertices.apply(normals, triangles, vertices.shape[1]))
+    return _normalised(_SumAroundVertices.apply(normals, triangles, vertices.shape[1])).transpose(0, 1)
+
+
+def _face_rows(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """(F, B, 3) unnormalised normals of triangles."""
+    a, b, c = _Corners.apply(vertices.transpose(0, 1), triangles).unbind(1)
+    return torch.linalg.cross(b - a, c - a)
 
 
 def _normalised(vectors: Tensor) -> Tensor:
@@ -33,20 +41,38 @@ def _normalised(vectors: Tensor) -> Tensor:
     return vectors * torch.where(squared > 0, squared, torch.ones_like(squared)).rsqrt()
 
 
+class _Corners(torch.autograd.Function):
+    """(V, B, 3) → (F, 3, B, 3) corners of the triangles."""
+
+    @staticmethod
+    def forward(ctx, vertices: Tensor, triangles: Tensor) -> Tensor:
+        ctx.save_for_backward(triangles)
+        ctx.shape = vertices.shape
+        return vertices.flatten(1).index_select(0, triangles.flatten()).view(len(triangles), 3, *vertices.shape[1:])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (triangles,) = ctx.saved_tensors
+        sums = gradient.new_zeros(ctx.shape).flatten(1)
+        return sums.index_add_(0, triangles.flatten(), gradient.reshape(-1, sums.shape[1])).view(ctx.shape), None
+
+
 class _SumAroundVertices(torch.autograd.Function):
-    """(B, F, 3) per face → (B, V, 3) sums over the faces of each vertex; the gradient is a gather."""
+    """(F, B, 3) per triangle → (V, B, 3) sums over the triangles of each vertex."""
 
     @staticmethod
     def forward(ctx, faces: Tensor, triangles: Tensor, num_vertices: int) -> Tensor:
         ctx.save_for_backward(triangles)
-        batch = len(faces)
-        by_face = faces.transpose(0, 1).reshape(len(triangles), batch * 3)
-        sums = by_face.new_zeros(num_vertices, batch * 3)
+        sums = faces.new_zeros(num_vertices, *faces.shape[1:])
         for corner in range(3):
-            sums.index_add_(0, triangles[:, corner], by_face)
-        return sums.unflatten(1, (batch, 3)).transpose(0, 1)
+            sums.flatten(1).index_add_(0, triangles[:, corner], faces.flatten(1))
+        return sums
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         (triangles,) = ctx.saved_tensors
-        return sum(gradient[:, triangles[:, corner]] for corner in range(3)), None, None
+        rows = gradient.flatten(1)
+        total = rows.index_select(0, triangles[:, 0])
+        for corner in (1, 2):
+            total += rows.index_select(0, triangles[:, corner])
+        return total.view(len(triangles), *gradient.shape[1:]), None, None

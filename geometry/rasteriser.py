@@ -7,6 +7,9 @@ Visibility is hard and has no gradient; the barycentric coordinates of a visible
 the attributes (as Genova et al. 2018, and Laine et al. 2020 without antialiasing).
 """
 
+from importlib import import_module
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor
 
@@ -18,7 +21,7 @@ try:
 except ImportError:  # numba is an optional accelerator
     rasteriser_numba = None
 
-IMPLEMENTATIONS = ("auto", "torch", "numba")
+IMPLEMENTATIONS = ("auto", "torch", "numba", "triton")
 
 
 @torch.no_grad()
@@ -39,7 +42,8 @@ def rasterize(
         size: (H, W) px.
         perspective: depth is a distance > 0 along the axis of a pinhole; triangles with a vertex at depth ≤ 0 are left out.
         cull_backfaces: leave out triangles seen from behind.
-        impl: "torch" on any device, "numba" on the CPU, or "auto" for the fastest that is there; all give the same ids.
+        impl: "torch" on any device, "numba" on the CPU, "triton" on CUDA, or "auto": numba where it can run, else torch. All
+            give the same ids.
         allow_empty: accept a face wholly outside the picture (its ids are all −1) instead of raising.
     Returns: (B, H, W) int64 ids into triangles, −1 in the background. Edges are inclusive; ties go to the lowest id. No
         gradient.
@@ -47,12 +51,14 @@ def rasterize(
         than 131072 px away, a face whose triangles are all degenerate, that is behind the camera or that covers no pixel.
     """
     size = _check_arguments(screen, triangles, size)
+    impl = resolve_implementation(impl, screen)
     ids = None
-    if _use_numba(impl, screen):
+    if impl == "numba":  # checks values on its way, and has no ids for wrong ones
         ids = rasteriser_numba.visible_ids(screen, triangles, size, perspective, cull_backfaces)
     if ids is None:
         _check_values(screen, triangles, perspective)
-        ids = rasteriser_torch.visible_ids(screen, triangles, size, perspective, cull_backfaces)
+        backend = import_module("geometry.rasteriser_triton") if impl == "triton" else rasteriser_torch
+        ids = backend.visible_ids(screen, triangles, size, perspective, cull_backfaces)
     empty = ids.flatten(1).amax(1) < 0
     if empty.any():
         _explain_empty(int(empty.nonzero()[0]), screen, triangles, size, perspective, cull_backfaces, allow_empty)
@@ -88,6 +94,20 @@ def interpolate(screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tens
     return _scatter(values, covered, ids.shape)
 
 
+def resolve_implementation(impl: str, screen: Tensor) -> str:
+    """What `impl` means for this screen. Raises: ValueError if it is unknown or cannot run."""
+    if impl not in IMPLEMENTATIONS:
+        raise ValueError(f"unknown rasteriser '{impl}'; choose one of {', '.join(IMPLEMENTATIONS)}.")
+    if impl in ("auto", "torch"):
+        return "numba" if impl == "auto" and rasteriser_numba is not None and screen.device.type == "cpu" else "torch"
+    installed = rasteriser_numba is not None if impl == "numba" else find_spec("triton") is not None
+    device = "cpu" if impl == "numba" else "cuda"
+    if not installed or screen.device.type != device:
+        reason = f"the screen is on {screen.device}, not {device}" if installed else f"{impl} is not installed"
+        raise ValueError(f"rasteriser '{impl}' cannot run: {reason}; choose 'torch' or 'auto'.")
+    return impl
+
+
 def _covered(triangles: Tensor, ids: Tensor, num_vertices: int) -> tuple[Tensor, Tensor]:
     """(P,) flat positions of the covered pixels in the batch, and (P, 3) their vertices, numbered through the batch."""
     covered = (ids.flatten() >= 0).nonzero()[:, 0]
@@ -118,17 +138,6 @@ def _scatter(values: Tensor, covered: Tensor, shape: torch.Size) -> Tensor:
     return canvas.index_copy(0, covered, values).view(*shape, values.shape[-1])
 
 
-def _use_numba(impl: str, screen: Tensor) -> bool:
-    """Whether `impl` means numba here. Raises: ValueError if it is unknown or cannot run."""
-    if impl not in IMPLEMENTATIONS:
-        raise ValueError(f"unknown rasteriser '{impl}'; choose one of {', '.join(IMPLEMENTATIONS)}.")
-    possible = rasteriser_numba is not None and screen.device.type == "cpu"
-    if impl == "numba" and not possible:
-        reason = "numba is not installed" if rasteriser_numba is None else f"the screen is on {screen.device}"
-        raise ValueError(f"rasteriser 'numba' cannot run: {reason}; choose 'torch' or 'auto'.")
-    return impl != "torch" and possible
-
-
 def _check_arguments(screen: Tensor, triangles: Tensor, size: tuple[int, int]) -> tuple[int, int]:
     """The size as integers. Raises: ValueError for wrong shapes and types."""
     if len(size) != 2 or min(size) < 1 or max(size) > FARTHEST_PX:
@@ -142,11 +151,16 @@ def _check_arguments(screen: Tensor, triangles: Tensor, size: tuple[int, int]) -
     return int(size[0]), int(size[1])
 
 
+def check_indices(triangles: Tensor, num_vertices: int) -> None:
+    """Raise ValueError if triangles (F, 3) name a vertex that is not there."""
+    low, high = triangles.aminmax()
+    if low < 0 or high >= num_vertices:
+        raise ValueError(f"triangles name vertices {int(low)} … {int(high)}, but there are {num_vertices} vertices.")
+
+
 def _check_values(screen: Tensor, triangles: Tensor, perspective: bool) -> None:
     """Raise ValueError for indices out of range, and vertices before the camera that are not finite or absurdly far away."""
-    low, high = triangles.aminmax()
-    if low < 0 or high >= screen.shape[1]:
-        raise ValueError(f"triangles name vertices {int(low)} … {int(high)}, but the screen has {screen.shape[1]} vertices.")
+    check_indices(triangles, screen.shape[1])
     behind = _behind(screen, perspective)
     wrong = ~(screen.isfinite().all(-1) | behind)
     if wrong.any():

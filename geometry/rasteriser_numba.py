@@ -27,35 +27,34 @@ def visible_ids(
     """Nearest triangle per pixel, as `geometry.rasteriser.rasterize` returns it, or None if a value is not acceptable."""
     height, width = size
     points, faces = screen.contiguous().numpy(), triangles.contiguous().numpy()
-    if not _indices_fit(faces, screen.shape[1]):
+    if not indices_fit(faces, screen.shape[1]):
         return None
     corners, nearness = np.empty((*points.shape[:2], 2), np.int64), np.empty(points.shape[:2])
-    spans = [prepare(*arrays, perspective) for arrays in zip(points, corners, nearness)]
-    if None in spans:
+    boxes = [prepare(*arrays, perspective) for arrays in zip(points, corners, nearness)]
+    if None in boxes:
         return None
     ids = torch.empty(len(screen), height, width, dtype=torch.int64)
     pictures = ids.numpy()
 
     def work(face: int, top: int, bottom: int) -> None:
-        _fill(corners[face], nearness[face], faces, pictures[face], top, bottom, cull_backfaces)
+        window = (top, bottom, 0, width)
+        fill(corners[face], nearness[face], faces, pictures[face], None, None, window, perspective, cull_backfaces)
 
-    run_in_bands(work, spans, height)
+    bands = -(-torch.get_num_threads() // len(boxes))
+    run_tasks(work, [(face, *rows) for face, box in enumerate(boxes) for rows in cut_rows(box, height, bands)])
     return ids
 
 
-def run_in_bands(work: Callable[[int, int, int], None], spans: list[tuple[int, int]], height: int) -> None:
-    """Call work(face, top, bottom) so that the bands cover all rows of each face's picture, on torch's number of threads.
+def indices_fit(triangles: np.ndarray, num_vertices: int) -> bool:
+    """Whether all triangles name vertices that exist; negative ones become huge as unsigned numbers."""
+    return int(triangles.view(np.uint64).max()) < num_vertices
 
-    spans: first and last row that each face touches, also outside the picture; several bands of a face divide them evenly.
-    """
-    threads = torch.get_num_threads()
-    bands = -(-threads // len(spans))
-    tasks = []
-    for face, (first, last) in enumerate(spans):
-        first, last = (min(max(row, 0), height - 1) for row in (first, last))
-        cuts = [0, *(first + (last + 1 - first) * band // bands for band in range(1, bands)), height]
-        tasks += [(face, top, bottom) for top, bottom in zip(cuts, cuts[1:]) if top < bottom]
-    run_tasks(work, tasks)
+
+def cut_rows(box: tuple[int, int, int, int], height: int, bands: int) -> list[tuple[int, int]]:
+    """Bands (top, bottom) that cover all rows of a picture and divide the rows of the face's box evenly."""
+    first, last = (min(max(row, 0), height - 1) for row in box[:2])
+    cuts = [0, *(first + (last + 1 - first) * band // bands for band in range(1, bands)), height]
+    return [(top, bottom) for top, bottom in zip(cuts, cuts[1:]) if top < bottom]
 
 
 def run_tasks(work: Callable, tasks: list[tuple]) -> None:
@@ -82,52 +81,52 @@ def _pool(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=f"rasteriser-{process}")
 
 
-@njit(cache=True, nogil=True)
-def _indices_fit(triangles, num_vertices):
-    fits = True
-    for face in range(len(triangles)):
-        for corner in range(3):
-            fits &= 0 <= triangles[face, corner] < num_vertices
-    return fits
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def prepare(screen, corners, nearness, perspective):
     """Fill the grid positions (V, 2) and depth keys (V,) of one screen (V, 3).
 
-    Returns the first and last row touched, or None if a vertex in front of the camera is not finite or too far away.
+    Returns the first and last row and column of pixels touched, inside the picture or not, or None if a vertex in front of the
+    camera is not finite or too far away.
     """
-    first, last, fine = np.int64(FARTHEST_PX), np.int64(-FARTHEST_PX), True
+    top, bottom, left, right = FARTHEST_PX, -FARTHEST_PX, FARTHEST_PX, -FARTHEST_PX
     for vertex in range(len(screen)):
         x, y, depth = screen[vertex]
         if perspective and depth <= 0:
             corners[vertex], nearness[vertex] = 0, np.nan
             continue
-        fine &= abs(x) <= FARTHEST_PX and abs(y) <= FARTHEST_PX and np.isfinite(depth)
-        if not fine:
-            break
-        corners[vertex, 0], corners[vertex, 1] = np.int64(np.rint(x * SUBPIXELS)), np.int64(np.rint(y * SUBPIXELS))
+        if not (abs(x) <= FARTHEST_PX and abs(y) <= FARTHEST_PX and np.isfinite(depth)):
+            return None
+        column, row = np.int64(np.rint(x * SUBPIXELS)), np.int64(np.rint(y * SUBPIXELS))
+        corners[vertex, 0], corners[vertex, 1] = column, row
         nearness[vertex] = -1.0 / np.float64(depth) if perspective else np.float64(depth)
-        first, last = min(first, corners[vertex, 1] >> SHIFT), max(last, corners[vertex, 1] >> SHIFT)
-    return (first, last) if fine else None
+        top, bottom = min(top, row >> SHIFT), max(bottom, row >> SHIFT)
+        left, right = min(left, column >> SHIFT), max(right, column >> SHIFT)
+    return top, bottom, left, right
 
 
-@njit(cache=True, nogil=True)
-def _fill(corners, nearness, triangles, ids, top, bottom, cull_backfaces):
-    """Write the ids of the rows top … bottom − 1 of one picture."""
-    width = ids.shape[1]
-    ids[top:bottom] = -1
-    depth_buffer = np.full((bottom - top, width), np.inf, np.float32)
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill(corners, nearness, triangles, ids, colours, picture, window, perspective, cull_backfaces):
+    """Rasterise one face inside a window (top, bottom, left, right) of its picture.
+
+    Writes either ids (H, W), where colours and picture are None, or the interpolated colours (V, 3), 0 … 255, into the picture
+    (H, W, 3) uint8, where ids is None. Returns: whether it covered any pixel.
+    """
+    drawn = False
+    top, bottom, left, right = window
+    if ids is not None:
+        ids[top:bottom, left:right] = -1
+    depth_buffer = np.full((bottom - top, right - left), np.inf, np.float32)
     for face in range(len(triangles)):
-        a, b, c = triangles[face]
+        # Unsigned indices spare numba the support of negative ones.
+        a, b, c = np.uint64(triangles[face, 0]), np.uint64(triangles[face, 1]), np.uint64(triangles[face, 2])
         ya, yb, yc = corners[a, 1], corners[b, 1], corners[c, 1]
         first_row = max((min(ya, yb, yc) - HALF + LAST) >> SHIFT, top)
         last_row = min((max(ya, yb, yc) - HALF) >> SHIFT, bottom - 1)
         if first_row > last_row:
             continue
         xa, xb, xc = corners[a, 0], corners[b, 0], corners[c, 0]
-        first_column = max((min(xa, xb, xc) - HALF + LAST) >> SHIFT, 0)
-        last_column = min((max(xa, xb, xc) - HALF) >> SHIFT, width - 1)
+        first_column = max((min(xa, xb, xc) - HALF + LAST) >> SHIFT, left)
+        last_column = min((max(xa, xb, xc) - HALF) >> SHIFT, right - 1)
         if first_column > last_column:
             continue
         area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
@@ -149,11 +148,24 @@ def _fill(corners, nearness, triangles, ids, top, bottom, cull_backfaces):
             for column in range(first_column, last_column + 1):
                 edge_c = area * sign - edge_a - edge_b
                 if (edge_a | edge_b | edge_c) >= 0:
-                    depth = np.float32(edge_a * scale * near_a + edge_b * scale * near_b + edge_c * scale * near_c)
-                    if depth < depth_buffer[row - top, column]:
-                        depth_buffer[row - top, column] = depth
-                        ids[row, column] = face
+                    weight_a, weight_b, weight_c = edge_a * scale, edge_b * scale, edge_c * scale
+                    key = weight_a * near_a + weight_b * near_b + weight_c * near_c
+                    if np.float32(key) < depth_buffer[row - top, column - left]:
+                        depth_buffer[row - top, column - left] = np.float32(key)
+                        drawn = True
+                        if ids is not None:
+                            ids[row, column] = face
+                        if picture is not None:
+                            if perspective:
+                                weight_a, weight_b = weight_a * near_a / key, weight_b * near_b / key
+                            share_a, share_b = np.float32(weight_a), np.float32(weight_b)
+                            share_c = np.float32(1) - share_a - share_b
+                            for channel in range(3):
+                                value = share_a * colours[a, channel] + share_b * colours[b, channel]
+                                value += share_c * colours[c, channel] + np.float32(0.5)
+                                picture[row, column, channel] = np.uint8(np.int32(value))
                 edge_a += right_a
                 edge_b += right_b
             row_edge_a += down_a
             row_edge_b += down_b
+    return drawn

@@ -45,7 +45,12 @@ def visible_ids(screen: Tensor, triangles: Tensor, size: tuple[int, int], perspe
         depth = (terms[:, 0] + terms[:, 1] + terms[:, 2]).float()
         pixel = (batch[triangle] * height + row) * width + column
         buffer.scatter_reduce_(0, pixel, (_ordered_bits(depth) << 32) | face[triangle], "amin")
-    return torch.where(buffer == NOTHING, -1, buffer & 0xFFFFFFFF).view(-1, height, width)
+    return unpack_ids(buffer.view(-1, height, width))
+
+
+def unpack_ids(buffer: Tensor) -> Tensor:
+    """Packed depths and ids → ids, −1 where nothing was written."""
+    return torch.where(buffer == NOTHING, -1, buffer & 0xFFFFFFFF)
 
 
 def prepare(screen: Tensor, perspective: bool) -> tuple[Tensor, Tensor]:

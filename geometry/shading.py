@@ -9,14 +9,15 @@ from torch import Tensor
 K0 = math.pi / math.sqrt(4 * math.pi)
 K1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3) / math.sqrt(4 * math.pi)
 K2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5) / math.sqrt(12 * math.pi)
+# of the polynomials 1, y, z, x, xy, yz, 3z² − 1, xz, x² − y²
+SH_SCALES = (K0, -K1, K1, -K1, K2, -K2, K2 / (2 * math.sqrt(3)), -K2, K2 / 2)
 
 
 def sh_basis(normals: Tensor) -> Tensor:
     """Spherical harmonics of unit normals (x right, y up, z toward the viewer): (..., 3) → (..., 9)."""
     x, y, z = normals.unbind(-1)
-    bands = [K0 * torch.ones_like(x), -K1 * y, K1 * z, -K1 * x]
-    bands += [K2 * x * y, -K2 * y * z, K2 / (2 * math.sqrt(3)) * (3 * z * z - 1), -K2 * x * z, K2 / 2 * (x * x - y * y)]
-    return torch.stack(bands, -1)
+    polynomials = [torch.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
+    return torch.stack(polynomials, -1) * normals.new_tensor(SH_SCALES)
 
 
 def sh_shade(albedo: Tensor, normals: Tensor, gamma: Tensor, ambient: float = 0.8) -> Tensor:

@@ -1,9 +1,15 @@
 """The rasteriser: exact coverage, no cracks, ties, gradients, equal implementations, refusals."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
+from raster_meshes import grid_mesh, random_mesh
 
 from geometry import rasteriser, rasteriser_torch
 from geometry.cameras import pinhole
@@ -13,26 +19,6 @@ IMPLEMENTATIONS = [
     "torch",
     pytest.param("numba", marks=pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")),
 ]
-
-
-def random_mesh(seed: int, batch: int = 3, vertices: int = 60, triangles: int = 150, size: int = 40) -> tuple:
-    generator = torch.Generator().manual_seed(seed)
-    screen = torch.rand(batch, vertices, 3, generator=generator) * torch.tensor([size * 1.4, size * 1.4, 4.0])
-    screen = screen - torch.tensor([size * 0.2, size * 0.2, -1.0])
-    faces = torch.stack([torch.randperm(vertices, generator=generator)[:3] for _ in range(triangles)])
-    return screen, faces
-
-
-def grid_mesh(count: int, size: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """A jittered grid whose outline is the square from 0 to size: it covers every pixel of the picture exactly."""
-    generator = torch.Generator().manual_seed(seed)
-    axis = torch.linspace(0, size, count)
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    screen = torch.stack([x, y, torch.rand(count, count, generator=generator)], -1)
-    screen[1:-1, 1:-1, :2] += (torch.rand(count - 2, count - 2, 2, generator=generator) - 0.5) * 0.6 * size / (count - 1)
-    first = (torch.arange(count - 1)[:, None] * count + torch.arange(count - 1)).flatten()
-    triangles = torch.cat([first[:, None] + torch.tensor([0, count, 1]), first[:, None] + torch.tensor([1, count, count + 1])])
-    return screen.reshape(1, -1, 3), triangles
 
 
 def exact_ids(screen: torch.Tensor, triangles: torch.Tensor, size: tuple[int, int], perspective: bool) -> torch.Tensor:
@@ -104,7 +90,7 @@ def test_exact_ties_go_to_the_lowest_id(impl):
 def test_numba_and_torch_agree_on_every_pixel(perspective, cull, dtype, monkeypatch):
     monkeypatch.setattr(rasteriser_torch, "FRAGMENT_BUDGET", 20_000)  # many chunks
     for seed in range(3):
-        screen, triangles = random_mesh(seed, batch=2, vertices=80, triangles=200, size=50)
+        screen, triangles = random_mesh(seed, batch=2, vertices=80, triangles=120, size=50)
         screen = screen.to(dtype)
         screen[0, :, :2] = screen[0, :, :2].round() + 0.5 * (seed % 2)  # vertices and edges on pixel centres
         screen[1, :, 2] = screen[1, :, 2].round()  # equal depths, negative ones
@@ -114,6 +100,37 @@ def test_numba_and_torch_agree_on_every_pixel(perspective, cull, dtype, monkeypa
             screen[..., 2] -= 1.2  # some behind the camera
         results = [rasterize(screen, triangles, (50, 37), perspective, cull, impl=impl) for impl in ("torch", "numba")]
         assert torch.equal(*results)
+
+
+INTERPRETED = """
+import sys, torch
+sys.path[:0] = sys.argv[1:]
+from raster_meshes import random_mesh
+from geometry import rasteriser_torch, rasteriser_triton
+for perspective, cull in ((False, True), (True, False)):
+    screen, triangles = random_mesh(0, batch=2, vertices=20, triangles=25, size=16)
+    screen[0, :, :2] = screen[0, :, :2].round() + 0.5
+    screen[..., 2] -= 1.2
+    both = [m.visible_ids(screen, triangles, (16, 19), perspective, cull) for m in (rasteriser_torch, rasteriser_triton)]
+    assert torch.equal(*both) and (both[0] >= 0).any()
+"""
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="no triton")
+def test_triton_in_its_interpreter_agrees_with_torch():
+    here = Path(__file__).resolve().parent
+    command = [sys.executable, "-c", INTERPRETED, str(here), str(here.parents[1])]
+    done = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("impl", ["torch", "triton"])
+@pytest.mark.parametrize("perspective", [False, True])
+def test_a_gpu_gives_the_same_ids(impl, perspective):
+    screen, triangles = random_mesh(0, batch=3, vertices=200, triangles=500, size=100)
+    expected = rasterize(screen, triangles, (100, 90), perspective)
+    assert torch.equal(rasterize(screen.to("cuda"), triangles.to("cuda"), (100, 90), perspective, impl=impl).cpu(), expected)
 
 
 @pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")
@@ -233,7 +250,7 @@ def test_bad_values_are_refused_by_name(impl):
         rasterize(outside, triangles, (40, 40), impl=impl)
     ids = rasterize(outside, triangles, (40, 40), impl=impl, allow_empty=True)
     assert (ids[1] == -1).all() and (ids[0] >= 0).any()
-    with pytest.raises(ValueError, match="triangles name vertices 0 … 60, but the screen has 60"):
+    with pytest.raises(ValueError, match="triangles name vertices 0 … 60, but there are 60 vertices"):
         rasterize(screen, torch.tensor([[0, 1, 60]]), (40, 40), impl=impl)
 
 
@@ -249,6 +266,8 @@ def test_bad_arguments_are_refused_by_name(monkeypatch):
         rasterize(screen, triangles, (40, 40), impl="opengl")
     with pytest.raises(ValueError, match=r"give \(B, V, C\) or \(V, C\)"):
         interpolate(screen, triangles, rasterize(screen, triangles, (40, 40)), torch.ones(59, 3))
+    with pytest.raises(ValueError, match="rasteriser 'triton' cannot run: "):
+        rasterize(screen, triangles, (40, 40), impl="triton")
     monkeypatch.setattr(rasteriser, "rasteriser_numba", None)
     with pytest.raises(ValueError, match="numba is not installed"):
         rasterize(screen, triangles, (40, 40), impl="numba")
