@@ -1,0 +1,216 @@
+"""Speed of the rasteriser on a dense face beside a plain z-buffer and the PyTorch path, in one run, as ratios.
+
+    python benchmarks/rasterise.py                          # two threads, about a minute
+    python benchmarks/rasterise.py --threads 1 --repeats 50
+    python benchmarks/rasterise.py --data ../shared/data/tddfa   # where tri.mat, indices.npy and train.configs lie
+
+The mesh is the mean face of 3DDFA_V2 (38,365 vertices, 76,073 triangles) if its files are there, else a generated one of that
+size. The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth buffer
+of the picture's size, in float32, compiled by numba, on one thread. Times are the best of the repeats.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from numba import njit  # noqa: E402
+from scipy.io import loadmat  # noqa: E402
+
+from geometry.cameras import pinhole, rigid_transform, weak_perspective  # noqa: E402
+from geometry.normals import vertex_normals  # noqa: E402
+from geometry.rasteriser import interpolate, rasterize  # noqa: E402
+from geometry.painting import paint_lit  # noqa: E402
+from geometry.rotations import rotation_from_euler  # noqa: E402
+from geometry.shading import sh_basis, sh_shade  # noqa: E402
+
+PICTURES = ((120, 120, 100), (551, 413, 308), (689, 1536, 414))  # height, width, height of the face in px
+GOAL_MS = 2.5
+
+
+def best_ms(work: Callable[[], object], repeats: int) -> float:
+    """Shortest wall time of the repeats, after one warm-up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times) * 1e3
+
+
+def mean_face(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """(V, 3) vertices in dm around the origin and (F, 3) triangles of 3DDFA_V2's mesh."""
+    kept = np.load(folder / "indices.npy")
+    mean = sum(np.load(folder / "train.configs" / name, allow_pickle=False) for name in ("u_shp.npy", "u_exp.npy"))
+    vertices = torch.from_numpy(mean.reshape(-1, 3)[kept] / 1e5).float()
+    new_id = np.full(len(mean) // 3, -1)
+    new_id[kept] = np.arange(len(kept))
+    triangles = new_id[loadmat(folder / "tri.mat")["tri"].T.astype(np.int64) - 1]
+    return vertices - vertices.mean(0), torch.from_numpy(triangles[(triangles >= 0).all(1)])
+
+
+def generated_face() -> tuple[torch.Tensor, torch.Tensor]:
+    """Half an ellipsoid with a nose, as dense as 3DDFA_V2's mesh."""
+    count = 196
+    axis = torch.linspace(-1, 1, count)
+    v, u = torch.meshgrid(axis, axis, indexing="ij")
+    x, y = u * (1 - v * v / 2).sqrt(), -v * (1 - u * u / 2).sqrt()  # the square, mapped onto the disc
+    z = (1 - x * x - y * y).clamp(min=0).sqrt() + 0.3 * torch.exp(-(x * x + y * y) * 30)
+    first = (torch.arange(count - 1)[:, None] * count + torch.arange(count - 1)).flatten()[:, None]
+    triangles = torch.cat([first + torch.tensor([0, count, 1]), first + torch.tensor([1, count, count + 1])])
+    return torch.stack([0.75 * x, 0.95 * y, 0.8 * z], -1).reshape(-1, 3), triangles
+
+
+@njit(cache=True)
+def reference_normals(vertices, triangles):
+    normals = np.zeros_like(vertices)
+    for face in range(len(triangles)):
+        a, b, c = triangles[face]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        for corner in (a, b, c):
+            normals[corner, 0] += uy * vz - uz * vy
+            normals[corner, 1] += uz * vx - ux * vz
+            normals[corner, 2] += ux * vy - uy * vx
+    for vertex in range(len(vertices)):
+        x, y, z = normals[vertex]
+        length = max(np.sqrt(x * x + y * y + z * z), np.float32(1e-6))
+        for axis in range(3):
+            normals[vertex, axis] /= length
+    return normals
+
+
+@njit(cache=True)
+def reference_zbuffer(screen, triangles, colours, picture):
+    height, width, _ = picture.shape
+    buffer = np.full((height, width), np.inf, np.float32)
+    for face in range(len(triangles)):
+        a, b, c = screen[triangles[face, 0]], screen[triangles[face, 1]], screen[triangles[face, 2]]
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if area == 0:
+            continue
+        for row in range(max(int(min(a[1], b[1], c[1])), 0), min(int(max(a[1], b[1], c[1])) + 1, height)):
+            for column in range(max(int(min(a[0], b[0], c[0])), 0), min(int(max(a[0], b[0], c[0])) + 1, width)):
+                x, y = np.float32(column + 0.5), np.float32(row + 0.5)
+                wa = ((b[0] - x) * (c[1] - y) - (b[1] - y) * (c[0] - x)) / area
+                wb = ((c[0] - x) * (a[1] - y) - (c[1] - y) * (a[0] - x)) / area
+                wc = 1 - wa - wb
+                if wa >= 0 and wb >= 0 and wc >= 0:
+                    depth = wa * a[2] + wb * b[2] + wc * c[2]
+                    if depth < buffer[row, column]:
+                        buffer[row, column] = depth
+                        for channel in range(3):
+                            colour = wa * colours[triangles[face, 0], channel] + wb * colours[triangles[face, 1], channel]
+                            picture[row, column, channel] = np.uint8(colour + wc * colours[triangles[face, 2], channel])
+
+
+def benchmark_lit(mesh: tuple[torch.Tensor, torch.Tensor], threads: int, repeats: int) -> None:
+    for picture in PICTURES:
+        benchmark_lit_picture(mesh, picture, threads, repeats)
+
+
+def benchmark_lit_picture(
+    mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, int, int], threads: int, repeats: int
+) -> None:
+    (vertices, triangles), (height, width, face) = mesh, picture
+    rotation = rotation_from_euler(torch.tensor([[0.1, -0.4, 0.05]]))
+    scale = face / (vertices[:, 1].max() - vertices[:, 1].min())
+    screen = weak_perspective(vertices[None], rotation, scale[None], torch.tensor([[width / 2, height / 2]]))[0]
+    posed, albedo = (vertices @ rotation[0].T).contiguous(), torch.full_like(vertices, 0.8)
+    gamma = torch.randn(1, 9, generator=torch.Generator().manual_seed(0)).expand(3, 9) * 0.1
+    background = torch.full((height, width, 3), 40, dtype=torch.uint8)
+
+    def reference():
+        normals = reference_normals(posed.numpy(), triangles.numpy())
+        light = sh_basis(torch.from_numpy(normals)) @ (gamma + torch.eye(1, 9) * 0.8).T
+        painted = background.numpy().copy()
+        reference_zbuffer(screen.numpy(), triangles.numpy(), (albedo * light).clamp(0, 1).numpy() * np.float32(255), painted)
+        return painted
+
+    def plain_torch():
+        colours = sh_shade(albedo[None], vertex_normals(posed[None], triangles, "area"), gamma[None]).clamp(0, 1)
+        ids = rasterize(screen[None], triangles, (height, width), impl="torch")
+        return interpolate(screen[None], triangles, ids, colours)
+
+    def ours():
+        return paint_lit(screen, posed, triangles, albedo, gamma, background)
+
+    different = (np.abs(ours().numpy().astype(int) - reference()) > 2).any(-1).sum()
+    torch.set_num_threads(1)
+    slow, alone = best_ms(reference, repeats), best_ms(ours, repeats)
+    torch.set_num_threads(threads)
+    fast, dense = best_ms(ours, repeats), best_ms(plain_torch, max(repeats // 10, 3))
+    times = (
+        f"reference {slow:6.2f} ms   torch {dense:7.1f} ms   ours {alone:5.2f} ms with 1 thread, {fast:5.2f} ms with {threads}"
+    )
+    ratios = f"{slow / fast:4.1f}× reference, {dense / fast:5.1f}× torch   {different} px differ"
+    print(f"lit, {width:4d} × {height:3d} px   {times} (goal {GOAL_MS} ms)   {ratios}")
+
+
+def benchmark_visibility(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, batch: int = 8) -> None:
+    vertices, triangles = mesh
+    _, screen = pose(vertices, batch)
+    numba = best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="numba"), repeats) / batch
+    torch_ms = best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="torch"), max(repeats // 10, 3)) / batch
+    times = f"torch {torch_ms:6.2f} ms   numba {numba:5.2f} ms   {torch_ms / numba:4.1f}×"
+    print(f"visibility 224², batch {batch}, per image   {times}")
+
+
+def benchmark_gradients(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, batch: int = 8) -> None:
+    """Render and its gradient with respect to vertices, albedo and light: normals, light, camera, rasteriser."""
+    vertices, triangles = mesh
+    posed, _ = pose(vertices, batch)
+    leaves = [posed, torch.rand(batch, *vertices.shape), torch.zeros(batch, 3, 9)]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+
+    def forward(lit: bool = True) -> torch.Tensor:
+        screen = pinhole(leaves[0], 1015.0, (112.0, 112.0), 10.0)
+        colours = sh_shade(leaves[1], vertex_normals(leaves[0], triangles), leaves[2]) if lit else leaves[1]
+        return interpolate(screen, triangles, rasterize(screen, triangles, (224, 224), True), colours, True)
+
+    for name, lit in (("albedo only", False), ("normals, light, albedo", True)):
+        picture = forward(lit)
+        gradient, wanted = torch.randn_like(picture), leaves if lit else leaves[:2]
+        down = best_ms(lambda lit=lit: forward(lit), repeats) / batch
+        up = best_ms(lambda p=picture, g=gradient, w=wanted: torch.autograd.grad(p, w, g, retain_graph=True), repeats) / batch
+        print(
+            f"differentiable 224², batch {batch}, per image, {name:22s}   forward {down:6.2f} ms (goal 10, prototype 50)   "
+            f"backward {up:6.2f} ms (goal 15, prototype 17)"
+        )
+
+
+def pose(vertices: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Posed vertices and screens of the batch in Deep3D's camera."""
+    angles = torch.randn(batch, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 0.4, 0.1])
+    posed = rigid_transform(vertices, rotation_from_euler(angles), torch.zeros(batch, 3))
+    return posed, pinhole(posed, 1015.0, (112.0, 112.0), 10.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ("lit", "visibility", "gradients")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared/data/tddfa")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=30)
+    arguments = parser.parse_args()
+    real = (arguments.data / "tri.mat").is_file()
+    mesh = mean_face(arguments.data) if real else generated_face()
+    kind = "3DDFA_V2's mean face" if real else "a generated face"
+    print(f"{kind}: {len(mesh[0])} vertices, {len(mesh[1])} triangles; torch {torch.__version__}, {arguments.threads} threads")
+    torch.set_num_threads(arguments.threads)
+    for part in arguments.parts:
+        if part == "lit":
+            benchmark_lit(mesh, arguments.threads, arguments.repeats)
+        else:
+            {"visibility": benchmark_visibility, "gradients": benchmark_gradients}[part](mesh, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
