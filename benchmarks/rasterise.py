@@ -24,8 +24,8 @@ from scipy.io import loadmat  # noqa: E402
 
 from geometry.cameras import pinhole, rigid_transform, weak_perspective  # noqa: E402
 from geometry.normals import vertex_normals  # noqa: E402
-from geometry.rasteriser import interpolate, rasterize  # noqa: E402
 from geometry.painting import paint_lit  # noqa: E402
+from geometry.rasteriser import interpolate, rasterize  # noqa: E402
 from geometry.rotations import rotation_from_euler  # noqa: E402
 from geometry.shading import sh_basis, sh_shade  # noqa: E402
 

@@ -7,8 +7,8 @@ from raster_meshes import sphere
 from geometry import painting
 from geometry.cameras import pinhole, weak_perspective
 from geometry.normals import vertex_normals
-from geometry.rasteriser import rasterize
 from geometry.painting import paint, paint_lit, shade_vertices
+from geometry.rasteriser import rasterize
 from geometry.shading import sh_shade
 
 
