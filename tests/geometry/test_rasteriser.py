@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from raster_meshes import grid_mesh, random_mesh
+from raster_meshes import grid_mesh, random_mesh, sphere
+from scipy.io import loadmat
 
 from geometry import rasteriser, rasteriser_torch
 from geometry.cameras import pinhole
@@ -61,6 +62,33 @@ def test_coverage_of_a_triangle_is_its_area(impl):
     assert abs(covered - area) < 40  # the error of counting centres grows with the 1100 px of outline, at random
     small = torch.tensor([[[2.5, 2.5, 1.0], [6.5, 2.5, 1.0], [2.5, 6.5, 1.0]]])
     assert (rasterize(small, torch.tensor([[0, 1, 2]]), (9, 9), impl=impl) >= 0).sum() == 15  # edges through centres count
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+def test_coverage_of_a_dense_mesh_is_that_of_its_outline(impl):
+    screen, triangles = sphere(count=120)  # triangles below a pixel, and edge-on ones along the outline
+    covered = (rasterize(screen, triangles, (80, 80), impl=impl) >= 0)[0]
+    y, x = torch.meshgrid(torch.arange(80) + 0.5, torch.arange(80) + 0.5, indexing="ij")
+    radius = ((x - 40) ** 2 + (y - 40) ** 2).sqrt()
+    assert covered[radius < 29.95].all() and not covered[radius > 30].any()
+    fine = rasterize(screen * torch.tensor([4.0, 4.0, 1.0]), triangles, (320, 320), impl=impl) >= 0
+    assert abs(covered.float().mean() - fine.float().mean()) < 0.002
+
+
+def test_coverage_of_the_mean_face_of_bfm_front(shared_data):
+    """deep3d.md §7.2 (f): the mean face before Deep3D's camera covers .4226 of the picture, its inner part .3162."""
+    path = next(shared_data.rglob("BFM_model_front.mat"), None)
+    if path is None:
+        pytest.skip("BFM_model_front.mat may not be passed on and is not on this machine")
+    model = loadmat(path)
+    mean = torch.from_numpy(model["meanshape"].reshape(1, -1, 3)).float()
+    screen = pinhole(mean - mean.mean(1, keepdim=True), 1015.0, (112.0, 112.0), 10.0)
+    triangles = torch.from_numpy(model["tri"].astype("int64")) - 1
+    inner = torch.from_numpy(model["frontmask2_idx"].astype("int64"))[:, 0] - 1
+    inner_triangles = inner[torch.from_numpy(model["tri_mask2"].astype("int64")) - 1]
+    for mesh, expected in ((triangles, 0.4226), (inner_triangles, 0.3162)):
+        covered = rasterize(screen, mesh, (224, 224), True) >= 0
+        assert abs(covered.float().mean() - expected) < 2e-3
 
 
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
@@ -145,6 +173,23 @@ def test_threads_do_not_change_the_ids():
     finally:
         torch.set_num_threads(before)
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+@pytest.mark.skipif(rasteriser.rasteriser_numba is None or not hasattr(os, "fork"), reason="no numba, or no fork")
+def test_a_forked_process_rasterises_too():
+    """As the workers of a DataLoader do, whose parent has used its threads before."""
+    before = torch.get_num_threads()
+    screen, triangles = random_mesh(3, batch=2)
+    try:
+        torch.set_num_threads(2)
+        expected = rasterize(screen, triangles, (40, 40), impl="numba")
+        child = os.fork()
+        if child == 0:
+            same = torch.equal(rasterize(screen, triangles, (40, 40), impl="numba"), expected)
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
