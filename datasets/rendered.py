@@ -3,7 +3,7 @@
     faces = SyntheticFaces(load_face_model("head"), SyntheticSettings(size_px=128), seed=0)
     batch = faces.batch(index=7, count=32)      # the same index gives the same batch
 
-Identity, expression, pose to ±90°, skin, light, eyes, teeth, hair, hats, glasses, hands, background and camera are random. Colours
+Identity, expression, pose to ±90°, skin, light, eyes, hair, hats, glasses, hands, background and camera are random. Colours
 are painted per pixel, so detail does not depend on the mesh.
 """
 

@@ -1,7 +1,7 @@
 """Procedural albedo of heads: skin from melanin and blood, lips, brows, eyes, stubble, make-up, freckles, hair.
 
-One function paints any points of a head's surface, vertices as well as texels, from where they lie in the rest pose. Skin follows
-a two-layer diffuse model: the epidermis absorbs twice, the dermis reflects (Jensen et al. 2001, eq. 4, with the absorption and
+One function paints any points of a head's surface, vertices as well as pixels, from where they lie in the rest pose. Skin is a
+two-layer diffuse model: the epidermis absorbs twice, the dermis reflects (Jensen et al. 2001, eq. 4, with the absorption and
 scattering of Jacques, Phys. Med. Biol. 58 (2013) R37; blood from the molar extinction of oxyhaemoglobin, Prahl's table).
 """
 

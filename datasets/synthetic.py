@@ -54,7 +54,9 @@ def write_dataset(name: str, root: Path, count: int = 6, seed: int = 0) -> list[
         raise DataError(f"--count {count}: ask for at least one face.")
     stream = embedded_faces(seed=seed)
     sizes = [min(BATCH, count - first) for first in range(0, count, BATCH)]
-    faces = [face for i, size in enumerate(tqdm(sizes, desc=name, disable=count <= BATCH)) for face in labelled(stream.batch(i, size))]
+    faces = []
+    for index, size in enumerate(tqdm(sizes, desc=name, disable=count <= BATCH)):
+        faces += labelled(stream.batch(index, size))
     write_layout(name, root, faces)
     return faces
 

@@ -1,4 +1,4 @@
-"""Jaw landmarks as annotators see them: on the side that is turned away they slide to the head's silhouette (Zhu et al. 2015)."""
+"""Jaw landmarks as annotators see them: on the side turned away they slide to the head's silhouette (Zhu et al. 2015)."""
 
 import torch
 from torch import Tensor

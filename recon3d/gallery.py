@@ -24,7 +24,7 @@ from recon3d.face_model import load_face_model
 
 FIVE_VIEWS = ((0, 0), (0, -45), (0, 45), (0, -80), (25, 0))  # pitch, yaw in degrees
 FACE_HEIGHT_SHARE = 0.5  # of the tile, chin to brows
-RED, WHITE = (40, 40, 235), (255, 255, 255)  # BGR
+RED, WHITE, YELLOW = (40, 40, 235), (255, 255, 255), (0, 230, 255)  # BGR
 
 
 def tile_camera(model: FaceModel, size: int) -> tuple[float, Tensor]:
@@ -101,7 +101,8 @@ def landmark_views(model: FaceModel, scheme: str, size: int = 640) -> np.ndarray
             if depth > nearest[row, column] + 0.03 * size:
                 continue
             cv2.circle(picture, (round(x * 8 - 4), round(y * 8 - 4)), 16, RED, -1, cv2.LINE_AA, 3)
-            cv2.putText(picture, str(index), (column + 3, row - 3), cv2.FONT_HERSHEY_SIMPLEX, 0.32, (0, 230, 255), 1, cv2.LINE_AA)
+            where = (column + 3, row - 3)
+            cv2.putText(picture, str(index), where, cv2.FONT_HERSHEY_SIMPLEX, 0.32, YELLOW, 1, cv2.LINE_AA)
         pictures.append(torch.from_numpy(np.ascontiguousarray(picture[..., ::-1])))
     return montage(torch.stack(pictures), 5)
 

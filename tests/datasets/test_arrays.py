@@ -12,8 +12,8 @@ from datasets import arrays
 from datasets.arrays import read_npy, read_npz
 from datasets.convert import main
 from datasets.errors import DataError
+from datasets.layouts import save_photo
 from datasets.registry import build_dataset
-from datasets.synthetic import save_photo
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -6,9 +6,9 @@ from scipy.io import savemat
 
 from datasets.convert import convert_celeba, main
 from datasets.detect import Detection
+from datasets.layouts import jpeg, save_photo, write_tar
 from datasets.points import format_pts
 from datasets.registry import build_dataset
-from datasets.synthetic import jpeg, save_photo, write_tar
 
 
 def write_mats(folder, faces):

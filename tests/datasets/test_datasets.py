@@ -10,9 +10,9 @@ from datasets.aflw import Aflw
 from datasets.detect import Detection
 from datasets.errors import DataError
 from datasets.folder import Folder
+from datasets.layouts import WRITERS, jpeg, save_photo, to_19, write_tar
 from datasets.registry import DATASETS, build_dataset
 from datasets.sample import cut_sample
-from datasets.synthetic import WRITERS, jpeg, save_photo, to_19, to_98, write_tar
 from datasets.tables import choose_split
 from geometry.schemes import get_scheme
 
@@ -66,20 +66,20 @@ def test_split_has_its_size_and_crops(drawn, key, split, crop_source):
 
 
 def test_every_key_of_the_spec_is_registered_and_drawn():
-    assert set(DATASETS) == set(WRITERS)
+    assert set(DATASETS) == set(WRITERS) | {"synthetic", "synthetic3d"}
 
 
 POINTS = {  # dataset, split → its landmarks from the 68 drawn ones
-    ("w300", "train"): lambda p: p[:, :2],
-    ("wflw", "train"): lambda p: to_98(p[:, :2]),
-    ("wlp300", "train"): lambda p: p,
-    ("aflw20003d", "full"): lambda p: p,
-    ("ls3d", "full"): lambda p: p[:, :2],
-    ("menpo", "train"): lambda p: to_98(p[:, :2])[:84],
-    ("palsy", "full"): lambda p: p,
-    ("neuroface", "full"): lambda p: p[:, :2],
-    ("youtube_faces", "train"): lambda p: p[:, :2],
-    ("folder", "full"): lambda p: p[:, :2],
+    ("w300", "train"): lambda f: f.landmarks[:, :2],
+    ("wflw", "train"): lambda f: f.landmarks_98,
+    ("wlp300", "train"): lambda f: f.landmarks,
+    ("aflw20003d", "full"): lambda f: f.landmarks,
+    ("ls3d", "full"): lambda f: f.landmarks[:, :2],
+    ("menpo", "train"): lambda f: f.landmarks_98[:84],
+    ("palsy", "full"): lambda f: f.landmarks,
+    ("neuroface", "full"): lambda f: f.landmarks[:, :2],
+    ("youtube_faces", "train"): lambda f: f.landmarks[:, :2],
+    ("folder", "full"): lambda f: f.landmarks[:, :2],
 }
 
 
@@ -88,7 +88,7 @@ def test_landmarks_are_in_continuous_photo_pixels(drawn, key, split):
     root, faces = drawn(key)
     dataset = build_dataset(key, root, split, 64, "bb_ground_truth")
     for annotation, face in zip(dataset.annotations[: len(faces)], faces, strict=False):
-        np.testing.assert_allclose(annotation.landmarks, POINTS[key, split](face.landmarks), atol=2e-3)
+        np.testing.assert_allclose(annotation.landmarks, POINTS[key, split](face), atol=2e-3)
 
 
 def test_aflw_points_boxes_and_visibility(drawn):
@@ -111,7 +111,7 @@ def test_affectnet_box_is_position_and_size(drawn):
 
 
 def test_affectnet_in_parface_layout(tmp_path, drawn):
-    from datasets.synthetic import write_boxes
+    from datasets.layouts import write_boxes
 
     write_boxes(tmp_path, drawn("w300")[1], "affectnet")
     sizes = [len(build_dataset("affectnet", tmp_path, split, 64, "bb_ground_truth")) for split in ("train",)]
@@ -130,7 +130,7 @@ def test_menpo_profile_points_are_padded_invisible(drawn):
 
 def test_menpo_unlabeled_box_covers_all_84_points(tmp_path, drawn):
     face = drawn("w300")[1][0]
-    points = to_98(face.landmarks[:, :2])[:84]
+    points = face.landmarks_98[:84]
     write_tar(tmp_path / "menpo3D84.tar", {"face.rgb.jpg": jpeg(face.image)})
     (tmp_path / "csv").mkdir()
     record = {"img_path": "face.jpg", "landmarks_2d": (points - 0.5).tolist()}

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from datasets.errors import DataError
+from datasets.layouts import save_photo
 from datasets.mat import read_mat_file
 from datasets.points import format_pts
 from datasets.registry import build_dataset
-from datasets.synthetic import save_photo
 
 CONTENT = {
     "points": np.arange(12.0).reshape(3, 4),
