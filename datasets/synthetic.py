@@ -23,7 +23,7 @@ from geometry.face_model import EMBEDDED_HEAD, FaceModel
 from geometry.schemes import IBUG_68
 
 BATCH, JPEG_QUALITY = 50, 92
-FACES = {"train": 6000, "test": 500}
+FACES = {"train": 5000, "test": 500}
 SEEDS = {"train": 0, "test": 1}
 PHOTO_PX = 192
 TRUTH = ("landmarks_2d", "identity", "expression", "rotation", "angles_deg", "scale", "translation", "gamma")
