@@ -16,7 +16,7 @@ from torch import Tensor
 
 from datasets.errors import DataError
 from geometry.cameras import weak_perspective
-from geometry.face_model import FaceModel
+from geometry.face_model import FaceModel, FaceModelError
 from geometry.rasteriser import interpolate, rasterize
 from geometry.render import render, studio_light
 from geometry.rotations import rotation_from_euler
@@ -132,7 +132,7 @@ def main() -> int:
     settings = parser.parse_args()
     try:
         model = load_face_model(settings.model)
-    except DataError as error:
+    except (DataError, FaceModelError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     pictures = {"heads": random_heads(model), "expressions": expressions(model)}

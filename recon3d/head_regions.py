@@ -105,7 +105,8 @@ def texture_coordinates(
         FACE_SHARE + (magnitude - FACE_ANGLE) / (np.pi - FACE_ANGLE) * (0.5 - FACE_SHARE),
     )
     # triangles across the seam reach beyond half a turn, for which the margin leaves room
-    corners = np.stack([0.5 + np.sign(corner_angle) * half * SEAM_MARGIN, height[triangles]], -1)
+    across = 0.5 + np.sign(corner_angle) * half * SEAM_MARGIN
+    corners = np.stack([across.clip(0, 1), height[triangles]], -1)  # a few triangles of the crown contain the axis
     slots = [*sorted(set(owner) - {"body"}), "mouth"]
     label = np.where(owner == "body", "mouth", owner)
     for slot, name in enumerate(slots):
