@@ -1,0 +1,207 @@
+"""The library's front door to 3D faces: photo in; parameters, landmarks, dense vertices and pose out.
+
+regressor = FaceRegressor.from_pretrained("mb05_120x120.pth", face_model)
+faces = regressor(image)                     # (H, W, 3) uint8 RGB → list of RegressedFace
+screen = regressor.screen(faces)             # (faces, vertices, 3) photo px and depth
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.crop import Crop
+from datasets.detect import Detection, make_detector
+from datasets.errors import DataError
+from geometry.face_model import FaceModel
+from geometry.rotations import euler_from_rotation, nearest_rotation
+from recon3d.regression.decode import FaceDecoder, Pose, authors_pose, crop_scales, to_photo
+from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
+from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
+from training.runtime import make_accelerator
+
+SCHEME = "ibug68"
+BATCH = 128  # crops that go through the network at once
+
+
+@dataclass(frozen=True)
+class RegressedFace:
+    """One face of a photo.
+
+    Attributes:
+        box: (4,) left, top, right, bottom as detected or given, photo px; detection_score: nan for a given box.
+        crop: what the network's numbers are relative to.
+        parameters: (P,) float32, as the model's convention counts them.
+        landmarks: (68, 3) continuous photo px, z toward the viewer in the same unit.
+        head_landmarks: (K, 2) of the second head, photo px, or None.
+        rotation: (3, 3) model → picture with y up; angles_deg: (3,) pitch, yaw, roll; scale: photo px per dm.
+    """
+
+    box: np.ndarray
+    detection_score: float
+    crop: Crop
+    parameters: np.ndarray
+    landmarks: np.ndarray
+    head_landmarks: np.ndarray | None
+    rotation: np.ndarray
+    angles_deg: np.ndarray
+    scale: float
+
+
+class FaceRegressor:
+    """Detector, crop rule, network and face model behind one call; all faces of all photos go through in one batch.
+
+    Args:
+        loaded: from `load_regressor`.  face_model: with landmarks "ibug68" and enough components.
+        detector: a name of `datasets.detect.DETECTORS`, or any function image → list of Detection; weights: its file.
+        steps: 2 cuts every face again by the landmarks of the first pass.
+        authors: crop, decode and pose exactly as 3DDFA and 3DDFA_V2 do, for comparisons: crops on whole pixels that are pasted
+            back unrounded, biased pixels, a rotation that need not be one.
+        device: auto, cpu, cuda or mps.
+    Raises: CheckpointError for a face model that does not fit; DataError for an unknown detector.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedRegressor,
+        face_model: FaceModel,
+        detector: str | Callable[[np.ndarray], list[Detection]] = "dlib",
+        weights: Path | None = None,
+        steps: int = 1,
+        authors: bool = False,
+        device: str = "auto",
+    ) -> None:
+        if steps not in (1, 2):
+            raise DataError(f"--bbox-init knows one and two steps, not {steps}.")
+        fits(loaded.model, *face_model.sizes[:2], f"face model {face_model.name}")
+        self.device = make_accelerator(device).device
+        self.model = loaded.model.to(self.device).eval()
+        self.face_model = face_model.to(self.device)
+        self.steps, self.authors = steps, authors
+        self.convention = self.model.convention if authors else self.model.convention.unbiased
+        self.sparse = FaceDecoder(self.face_model, self.model.layout, self.face_model.landmarks[SCHEME]).to(self.device)
+        self._dense: FaceDecoder | None = None
+        self.detect = make_detector(detector, weights) if isinstance(detector, str) else detector
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str, face_model: FaceModel, snapshots: Path = Path("data/models/snapshots"), **options: object
+    ) -> "FaceRegressor":
+        """By bundled name, session, session/epoch, or path (the authors' checkpoints too). Raises: CheckpointError."""
+        return cls(load_regressor(name, snapshots), face_model, **options)
+
+    @property
+    def size(self) -> int:
+        """Side of the crops in px."""
+        return self.model.config.input_size
+
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[RegressedFace]:
+        """Faces of one photo, surest detection first; empty when there is none.
+
+        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
+        Raises: DataError for a box that is not finite, under 4 px or outside the photo.
+        """
+        return self.regress([image], None if boxes is None else [boxes])[0]
+
+    @torch.inference_mode()
+    def regress(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
+    ) -> list[list[RegressedFace]]:
+        """Faces of several photos, one list per photo."""
+        if boxes is None:
+            found = [self.detect(image) for image in images]
+        else:
+            found = [[Detection(np.asarray(box, dtype=float), float("nan")) for box in photo] for photo in boxes]
+        owners = [i for i, photo in enumerate(found) for _ in photo]
+        detections = [detection for photo in found for detection in photo]
+        crops = [crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)]
+        faces = self.regress_crops([images[i] for i in owners], crops, detections)
+        results: list[list[RegressedFace]] = [[] for _ in images]
+        for owner, face in zip(owners, faces, strict=True):
+            results[owner].append(face)
+        return results
+
+    @torch.inference_mode()
+    def regress_crops(
+        self, images: Sequence[np.ndarray], crops: list[Crop], detections: list[Detection] | None = None
+    ) -> list[RegressedFace]:
+        """One face in each crop of each photo, as tracking needs it; `steps` holds here too."""
+        if not crops:
+            return []
+        results = self._predict(images, crops)
+        for _ in range(self.steps - 1):
+            crops = [self._refined(points, crop) for points, crop in zip(results[1], crops, strict=True)]
+            results = self._predict(images, crops)
+        parameters, landmarks, head = results
+        scales = crop_scales(crops, parameters)
+        pose = self.pose(parameters)
+        given = detections or [Detection(_outline(crop), float("nan")) for crop in crops]
+        per_dm = (pose.scale / scales).cpu().tolist()
+        rows = zip(
+            given, crops, parameters.cpu().numpy(), landmarks, head, pose.rotation.cpu().numpy(),
+            pose.angles_deg.cpu().numpy(), per_dm, strict=True,
+        )  # fmt: skip
+        return [RegressedFace(d.box, d.score, *rest) for d, *rest in rows]
+
+    def _predict(self, images: Sequence[np.ndarray], crops: list[Crop]) -> tuple[Tensor, list[np.ndarray], list]:
+        """(B, P) parameters, (68, 3) landmarks and those of the second head (or None) of each, in the photo."""
+        plain = self.model.convention.halves  # the authors trained on crops without a low-pass
+        cuts = [
+            (rounded(crop) if self.authors else crop).extract(image, plain) for image, crop in zip(images, crops, strict=True)
+        ]
+        pixels = torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).to(self.device)
+        parts = [self._forward(batch) for batch in pixels.split(BATCH)]
+        parameters = torch.cat([p for p, _ in parts])
+        landmarks = to_photo(self.in_crops(self.sparse(parameters), crops), crops)
+        if parts[0][1] is None:
+            return parameters, list(landmarks.cpu().numpy()), [None] * len(crops)
+        middle = self.size / 2
+        head = torch.cat([h for _, h in parts]) * middle + middle
+        head = to_photo(self.convention.image_points(head, crop_scales(crops, head)), crops)
+        return parameters, list(landmarks.cpu().numpy()), list(head.cpu().numpy())
+
+    def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.model.network.fc_lm is None:
+            return self.model(pixels), None
+        whitened, head = self.model.network.with_landmarks(normalise(pixels))
+        return self.model.whitening.restore(whitened), head
+
+    def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
+        """The crop by the first pass's landmarks, or the first one where those allow none."""
+        try:
+            return crop_from_points(landmarks[:, :2] - 0.5 if self.authors else landmarks, self.size)
+        except DataError:  # one hopeless box must not cost the other faces of the batch
+            return crop
+
+    def in_crops(self, points: Tensor, crops: list[Crop]) -> Tensor:
+        """(B, K, 3) decoded points → continuous crop px, y down, z toward the viewer."""
+        return self.convention.to_crop(points, self.size, crop_scales(crops, points))
+
+    def pose(self, parameters: Tensor) -> Pose:
+        """Pose of (B, P) parameters; the nearest rotation in the "aflw2000" convention, or as the authors compute it."""
+        matrix = self.model.layout.split(parameters).matrix
+        if self.authors:
+            return authors_pose(matrix)
+        rotation = nearest_rotation(matrix)
+        angles = torch.rad2deg(euler_from_rotation(rotation))
+        return Pose(rotation, angles, matrix[:, :2].norm(dim=-1).mean(1))
+
+    @torch.inference_mode()
+    def screen(self, faces: Sequence[RegressedFace]) -> Tensor:
+        """(faces, V, 3) all vertices: x, y in continuous photo px and depth, smaller = nearer, in photo px."""
+        if self._dense is None:
+            self._dense = FaceDecoder(self.face_model, self.model.layout).to(self.device)
+        if not faces:
+            return torch.zeros(0, self.face_model.num_vertices, 3, device=self.device)
+        parameters = torch.from_numpy(np.stack([face.parameters for face in faces])).to(self.device)
+        crops = [face.crop for face in faces]
+        points = to_photo(self.in_crops(self._dense(parameters), crops), crops)
+        return points * torch.tensor([1.0, 1.0, -1.0], device=self.device)
+
+
+def _outline(crop: Crop) -> np.ndarray:
+    corners = crop.invert(np.array([[0.0, 0.0], [crop.size, crop.size]]))
+    return np.concatenate([corners.min(0), corners.max(0)])
