@@ -70,7 +70,7 @@ class LoopOptions:
         session: folder of the session's snapshots.  log_folder, report_folder: for numbers and pictures.
         epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
         repeat: passes over the data in one epoch (for few samples).  save_freq, eval_freq: epochs; print_freq: steps.
-        schedule, warmup: see `training.schedules`.  patience: evaluations without a better score before stopping, 0 = off.
+        schedule, warmup, milestones: see `training.schedules`.  patience: evaluations without a better score before stopping, 0 = off.
         keep: newest numbered snapshots to keep, 0 = all.  new_stage: begin the schedule and the optimisers anew.
     """
 
@@ -89,6 +89,7 @@ class LoopOptions:
     patience: int = 0
     keep: int = 0
     workers: int = 0
+    milestones: tuple[int, ...] = ()
     new_stage: bool = False
 
 
@@ -153,9 +154,7 @@ def train(
             batches.set_position(position.epoch, position.batches_done)
             # a generator of its own, or the loader would draw from the global one and a resumed epoch would differ
             own = torch.Generator().manual_seed(options.seed)
-            loader = DataLoader(
-                repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own
-            )
+            loader = DataLoader(repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own)
             means = run_epoch(method, loader, batches, names, options, accelerator, position, log, guard)
             position.epoch, position.batches_done = number, 0
             say("-" * 100)
@@ -170,15 +169,27 @@ def train(
 
 
 def run_epoch(
-    method: Method, loader: DataLoader, batches: EpochBatches, names: Callable[[int], str], options: LoopOptions,
-    accelerator: Accelerator, position: Position, log: RunLog, guard: "SignalGuard",
+    method: Method,
+    loader: DataLoader,
+    batches: EpochBatches,
+    names: Callable[[int], str],
+    options: LoopOptions,
+    accelerator: Accelerator,
+    position: Position,
+    log: RunLog,
+    guard: "SignalGuard",
 ) -> dict[str, float]:
     """All remaining batches of one epoch; means of the terms."""
     meters, recent = Means(), Means()
     watch = FiniteWatch(names, interval=1 if accelerator.device.type == "cpu" else options.print_freq)
     bar = tqdm(
-        loader, total=len(batches), initial=position.batches_done, disable=not accelerator.is_main_process,
-        desc=f"epoch {position.epoch + 1}", leave=False, dynamic_ncols=True,
+        loader,
+        total=len(batches),
+        initial=position.batches_done,
+        disable=not accelerator.is_main_process,
+        desc=f"epoch {position.epoch + 1}",
+        leave=False,
+        dynamic_ncols=True,
     )
     waiting = time.monotonic()
     for batch in bar:
@@ -239,7 +250,11 @@ def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator,
 
 
 def save(
-    method: Method, folder: Path, options: LoopOptions, accelerator: Accelerator, position: Position,
+    method: Method,
+    folder: Path,
+    options: LoopOptions,
+    accelerator: Accelerator,
+    position: Position,
     scores: dict[str, float] | None = None,
 ) -> None:
     """Write a snapshot with full state. Raises: DivergenceError when a weight is not finite; the old snapshot stays."""
@@ -251,7 +266,8 @@ def save(
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise DivergenceError(f"weight {name} is not finite; snapshot {folder} not written, the last good one is kept.")
     state = {
-        "position": vars(position), "rng": rng,
+        "position": vars(position),
+        "rng": rng,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in method.optimizers.items()},
     }
     progress = {"epoch": position.epoch, "step": position.step, "stage": position.stage, "metrics": scores or {}}
@@ -272,8 +288,12 @@ def restore(method: Method, options: LoopOptions, accelerator: Accelerator, resu
     position = Position(**state["position"])
     if position.stage != method.stage or options.new_stage:
         return Position(
-            epoch=position.epoch, step=position.step, images=position.images, seconds=position.seconds,
-            stage=method.stage, stage_start=position.epoch,
+            epoch=position.epoch,
+            step=position.step,
+            images=position.images,
+            seconds=position.seconds,
+            stage=method.stage,
+            stage_start=position.epoch,
         )
     for name, optimizer in method.optimizers.items():
         if name in state["optimizers"]:
@@ -293,7 +313,8 @@ def _load_optimizer(optimizer: Optimizer, state: dict) -> None:
 def _set_learning_rates(method: Method, options: LoopOptions, position: Position, batches_per_epoch: int) -> None:
     done = position.epoch - position.stage_start + position.batches_done / batches_per_epoch
     total = (options.epochs or 0) - position.stage_start
-    factor = learning_rate_factor(options.schedule, done / total if total > 0 else 0.0, int(done), options.warmup)
+    progress = done / total if total > 0 else 0.0
+    factor = learning_rate_factor(options.schedule, progress, int(done), options.warmup, options.milestones)
     for optimizer in method.optimizers.values():
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])

@@ -12,6 +12,7 @@ from torch import Tensor
 POSE = 12
 MATRIX_COLUMNS = (0, 1, 2, 4, 5, 6, 8, 9, 10)  # of A among the first twelve
 TRANSLATION_COLUMNS = (3, 7, 11)
+CONSTANT = 1e-5  # spread over magnitude below which a parameter only carries rounding errors
 DEPTH_COLUMN = 11  # t_z, which no picture shows
 
 
@@ -78,7 +79,7 @@ class Whitening:
             raise ValueError(f"whitening needs at least two samples, got {len(parameters)}.")
         exact = parameters.double()
         std = exact.std(0)
-        constant = std <= 1e-9 * exact.abs().amax(0).clamp(min=1e-30)
+        constant = std <= CONSTANT * exact.abs().amax(0).clamp(min=1e-30)
         return cls(exact.mean(0).float(), torch.where(constant, torch.ones_like(std), std).float())
 
     def whiten(self, parameters: Tensor) -> Tensor:
