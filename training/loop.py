@@ -70,7 +70,8 @@ class LoopOptions:
         session: folder of the session's snapshots.  log_folder, report_folder: for numbers and pictures.
         epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
         repeat: passes over the data in one epoch (for few samples).  save_freq, eval_freq: epochs; print_freq: steps.
-        schedule, warmup, milestones: see `training.schedules`.  patience: evaluations without a better score before stopping, 0 = off.
+        schedule, warmup, milestones: see `training.schedules`.
+        patience: evaluations without a better score before stopping, 0 = off.
         keep: newest numbered snapshots to keep, 0 = all.  new_stage: begin the schedule and the optimisers anew.
     """
 

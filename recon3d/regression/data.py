@@ -1,8 +1,9 @@
 """What regression trains on: crops with parameters, packed in a folder, or 3DDFA's lists of ready crops.
 
-A packed folder holds `images.npy` (N, R, R, 3) uint8 RGB, `parameters.npy` (N, P) float32 in the continuous convention of the
-R × R crops, `info.json` (size S of the inner crop that networks see, numbers of coefficients, face model, names) and, where there
-is a 2D annotation, `landmarks.npy` (N, K, 2) in px of the R × R crops, NaN for samples without. Anything that writes it can be trained on.
+A packed folder holds `images.npy` (N, R, R, 3) uint8 RGB; `parameters.npy` (N, P) float32 in the continuous convention of the
+R × R crops; `info.json` (size S of the inner crop that networks see, numbers of coefficients, face model, names); and, where
+there is a 2D annotation, `landmarks.npy` (N, K, 2) in px of the R × R crops, NaN for samples without. Anything that writes
+such a folder, or any `RegressionSet`, can be trained on.
 """
 
 import json
