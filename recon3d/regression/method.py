@@ -35,8 +35,8 @@ def make_optimizer(parameters, settings: RegressionSettings) -> Optimizer:
 class RegressionMethod:
     """One network, one loss.
 
-    Args: networks; settings; transform of training batches; face_model on the device; scale: mean crop px per dm of the training
-        set; describe: content of config.json; validation set or None; steps_per_epoch, at whose end meta-joint chooses too.
+    Args: networks; settings; transform of training batches; face_model on the device; scale: mean crop px per dm of the
+        training set; describe: content of config.json; validation set or None; steps_per_epoch, where meta-joint chooses too.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class RegressionMethod:
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Landmark NME in % of √(w·h) of the landmarks' box: against the labels, and against 2D annotations where there are any.
+        """Landmark NME in % of √(w·h) of the landmarks' box: against the labels, and against 2D annotations where there are.
 
         `score` is the latter where it exists.
         """

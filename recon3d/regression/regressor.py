@@ -18,7 +18,7 @@ from datasets.detect import Detection, make_detector
 from datasets.errors import DataError
 from geometry.face_model import FaceModel
 from geometry.rotations import euler_from_rotation, nearest_rotation
-from recon3d.regression.decode import FaceDecoder, Pose, authors_pose, crop_scales, to_photo
+from recon3d.regression.decode import CONVENTIONS, FaceDecoder, Pose, authors_pose, crop_scales, to_photo
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
 from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
 from training.runtime import make_accelerator
@@ -131,11 +131,20 @@ class FaceRegressor:
         """One face in each crop of each photo, as tracking needs it; `steps` holds here too."""
         if not crops:
             return []
-        results = self._predict(images, crops)
+        results = self._predict(self._cut(images, crops), crops)
         for _ in range(self.steps - 1):
             crops = [self._refined(points, crop) for points, crop in zip(results[1], crops, strict=True)]
-            results = self._predict(images, crops)
-        parameters, landmarks, head = results
+            results = self._predict(self._cut(images, crops), crops)
+        return self._faces(crops, detections, *results)
+
+    @torch.inference_mode()
+    def regress_cut(self, cuts: Sequence[np.ndarray], crops: list[Crop]) -> list[RegressedFace]:
+        """Faces of crops (S, S, 3) that were cut elsewhere; `crops` says where from."""
+        return self._faces(crops, None, *self._predict(list(cuts), crops)) if crops else []
+
+    def _faces(
+        self, crops: list[Crop], detections: list[Detection] | None, parameters: Tensor, landmarks: list, head: list
+    ) -> list[RegressedFace]:
         scales = crop_scales(crops, parameters)
         pose = self.pose(parameters)
         given = detections or [Detection(_outline(crop), float("nan")) for crop in crops]
@@ -146,12 +155,14 @@ class FaceRegressor:
         )  # fmt: skip
         return [RegressedFace(d.box, d.score, *rest) for d, *rest in rows]
 
-    def _predict(self, images: Sequence[np.ndarray], crops: list[Crop]) -> tuple[Tensor, list[np.ndarray], list]:
+    def _cut(self, images: Sequence[np.ndarray], crops: list[Crop]) -> list[np.ndarray]:
+        """(S, S, 3) uint8 each. The authors trained on crops without a low-pass, so their models see such."""
+        plain = self.model.convention.halves
+        exact = zip(images, crops, strict=True)
+        return [(rounded(crop) if self.authors else crop).extract(image, plain) for image, crop in exact]
+
+    def _predict(self, cuts: list[np.ndarray], crops: list[Crop]) -> tuple[Tensor, list[np.ndarray], list]:
         """(B, P) parameters, (68, 3) landmarks and those of the second head (or None) of each, in the photo."""
-        plain = self.model.convention.halves  # the authors trained on crops without a low-pass
-        cuts = [
-            (rounded(crop) if self.authors else crop).extract(image, plain) for image, crop in zip(images, crops, strict=True)
-        ]
         pixels = torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).to(self.device)
         parts = [self._forward(batch) for batch in pixels.split(BATCH)]
         parameters = torch.cat([p for p, _ in parts])
@@ -189,17 +200,24 @@ class FaceRegressor:
         angles = torch.rad2deg(euler_from_rotation(rotation))
         return Pose(rotation, angles, matrix[:, :2].norm(dim=-1).mean(1))
 
-    @torch.inference_mode()
     def screen(self, faces: Sequence[RegressedFace]) -> Tensor:
         """(faces, V, 3) all vertices: x, y in continuous photo px and depth, smaller = nearer, in photo px."""
-        if self._dense is None:
-            self._dense = FaceDecoder(self.face_model, self.model.layout).to(self.device)
         if not faces:
             return torch.zeros(0, self.face_model.num_vertices, 3, device=self.device)
         parameters = torch.from_numpy(np.stack([face.parameters for face in faces])).to(self.device)
-        crops = [face.crop for face in faces]
-        points = to_photo(self.in_crops(self._dense(parameters), crops), crops)
-        return points * torch.tensor([1.0, 1.0, -1.0], device=self.device)
+        return self.screen_of(parameters, [face.crop for face in faces])
+
+    @torch.inference_mode()
+    def screen_of(self, parameters: Tensor, crops: list[Crop], continuous: bool = False) -> Tensor:
+        """As `screen`, of (B, P) parameters in the model's convention or in the continuous one."""
+        if self._dense is None:
+            self._dense = FaceDecoder(self.face_model, self.model.layout).to(self.device)
+        points = self._dense(parameters)
+        if continuous:
+            points = CONVENTIONS["continuous"].to_crop(points, self.size, crop_scales(crops, points))
+        else:
+            points = self.in_crops(points, crops)
+        return to_photo(points, crops) * torch.tensor([1.0, 1.0, -1.0], device=self.device)
 
 
 def _outline(crop: Crop) -> np.ndarray:

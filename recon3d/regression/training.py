@@ -98,7 +98,7 @@ def make_networks(settings: RegressionSettings, data: RegressionSet, resumed: Lo
     if old.layout != data.layout or old.config.input_size != data.size or old.convention.name != data.convention:
         raise CheckpointError(
             f"{resumed.folder}: made for {old.layout.size} parameters, {old.config.input_size} px and convention"
-            f" {old.convention.name}; the data have {data.layout.size}, {data.size} px and {data.convention}. Start without --resume."
+            f" {old.convention.name}; the data have {data.layout.size}, {data.size} px and {data.convention}."
         )
     if not settings.lrr or old.config.landmarks:
         return old
