@@ -21,9 +21,11 @@ from geometry.rotations import euler_from_rotation, nearest_rotation
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder, Pose, authors_pose, crop_scales, to_photo
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
 from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
+from recon3d.scene import Scene, metric_screen
 from training.runtime import make_accelerator
 
 SCHEME = "ibug68"
+FOCAL = 1.2  # assumed focal length in longer sides of the photo
 BATCH = 128  # crops that go through the network at once
 
 
@@ -218,6 +220,19 @@ class FaceRegressor:
         else:
             points = self.in_crops(points, crops)
         return to_photo(points, crops) * torch.tensor([1.0, 1.0, -1.0], device=self.device)
+
+    def scene(self, faces: Sequence[RegressedFace], size: tuple[int, int]) -> Scene:
+        """All faces of a photo of size (H, W) in one z-buffer, for `recon3d.outputs`.
+
+        Weak perspective does not see distances: a camera of 1.2 times the longer side is assumed, so larger faces are nearer.
+        """
+        screen = self.screen(faces)
+        scale = torch.tensor([face.scale for face in faces], dtype=screen.dtype, device=screen.device)
+        posed = screen * torch.tensor([1.0, -1.0, -1.0], device=screen.device) / scale[:, None, None]
+        centred = torch.cat([posed[..., :2] - posed[..., :2].mean(1, keepdim=True), posed[..., 2:]], dim=-1)
+        depth = screen[..., 2:] - screen[..., 2:].mean(1, keepdim=True)  # t_z is no distance
+        flat = metric_screen(torch.cat([screen[..., :2], depth], dim=-1), scale, FOCAL * max(size))
+        return Scene(flat, centred, self.face_model.triangles, size)
 
 
 def _outline(crop: Crop) -> np.ndarray:
