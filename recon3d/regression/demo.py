@@ -4,20 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from datasets.detect import DETECTORS
 from datasets.errors import DataError
 from datasets.images import read_image
 from geometry.mesh_files import Mesh, MeshFileError, write_mesh
-from geometry.schemes import IBUG_68
 from recon3d.draw_pose import draw_pose
 from recon3d.meshes import coloured_mesh, in_frame, scene_colours
-from recon3d.outputs import colour_depth, over_photo, position_codes, shaded, write_depth
+from recon3d.outputs import position_codes, write_depth
+from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
 from recon3d.regression.models import load_regressor
 from recon3d.regression.regressor import FaceRegressor, RegressedFace
+from recon3d.regression.tracking import SMOOTHINGS
 from recon3d.regression.training import open_face_model
+from recon3d.regression.video import KINDS, VideoOptions, is_video, process_video
 from recon3d.scene import Scene
 from recon3d.texture import unwrap
 from training.checkpoint import write_text
@@ -27,15 +28,13 @@ from training.logs import console, save_picture
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
 STEPS = {"one": 1, "two": 2}
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
-DENSE_STEP = 6  # every sixth vertex is drawn, as in 3DDFA_V2
-STRENGTHS = {"depth": 0.8, "pncc": 0.8, "3d": 0.8}
 
 
 @dataclass(frozen=True)
 class MeshSettings:
     """demo.py --task mesh: RADAN's and 3DDFA's --dump switches, or 3DDFA_V2's --opt."""
 
-    inputs: list[str] = option([], "photos", positional=True)
+    inputs: list[str] = option([], "photos, videos (.mp4 …) or <video0> for a webcam", positional=True)
     task: str = option("mesh", "mesh", choices=("mesh",))
     files: list[str] = option([], "photos, as the papers' demos name them", "-f")
     mode: str = option("auto", "device: cpu, gpu or auto", "-m", choices=tuple(DEVICES))
@@ -62,6 +61,12 @@ class MeshSettings:
     dump_pncc: bool = option(False, "projected normalised coordinate code of all faces", "--dump_pncc")
     dump_obj: bool = option(True, "mesh of every face with the photo's colours", "--dump_obj")
     name: str = option("RADAN", "suffix of the drawn result")
+    smoothing: str = option("mean", "videos: none, mean of neighbouring frames, or one_euro", choices=SMOOTHINGS)
+    n_pre: int = option(1, "videos: earlier frames in the mean", "-n_pre")
+    n_next: int = option(1, "videos: later frames in the mean", "-n_next")
+    start: int = option(-1, "videos: first frame, -1 = all", "-s")
+    end: int = option(-1, "videos: frame to stop before, -1 = all", "-e")
+    onnx: Path | None = option(None, "run this export of the checkpoint (python -m recon3d.export) with onnxruntime")
     authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code")
 
 
@@ -93,25 +98,46 @@ def run_mesh(settings: MeshSettings, local: LocalConfig) -> None:
 
     Raises: DataError at the end when some photo failed or has no face; results already written stay.
     """
-    photos = [Path(name) for name in (*settings.inputs, *settings.files)]
-    if not photos:
+    inputs = [*settings.inputs, *settings.files]
+    if not inputs:
         raise DataError("name a photo, or several: python demo.py --task mesh -f photo.jpg.")
     regressor = make_regressor(settings, local)
     out = settings.out or local.outputs / "mesh"
     failed = []
-    for path in photos:
+    for name in inputs:
         try:
-            image = read_image(path)
-            boxes = None if settings.dlib_bbox else read_boxes(path.with_name(path.name + ".bbox"))
-            faces = regressor(image, boxes)
-            if not faces:
-                raise DataError("no face found; use another --detector, or boxes with --dlib_bbox false.")
-            write_results(Photo(out / path.stem, image, faces, regressor), settings)
+            if is_video(name):
+                run_video(name, out, regressor, settings)
+            else:
+                run_photo(Path(name), out, regressor, settings)
         except (DataError, MeshFileError, OSError) as error:
-            failed.append(f"{path}: {str(error).removeprefix(f'{path}: ')}")
+            failed.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
             console().info(f"failed: {failed[-1]}")
     if failed:
-        raise DataError(f"{len(failed)} of {len(photos)} photos gave no result, the first: {failed[0].rstrip('.')}.")
+        raise DataError(f"{len(failed)} of {len(inputs)} inputs gave no result, the first: {failed[0].rstrip('.')}.")
+
+
+def run_photo(path: Path, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
+    """One photo. Raises: DataError without a face."""
+    image = read_image(path)
+    boxes = None if settings.dlib_bbox else read_boxes(path.with_name(path.name + ".bbox"))
+    faces = regressor(image, boxes)
+    if not faces:
+        raise DataError("no face found; use another --detector, or boxes with --dlib_bbox false.")
+    write_results(Photo(out / path.stem, image, faces, regressor), settings)
+
+
+def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
+    """One video per drawn result. Raises: DataError for results that a video cannot show, or without any face."""
+    for kind in settings.opt or ["2d_sparse"]:
+        if kind not in KINDS:
+            raise DataError(f"-o {kind} is for photos; videos show one of: {', '.join(KINDS)}.")
+        path = out / f"{Path(name).stem.strip('<>')}_{kind}.mp4"
+        options = VideoOptions(kind, settings.smoothing, settings.n_pre, settings.n_next, settings.start, settings.end)
+        frames, with_faces = process_video(name, path, regressor, options)
+        console().info(f"Save visualization result to {path} ({frames} frames, {with_faces} with a face)")
+        if not with_faces:
+            raise DataError("no frame has a face; use another --detector.")
 
 
 def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
@@ -122,10 +148,13 @@ def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
         raise DataError(f"unknown --detector '{settings.detector}'; choose one of: {', '.join(DETECTORS)}, faceboxes.")
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     face_model = open_face_model(settings.face_model, local)
-    return FaceRegressor(
+    regressor = FaceRegressor(
         loaded, face_model, settings.detector, settings.weights, STEPS[settings.bbox_init], settings.authors,
         DEVICES[settings.mode],
     )  # fmt: skip
+    if settings.onnx is not None:
+        regressor.use_onnx(settings.onnx)
+    return regressor
 
 
 def read_boxes(path: Path) -> list[np.ndarray]:
@@ -215,30 +244,6 @@ def _image_mesh(photo: Photo, numbers: list[int], coloured: bool) -> Mesh:
     return coloured_mesh(in_frame("image", scene.posed, scene)[numbers], _model(photo).triangles, colours)
 
 
-def draw_sparse(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """A copy of the photo (H, W, 3) with the 68 points of faces (n, 68, 2+) and their contours."""
-    picture = image.copy()
-    for points in landmarks:
-        width = max(1, round(float(np.ptp(points[:, 1])) / 150))
-        fixed = np.round((points[:, :2] - 0.5) * 16).astype(np.int32)
-        for contour in IBUG_68.contours:
-            cv2.polylines(picture, [fixed[list(contour)][:, None]], False, (255, 255, 255), width, cv2.LINE_AA, shift=4)
-        for x, y in fixed:
-            cv2.circle(picture, (int(x), int(y)), 32 * width, (20, 20, 20), -1, cv2.LINE_AA, shift=4)
-            cv2.circle(picture, (int(x), int(y)), 20 * width, (60, 220, 90), -1, cv2.LINE_AA, shift=4)
-    return picture
-
-
-def draw_dense(image: np.ndarray, screen: np.ndarray) -> np.ndarray:
-    """A copy of the photo with every sixth vertex of faces (n, V, 2+) in cyan."""
-    picture = image.copy()
-    for points in screen:
-        columns = np.floor(points[::DENSE_STEP, :2]).astype(int)
-        inside = (columns >= 0).all(1) & (columns[:, 0] < image.shape[1]) & (columns[:, 1] < image.shape[0])
-        picture[columns[inside, 1], columns[inside, 0]] = (0, 220, 255)
-    return picture
-
-
 def _write_sparse(photo: Photo, path: Path) -> None:
     save_picture(path, draw_sparse(photo.image, photo.landmarks))
 
@@ -249,15 +254,6 @@ def _write_pose(photo: Photo, path: Path) -> None:
         console().info(f"yaw: {yaw:.1f}, pitch: {pitch:.1f}, roll: {roll:.1f}")
     rotations, angles = (np.stack([getattr(face, name) for face in photo.faces]) for name in ("rotation", "angles_deg"))
     save_picture(path, draw_pose(photo.image, rotations, photo.landmarks, angles))
-
-
-def draw_over(kind: str, image: np.ndarray, scene: Scene, regressor: FaceRegressor) -> np.ndarray:
-    """The photo with faces as lit meshes ("3d"), depth, or position codes ("pncc") over it."""
-    if kind == "depth":
-        picture = colour_depth(scene.depth_mm(), scene.faces)
-    else:
-        picture = shaded(scene) if kind == "3d" else position_codes(scene, regressor.face_model)
-    return over_photo(image, picture, scene.mask, STRENGTHS[kind])
 
 
 def _overlay(kind: str) -> Callable[[Photo, Path], None]:

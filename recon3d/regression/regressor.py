@@ -86,6 +86,7 @@ class FaceRegressor:
         self.convention = self.model.convention if authors else self.model.convention.unbiased
         self.sparse = FaceDecoder(self.face_model, self.model.layout, self.face_model.landmarks[SCHEME]).to(self.device)
         self._dense: FaceDecoder | None = None
+        self._session = None  # of onnxruntime, see `use_onnx`
         self.detect = make_detector(detector, weights) if isinstance(detector, str) else detector
 
     @classmethod
@@ -176,7 +177,35 @@ class FaceRegressor:
         head = to_photo(self.convention.image_points(head, crop_scales(crops, head)), crops)
         return parameters, list(landmarks.cpu().numpy()), list(head.cpu().numpy())
 
+    def use_onnx(self, path: Path) -> None:
+        """Run an export of this checkpoint (`recon3d.export`) with onnxruntime in the place of PyTorch.
+
+        Raises: DataError when onnxruntime is not installed, or the file is no export of a network with these outputs.
+        """
+        try:
+            import onnxruntime
+        except ImportError:
+            raise DataError("--onnx needs onnxruntime; pip install onnxruntime.") from None
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  onnxruntime's errors share no base but this one
+            raise DataError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0][:120]}).") from None
+        shapes = {output.name: output.shape for output in session.get_outputs()}
+        inputs = [value.shape[1:] for value in session.get_inputs()]
+        if shapes.get("parameters", [])[1:] != [self.model.layout.size] or inputs != [[3, self.size, self.size]]:
+            raise DataError(f"{path}: no export of this checkpoint; make it with python -m recon3d.export.")
+        self._session, self._with_head = session, "head_landmarks" in shapes
+
+    def _forward_onnx(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        names = ["parameters", "head_landmarks"] if self._with_head else ["parameters"]
+        parameters, *head = self._session.run(names, {"crops": np.ascontiguousarray(pixels.cpu().numpy())})
+        middle = self.size / 2
+        points = (torch.from_numpy(head[0]) - middle) / middle if head else None
+        return torch.from_numpy(parameters).to(self.device), points
+
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self._session is not None:
+            return self._forward_onnx(pixels)
         if self.model.network.fc_lm is None:
             return self.model(pixels), None
         whitened, head = self.model.network.with_landmarks(normalise(pixels))
