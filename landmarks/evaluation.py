@@ -1,9 +1,7 @@
 """Scores of a model on a dataset, streaming: memory does not grow with the number of photos but for their errors."""
 
 import dataclasses
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -30,7 +28,7 @@ from networks.landmark_heads import HEATMAP_SIZE
 from training.checkpoint import write_text
 from training.config import ConfigError, LocalConfig
 from training.logs import console, save_picture
-from training.runtime import make_accelerator
+from training.runtime import current_commit, make_accelerator
 
 
 @torch.inference_mode()
@@ -65,7 +63,10 @@ def add_to_report(report: LandmarkReport, names: Sequence[str], predicted: Tenso
     """Compare a batch; depths only count where both sides have them."""
     dimensions = min(predicted.shape[-1], data.landmarks.shape[-1])
     report.add(
-        names, predicted[..., :dimensions].float().cpu(), data.landmarks[..., :dimensions].cpu(), data.visibility.cpu(),
+        names,
+        predicted[..., :dimensions].float().cpu(),
+        data.landmarks[..., :dimensions].cpu(),
+        data.visibility.cpu(),
         data.images.shape[-1],
     )
 
@@ -107,9 +108,18 @@ def evaluate_dataset(
     """Score a model on photos as they lie on disk; a photo that cannot be read counts as a failure and is named."""
     scheme, networks = dataset.scheme, model.networks
     protocol = Protocol(
-        dataset=dataset.name, split=dataset.split, scheme=scheme.name, normaliser=settings.ocular_norm,
-        crop=dataset.crop_source, threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
-        subpixel=settings.subpixel, auc_steps=settings.auc_steps, readout=settings.readout or networks.config.readout,
+        dataset=dataset.name,
+        split=dataset.split,
+        scheme=scheme.name,
+        normaliser=settings.ocular_norm,
+        crop=dataset.crop_source,
+        threshold=settings.threshold,
+        seed=settings.seed,
+        commit=current_commit(),
+        flip=settings.flip,
+        subpixel=settings.subpixel,
+        auc_steps=settings.auc_steps,
+        readout=settings.readout or networks.config.readout,
     )
     report = LandmarkReport(protocol, scheme)
     transform = validation_transform(networks.config.input_size, networks.config.normalize)
@@ -159,8 +169,13 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
         raise ConfigError(f"--readout {settings.readout}: {settings.resume} has no coordinate read-out; use heatmaps.")
     key = settings.dataset[0]
     dataset = locate_dataset(
-        key, settings.test_split, local, networks.config.input_size, settings.crop_source or model.crop_source,
-        settings.align, settings.scheme,
+        key,
+        settings.test_split,
+        local,
+        networks.config.input_size,
+        settings.crop_source or model.crop_source,
+        settings.align,
+        settings.scheme,
     )
     if dataset.scheme is None or dataset.scheme.num_points != model.scheme.num_points:
         have = "no landmarks" if dataset.scheme is None else f"{dataset.scheme.num_points} landmarks"
@@ -195,14 +210,3 @@ def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, 
             path = local.outputs / "results" / settings.resume.replace("/", "_").strip("._") / f"{name}.png"
             save_picture(path, picture)
             console().info(f"wrote {path}")
-
-
-def current_commit() -> str:
-    """Short hash of the code's commit, or "unknown" outside a checkout."""
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return result.stdout.strip()

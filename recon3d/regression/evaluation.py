@@ -13,6 +13,7 @@ from datasets.arrays import read_npz
 from datasets.crop import Crop
 from datasets.errors import DataError
 from datasets.images import read_image, safe_join
+from metrics.landmarks import auc, failure_rate
 from recon3d.regression.benchmark import (
     SUBSET_PER_BIN,
     Scores,
@@ -34,6 +35,7 @@ from recon3d.regression.training import open_face_model
 from training.checkpoint import write_text
 from training.config import LocalConfig, option
 from training.logs import console
+from training.runtime import current_commit
 
 BENCHMARKS = ("aflw2000", "aflw")
 CROP_PX = 120
@@ -119,6 +121,8 @@ def score(settings: EvalSettings, truth: Truth, predictions: Predictions) -> dic
         say(line)
     result = {"benchmark": settings.benchmark, "nme_bins": scores.means, "nme": scores.mean_of_bins, "plain": scores.plain}
     result["nme_696"] = scores.subset()
+    errors = torch.from_numpy(scores.errors)
+    result |= {"auc": auc(errors), "failure_rate": failure_rate(errors), "n": len(errors), "protocol": protocol(settings)}
     say(f"plain mean {scores.plain:.3f}; first {SUBSET_PER_BIN} of each bin (696 images) {result['nme_696']:.3f}")
     if truth.points_3d is not None and predictions.landmarks.shape[2] == 3:
         flat = Scores(fitted_errors_3d(predictions.landmarks, truth.points_3d), truth.yaw_deg)
@@ -133,6 +137,15 @@ def score(settings: EvalSettings, truth: Truth, predictions: Predictions) -> dic
             result[f"{name}_nme"] = Scores(errors, truth.yaw_deg).mean_of_bins
             say(f"{name} NME: mean of bins {result[f'{name}_nme']:.3f}, plain {errors.mean():.3f}")
     return result
+
+
+def protocol(settings: EvalSettings) -> dict:
+    """What a score must travel with."""
+    return {
+        "dataset": settings.benchmark, "reannotated": settings.reannotated, "new_pose": settings.new_pose, "scheme": "ibug68",
+        "normaliser": "box", "nme": "mean of the three yaw bins", "crop": "roi of the ground truth", "threshold": 10.0, "seed": 0,
+        "commit": current_commit(),
+    }  # fmt: skip
 
 
 def image_names(settings: EvalSettings, count: int) -> list[Path]:
