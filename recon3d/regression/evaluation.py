@@ -143,8 +143,8 @@ def protocol(settings: EvalSettings) -> dict:
     """What a score must travel with."""
     return {
         "dataset": settings.benchmark, "reannotated": settings.reannotated, "new_pose": settings.new_pose, "scheme": "ibug68",
-        "normaliser": "box", "nme": "mean of the three yaw bins", "crop": "roi of the ground truth", "threshold": 10.0, "seed": 0,
-        "commit": current_commit(),
+        "normaliser": "box", "nme": "mean of the three yaw bins", "crop": "roi of the ground truth", "threshold": 10.0,
+        "seed": 0, "commit": current_commit(),
     }  # fmt: skip
 
 
