@@ -63,10 +63,7 @@ def add_to_report(report: LandmarkReport, names: Sequence[str], predicted: Tenso
     """Compare a batch; depths only count where both sides have them."""
     dimensions = min(predicted.shape[-1], data.landmarks.shape[-1])
     report.add(
-        names,
-        predicted[..., :dimensions].float().cpu(),
-        data.landmarks[..., :dimensions].cpu(),
-        data.visibility.cpu(),
+        names, predicted[..., :dimensions].float().cpu(), data.landmarks[..., :dimensions].cpu(), data.visibility.cpu(),
         data.images.shape[-1],
     )
 
@@ -108,18 +105,9 @@ def evaluate_dataset(
     """Score a model on photos as they lie on disk; a photo that cannot be read counts as a failure and is named."""
     scheme, networks = dataset.scheme, model.networks
     protocol = Protocol(
-        dataset=dataset.name,
-        split=dataset.split,
-        scheme=scheme.name,
-        normaliser=settings.ocular_norm,
-        crop=dataset.crop_source,
-        threshold=settings.threshold,
-        seed=settings.seed,
-        commit=current_commit(),
-        flip=settings.flip,
-        subpixel=settings.subpixel,
-        auc_steps=settings.auc_steps,
-        readout=settings.readout or networks.config.readout,
+        dataset=dataset.name, split=dataset.split, scheme=scheme.name, normaliser=settings.ocular_norm,
+        crop=dataset.crop_source, threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
+        subpixel=settings.subpixel, auc_steps=settings.auc_steps, readout=settings.readout or networks.config.readout,
     )
     report = LandmarkReport(protocol, scheme)
     transform = validation_transform(networks.config.input_size, networks.config.normalize)
@@ -169,13 +157,8 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
         raise ConfigError(f"--readout {settings.readout}: {settings.resume} has no coordinate read-out; use heatmaps.")
     key = settings.dataset[0]
     dataset = locate_dataset(
-        key,
-        settings.test_split,
-        local,
-        networks.config.input_size,
-        settings.crop_source or model.crop_source,
-        settings.align,
-        settings.scheme,
+        key, settings.test_split, local, networks.config.input_size, settings.crop_source or model.crop_source,
+        settings.align, settings.scheme,
     )
     if dataset.scheme is None or dataset.scheme.num_points != model.scheme.num_points:
         have = "no landmarks" if dataset.scheme is None else f"{dataset.scheme.num_points} landmarks"

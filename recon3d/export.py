@@ -4,7 +4,7 @@
     python -m recon3d.export my_session --dense --out mine.onnx
 
 Input `crops` (B, 3, S, S) uint8 RGB. Outputs `parameters` (B, P), `landmarks` (B, 68, 3), `head_landmarks` (B, K, 2) where the
-network has that head, `vertices` (B, V, 3) with --dense: crop px as the model's convention counts them, y up for decoded points.
+network has that head, `vertices` (B, V, 3) with --dense: crop px as the model's convention counts them, decoded ones y up.
 The file is compared with PyTorch before it appears.
 """
 

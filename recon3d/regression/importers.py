@@ -27,7 +27,7 @@ WHITENING = {
 }
 _BLOCK = {"conv_dw": "depthwise", "bn_dw": "bn1", "conv_sep": "pointwise", "bn_sep": "bn2"}
 _BLOCK_NUMBERS = ["2_1", "2_2", "3_1", "3_2", "4_1", "4_2", *(f"5_{i}" for i in range(1, 7)), "6"]
-# Names of the ASPP and SE modules are those of the public implementations that RADAN took over; its own files are not published.
+# Names of the ASPP and SE modules are those of the public implementations that RADAN took over; its files are not published.
 _RADAN = (
     (r"^encoder_coarse\.", ""),
     (r"^layer(\d)\.", lambda m: f"stages.{int(m[1]) - 1}."),

@@ -164,7 +164,7 @@ def test_descent_brings_the_vertices_home(faces, name):
     guess = (y + 0.5 * torch.randn(y.shape, generator=torch.Generator().manual_seed(5), dtype=torch.double)).requires_grad_()
     optimizer = torch.optim.Adam([guess], 0.03)
     wanted = LAYOUT.split(target[:4])
-    start = float(vdc(LAYOUT.split(whitening.restore(guess)), wanted, points))
+    start = float(vdc(LAYOUT.split(whitening.restore(guess.detach())), wanted, points))
     for _ in range(150):
         p = whitening.restore(guess)
         if name == "vdc":
