@@ -79,7 +79,8 @@ class FaceBoxesDetector:
         if scale < 1:
             size = (max(1, int(scale * width)), max(1, int(scale * height)))
             scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-        tensor = torch.from_numpy(np.ascontiguousarray(scaled)).to(self.device).float() - torch.tensor(MEAN_RGB, device=self.device)
+        mean = torch.tensor(MEAN_RGB, device=self.device)
+        tensor = torch.from_numpy(np.ascontiguousarray(scaled)).to(self.device).float() - mean
         offsets, scores = self.network(tensor.permute(2, 0, 1)[None])
         extent = torch.tensor([*scaled.shape[1::-1]] * 2, device=self.device) / scale
         candidates = scores[0] > CANDIDATE_SCORE

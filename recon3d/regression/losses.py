@@ -78,11 +78,13 @@ def wing(predicted: Parts, truth: Parts, points: Points) -> Tensor:
 
 
 @torch.no_grad()
-def wpdc_weights(predicted: Tensor, target: Tensor, layout: Layout, points: Points, scale: float, from_prediction=False) -> Tensor:
+def wpdc_weights(
+    predicted: Tensor, target: Tensor, layout: Layout, points: Points, scale: float, from_prediction: bool = False
+) -> Tensor:
     """Weights of 3DDFA's approximate weighted parameter distance cost, the largest of a sample is 1.
 
     |ΔA| counts with the length of its axis over the points, |Δt| with √n, |Δα| with the mean scale of the training set times
-    the length of its mode; t_z counts nothing, but takes part in the maximum only up to then, as in the authors' code.
+    the length of its mode; t_z is set to 0 after the maximum was taken, as in the authors' code.
 
     Args: predicted, target (B, P) parameters; scale: crop px per dm, mean over the training set (3DDFA: 57.34);
         from_prediction: lengths of the axes from the predicted shape instead of the true one, as RADAN does.

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from networks.regressors import RegressorConfig, build_regressor
@@ -21,7 +20,9 @@ class ParameterRegressor(nn.Module):
     Raises: ValueError when whitening and network differ in length, or for an unknown convention.
     """
 
-    def __init__(self, config: RegressorConfig, whitening: Whitening, convention: str = "continuous", face_model: str = "") -> None:
+    def __init__(
+        self, config: RegressorConfig, whitening: Whitening, convention: str = "continuous", face_model: str = ""
+    ) -> None:
         super().__init__()
         if convention not in CONVENTIONS:
             raise ValueError(f"unknown pixel convention '{convention}'; choose one of: {', '.join(CONVENTIONS)}.")
