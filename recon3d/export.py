@@ -35,7 +35,7 @@ class ExportSettings:
     """python -m recon3d.export."""
 
     checkpoint: list[str] = option([], "bundled name, session, path or authors' checkpoint", positional=True)
-    face_model: str = option("head", "face model of the checkpoint")
+    face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
     whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
     out: Path = option(Path("regressor.onnx"), "file to write")
     dense: bool = option(False, "put out all vertices too")
@@ -114,8 +114,8 @@ def run(settings: ExportSettings, local: LocalConfig) -> None:
     if len(settings.checkpoint) != 1:
         raise DataError("name one checkpoint to export.")
     loaded = load_regressor(settings.checkpoint[0], local.snapshots, settings.whitening)
-    face_model = open_face_model(settings.face_model, local)
-    fits(loaded.model, *face_model.sizes[:2], f"--face-model {settings.face_model}")
+    face_model = open_face_model(settings.face_model, local, loaded.model)
+    fits(loaded.model, face_model, f"face model {face_model.name}")
     regressor = ExportedRegressor(loaded.model, face_model, settings.dense)
     worst = export(regressor, settings.out)
     size = settings.out.stat().st_size / 2**20

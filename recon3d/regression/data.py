@@ -23,11 +23,10 @@ from datasets.arrays import read_npy
 from datasets.errors import DataError
 from datasets.images import read_image, safe_join
 from recon3d.loaders.pickles import read_pickled
-from recon3d.regression.params import POSE, Layout, Whitening, scale_matrix
+from recon3d.regression.params import MICROMETRES_PER_DM, POSE, Layout, Whitening, scale_matrix
 
 FORMAT = 1
 MARGIN = 4 / 3  # side of a packed crop in units of the networks' input
-MICROMETRES_PER_DM = 1e5
 
 
 @dataclass(frozen=True)

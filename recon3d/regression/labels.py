@@ -11,8 +11,7 @@ from datasets.crop import Crop
 from datasets.errors import DataError
 from datasets.mat import read_mat_file
 from geometry.rotations import rotation_from_euler
-from recon3d.regression.importers import MICROMETRES_PER_DM
-from recon3d.regression.params import Layout, Parts, join
+from recon3d.regression.params import MICROMETRES_PER_DM, Layout, Parts, join
 from recon3d.regression.roi import crop_from_points
 
 _FIELDS = {"Pose_Para": 7, "Shape_Para": 199, "Exp_Para": 29}

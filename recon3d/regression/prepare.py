@@ -20,10 +20,10 @@ from datasets.crop import Crop
 from datasets.errors import DataError
 from datasets.images import image_size, read_image, safe_join
 from datasets.points import read_pts
-from recon3d.regression.data import MICROMETRES_PER_DM, PackedCrops, PackedSample, pack_crops, packed_resolution
+from recon3d.regression.data import PackedCrops, PackedSample, pack_crops, packed_resolution
 from recon3d.regression.decode import CONVENTIONS
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
-from recon3d.regression.params import Layout, scale_matrix, transform_parameters
+from recon3d.regression.params import MICROMETRES_PER_DM, Layout, scale_matrix, transform_parameters
 from recon3d.regression.roi import crop_from_roi
 from training.config import ConfigError, LocalConfig, option, parse_settings
 from training.logs import console

@@ -78,7 +78,7 @@ class FaceRegressor:
     ) -> None:
         if steps not in (1, 2):
             raise DataError(f"--bbox-init knows one and two steps, not {steps}.")
-        fits(loaded.model, *face_model.sizes[:2], f"face model {face_model.name}")
+        fits(loaded.model, face_model, f"face model {face_model.name}")
         self.device = make_accelerator(device).device
         self.model = loaded.model.to(self.device).eval()
         self.face_model = face_model.to(self.device)

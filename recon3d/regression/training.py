@@ -26,8 +26,12 @@ from training.runtime import is_main_process, make_accelerator, seed_everything,
 LANDMARKS = 68
 
 
-def open_face_model(source: str, local: LocalConfig) -> FaceModel:
-    """A face model with landmarks for regression. Raises: DataError naming what is wrong with it."""
+def open_face_model(source: str | None, local: LocalConfig, regressor: ParameterRegressor | None = None) -> FaceModel:
+    """A face model with landmarks for regression, by default the one that a regressor was trained for.
+
+    Raises: DataError naming what is wrong with it.
+    """
+    source = source or (regressor.face_model if regressor is not None else "") or "head"
     try:
         model = load_face_model(source, local)
     except FaceModelError as error:
@@ -123,7 +127,7 @@ def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
         validation = first_rows(validation, settings.val_count, "val-count")
     face_model = open_face_model(settings.face_model, local).to(accelerator.device)
     networks = make_networks(settings, data, resumed).to(accelerator.device)
-    fits(networks, *face_model.sizes[:2], f"--face-model {settings.face_model}")
+    fits(networks, face_model, f"--face-model {settings.face_model}")
     synchronise(networks, accelerator)
     augmentation = CropAugmentation(
         settings.rotation, settings.scale, settings.shift, settings.colour, settings.blur, settings.jpeg, settings.occ

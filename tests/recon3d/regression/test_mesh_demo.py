@@ -12,9 +12,11 @@ import recon3d.export
 from geometry.mesh_files import read_obj, read_ply
 from networks.regressors import RegressorConfig
 from recon3d.outputs import read_depth
-from recon3d.regression.models import LoadedRegressor, ParameterRegressor, save_for_inference
+from recon3d.regression.models import LoadedRegressor, ParameterRegressor, load_regressor, save_for_inference
 from recon3d.regression.params import Whitening
+from recon3d.regression.regressor import FaceRegressor
 from tests.recon3d.regression.faces import random_parameters, small_model
+from training.checkpoint import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,13 @@ def test_what_goes_wrong_is_named_and_the_rest_goes_on(workspace, capsys, tmp_pa
     small_model(8, 3).save(tmp_path / "tiny.safetensors")
     assert run(workspace, workspace / "nasa.png", "--face-model", tmp_path / "tiny.safetensors") == 2
     assert "8 identity and 3 expression components" in capsys.readouterr().err
+
+
+def test_coefficients_of_another_model_are_refused(workspace, tmp_path):
+    model = load_regressor(str(workspace / "net")).model
+    model.face_model = "3ddfa"
+    with pytest.raises(CheckpointError, match="coefficients of 3DDFA's model, not of small"):
+        FaceRegressor(LoadedRegressor(model, {}, tmp_path), small_model(), "none")
 
 
 def test_a_box_at_the_border_is_cut_with_black(workspace, tmp_path):

@@ -182,4 +182,4 @@ def test_descent_brings_the_vertices_home(faces, name):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float(vdc(LAYOUT.split(whitening.restore(guess)), wanted, points)) < 0.05 * start
+    assert float(vdc(LAYOUT.split(whitening.restore(guess.detach())), wanted, points)) < 0.05 * start
