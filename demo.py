@@ -4,6 +4,7 @@
     python demo.py photo.jpg folder/ "*.png" --out results --save overlay,json
     python demo.py crop.jpg --detector none            # the photo is one face
     python demo.py photo.jpg --box 120,80,200,200      # x,y,w,h of the face
+    python demo.py --task mesh -f photo.jpg            # 3D landmarks and meshes; its own options: -h
 
 Reads photos, writes <out>/<photo>_overlay.png, _tiles.png (input, reconstruction, heatmaps, predictions), _heatmaps.png, .pts,
 .json and one landmarks.csv.
@@ -28,6 +29,11 @@ def run(settings: DemoSettings, local: LocalConfig) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 when something could not be processed."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if any(a == "--task=mesh" or (a == "--task" and b == "mesh") for a, b in zip(arguments, [*arguments[1:], ""])):
+        from recon3d.regression.demo import MeshSettings, run_mesh  # numba and its meshes only where they are asked for
+
+        return run_script(run_mesh, MeshSettings, MeshSettings.__doc__, arguments)
     return run_script(run, DemoSettings, __doc__, arguments)
 
 

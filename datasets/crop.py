@@ -14,6 +14,8 @@ from geometry.schemes import LandmarkScheme
 
 MIN_BOX_SIDE_PX = 10  # boxes below this are annotation noise; the whole photo is used instead
 
+MAX_WINDOW_PX = 20_000  # larger windows are not copied before they are resampled
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -46,25 +48,51 @@ class Crop:
         """Crop → photo. (..., 2) or (..., 3) points; z is scaled like x and y."""
         return _transform(self.inverse_matrix, 1 / self.scale, points)
 
-    def extract(self, image: np.ndarray) -> np.ndarray:
+    def extract(self, image: np.ndarray, plain: bool = False) -> np.ndarray:
         """Resample the window once, with a low-pass before strong shrinking; outside the photo is black.
 
-        Args: image (H, W, 3) uint8. Returns: (size, size, 3) uint8.
+        Args: image (H, W, 3) uint8; plain: bilinear without the low-pass; where the borders lie on whole pixels, the very
+            numbers that cv2.resize gives.
+        Returns: (size, size, 3) uint8.
         """
         half_pixel = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
         to_centres = np.linalg.inv(half_pixel) @ np.vstack([self.matrix, [0, 0, 1]]) @ half_pixel
         shrink = 1 / self.scale
-        if shrink > 1.5:
+        window = self._whole_pixels() if plain else None
+        if window is not None:
+            return cv2.resize(_padded_window(image, *window), (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+        if shrink > 1.5 and not plain:
             image = cv2.GaussianBlur(image, (0, 0), 0.35 * shrink)
-        interpolation = cv2.INTER_CUBIC if shrink < 1 else cv2.INTER_LINEAR
+        interpolation = cv2.INTER_CUBIC if shrink < 1 and not plain else cv2.INTER_LINEAR
         border = cv2.BORDER_CONSTANT
         return cv2.warpAffine(image, to_centres[:2], (self.size, self.size), flags=interpolation, borderMode=border)
+
+    def _whole_pixels(self) -> tuple[int, int, int, int] | None:
+        """Left, top, right, bottom of an unrotated crop whose borders lie on whole photo pixels, else None."""
+        corners = self.invert(np.array([[0.0, 0.0], [self.size, self.size]])).ravel()
+        whole = np.round(corners).astype(int)
+        rotated = abs(self.matrix[0, 1]) + abs(self.matrix[1, 0]) > 0
+        if rotated or np.abs(corners - whole).max() > 1e-6 or not (0 < whole[2:] - whole[:2]).all():
+            return None
+        if (whole[2:] - whole[:2]).max() > MAX_WINDOW_PX:
+            return None
+        return tuple(whole.tolist())
 
     def centre(self, size: int) -> "Crop":
         """The central size × size part, at the integer offset floor((self.size − size) / 2)."""
         matrix = self.matrix.copy()
         matrix[:, 2] -= (self.size - size) // 2
         return Crop(matrix, size)
+
+
+def _padded_window(image: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    """image[top:bottom, left:right] with black where that lies outside."""
+    height, width = image.shape[:2]
+    inner = [np.clip(v, 0, size) for v, size in ((left, width), (top, height), (right, width), (bottom, height))]
+    window = np.zeros((bottom - top, right - left, *image.shape[2:]), image.dtype)
+    x, y, x_end, y_end = inner
+    window[y - top : y_end - top, x - left : x_end - left] = image[y:y_end, x:x_end]
+    return window
 
 
 def _transform(matrix: np.ndarray, scale: float, points: np.ndarray) -> np.ndarray:

@@ -56,3 +56,36 @@ score() {
   "$PYTHON" eval_landmarks.py --config "$CONFIG" --benchmark "$@" --json "$WORK/score.json"
   "$PYTHON" exps/append_result.py "$RESULTS" "$name" "$paper" "$WORK/score.json" eval_landmarks.py --benchmark "$@"
 }
+
+# drawn_heads: in smoke mode, draw heads in the layouts of train_3dmm.py and eval_recon3d.py, and point both there
+drawn_heads() {
+  MODEL=${MODEL:-3ddfa:$TDDFA/train.configs}
+  TRAIN=(--data "$TDDFA/train.configs" --root "$TDDFA/train_aug_120x120" --face-model "$MODEL" --val-data "$TDDFA/train.configs")
+  SCORE=(--truth "$TDDFA/test.configs" --images "$TDDFA/test.data/AFLW2000-3D_crop" --list "$TDDFA/test.data/AFLW2000-3D_crop.list" --face-model "$MODEL")
+  [ "${SMOKE:-0}" = 1 ] || return 0
+  [ -d "$WORK/heads" ] || "$PYTHON" -m recon3d.regression.drawn "$WORK/heads" --count 8
+  { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; } > "$CONFIG"
+  TRAIN=(--data "$WORK/heads/crops" --val-data "$WORK/heads/crops" --face-model head)
+  SCORE=(--truth "$WORK/heads/test.configs" --images "$WORK/heads/images" --face-model head)
+}
+
+# train_regressor EPOCHS FLAGS…: --epochs is absolute; smoke runs take one epoch more than the last
+train_regressor() {
+  local epochs=$1
+  shift
+  if [ "${SMOKE:-0}" = 1 ]; then
+    SMOKE_EPOCH=$((${SMOKE_EPOCH:-0} + 1))
+    "$PYTHON" train_3dmm.py --config "$CONFIG" "${TRAIN[@]}" "$@" --epochs "$SMOKE_EPOCH" -b 4 --train-count 4 --val-count 4
+  else
+    "$PYTHON" train_3dmm.py --config "$CONFIG" "${TRAIN[@]}" "$@" --epochs "$epochs"
+  fi
+}
+
+# score_regressor NAME PAPER_VALUE FLAGS…: AFLW2000-3D, mean of the yaw bins
+score_regressor() {
+  local name=$1 paper=$2
+  shift 2
+  "$PYTHON" eval_recon3d.py --config "$CONFIG" --benchmark aflw2000 "${SCORE[@]}" "$@" --json "$WORK/score.json"
+  "$PYTHON" exps/append_result.py "$RESULTS" "$name" "$paper" "$WORK/score.json" eval_recon3d.py --benchmark aflw2000 "$@"
+}
+TDDFA=${TDDFA:-data/3ddfa}  # 3DDFA's train.configs, train_aug_120x120, test.configs and test.data

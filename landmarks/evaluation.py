@@ -1,9 +1,7 @@
 """Scores of a model on a dataset, streaming: memory does not grow with the number of photos but for their errors."""
 
 import dataclasses
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -30,7 +28,7 @@ from networks.landmark_heads import HEATMAP_SIZE
 from training.checkpoint import write_text
 from training.config import ConfigError, LocalConfig
 from training.logs import console, save_picture
-from training.runtime import make_accelerator
+from training.runtime import current_commit, make_accelerator
 
 
 @torch.inference_mode()
@@ -195,14 +193,3 @@ def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, 
             path = local.outputs / "results" / settings.resume.replace("/", "_").strip("._") / f"{name}.png"
             save_picture(path, picture)
             console().info(f"wrote {path}")
-
-
-def current_commit() -> str:
-    """Short hash of the code's commit, or "unknown" outside a checkout."""
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return result.stdout.strip()

@@ -30,10 +30,13 @@ def option(default: object, help: str, *flags: str, choices: tuple | None = None
 
 
 def parse_bool(text: str) -> bool:
-    """'1', 'true', 'yes', 'on' and '0', 'false', 'no', 'off' in any case. Raises: argparse.ArgumentTypeError."""
-    if text.lower() in ("1", "true", "yes", "on"):
+    """'1', 'true', 't', 'yes', 'y', 'on' and '0', 'false', 'f', 'no', 'n', 'off' in any case.
+
+    Raises: argparse.ArgumentTypeError.
+    """
+    if text.lower() in ("1", "true", "t", "yes", "y", "on"):
         return True
-    if text.lower() in ("0", "false", "no", "off"):
+    if text.lower() in ("0", "false", "f", "no", "n", "off"):
         return False
     raise argparse.ArgumentTypeError(f"expected 0 or 1, got '{text}'")
 

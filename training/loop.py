@@ -70,7 +70,8 @@ class LoopOptions:
         session: folder of the session's snapshots.  log_folder, report_folder: for numbers and pictures.
         epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
         repeat: passes over the data in one epoch (for few samples).  save_freq, eval_freq: epochs; print_freq: steps.
-        schedule, warmup: see `training.schedules`.  patience: evaluations without a better score before stopping, 0 = off.
+        schedule, warmup, milestones: see `training.schedules`.
+        patience: evaluations without a better score before stopping, 0 = off.
         keep: newest numbered snapshots to keep, 0 = all.  new_stage: begin the schedule and the optimisers anew.
     """
 
@@ -89,6 +90,7 @@ class LoopOptions:
     patience: int = 0
     keep: int = 0
     workers: int = 0
+    milestones: tuple[int, ...] = ()
     new_stage: bool = False
 
 
@@ -293,7 +295,8 @@ def _load_optimizer(optimizer: Optimizer, state: dict) -> None:
 def _set_learning_rates(method: Method, options: LoopOptions, position: Position, batches_per_epoch: int) -> None:
     done = position.epoch - position.stage_start + position.batches_done / batches_per_epoch
     total = (options.epochs or 0) - position.stage_start
-    factor = learning_rate_factor(options.schedule, done / total if total > 0 else 0.0, int(done), options.warmup)
+    progress = done / total if total > 0 else 0.0
+    factor = learning_rate_factor(options.schedule, progress, int(done), options.warmup, options.milestones)
     for optimizer in method.optimizers.values():
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])

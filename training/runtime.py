@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -104,3 +106,14 @@ def _average(parameters: list[nn.Parameter], processes: int) -> None:
 def is_main_process() -> bool:
     """Whether this is process 0, also before an accelerator exists."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def current_commit() -> str:
+    """Short hash of the code's commit, or "unknown" outside a checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

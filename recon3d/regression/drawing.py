@@ -1,0 +1,45 @@
+"""Faces drawn over their photo or frame."""
+
+import cv2
+import numpy as np
+
+from geometry.schemes import IBUG_68
+from recon3d.outputs import colour_depth, over_photo, position_codes, shaded
+from recon3d.regression.regressor import FaceRegressor
+from recon3d.scene import Scene
+
+DENSE_STEP = 6  # every sixth vertex is drawn, as in 3DDFA_V2
+STRENGTH = 0.8  # of meshes, depth and codes over the photo
+
+
+def draw_sparse(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """A copy of the photo (H, W, 3) with the 68 points of faces (n, 68, 2+) and their contours."""
+    picture = image.copy()
+    for points in landmarks:
+        width = max(1, round(float(np.ptp(points[:, 1])) / 150))
+        fixed = np.round((points[:, :2] - 0.5) * 16).astype(np.int32)
+        for contour in IBUG_68.contours:
+            cv2.polylines(picture, [fixed[list(contour)][:, None]], False, (255, 255, 255), width, cv2.LINE_AA, shift=4)
+        for x, y in fixed:
+            cv2.circle(picture, (int(x), int(y)), 32 * width, (20, 20, 20), -1, cv2.LINE_AA, shift=4)
+            cv2.circle(picture, (int(x), int(y)), 20 * width, (60, 220, 90), -1, cv2.LINE_AA, shift=4)
+    return picture
+
+
+def draw_dense(image: np.ndarray, screen: np.ndarray) -> np.ndarray:
+    """A copy of the photo with every sixth vertex of faces (n, V, 2+) in cyan."""
+    picture = image.copy()
+    for points in screen:
+        columns = np.floor(points[::DENSE_STEP, :2]).astype(int)
+        inside = (columns >= 0).all(1) & (columns[:, 0] < image.shape[1]) & (columns[:, 1] < image.shape[0])
+        picture[columns[inside, 1], columns[inside, 0]] = (0, 220, 255)
+    return picture
+
+
+def draw_over(kind: str, image: np.ndarray, scene: Scene, regressor: FaceRegressor) -> np.ndarray:
+    """The photo with faces as lit meshes ("3d"), depth, or position codes ("pncc") over it."""
+    if kind == "depth":
+        picture = colour_depth(scene.depth_mm(), scene.faces)
+    else:
+        picture = shaded(scene) if kind == "3d" else position_codes(scene, regressor.face_model)
+    return over_photo(image, picture, scene.mask, STRENGTH)

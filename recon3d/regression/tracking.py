@@ -1,0 +1,215 @@
+"""Faces in a video: tracked by their own landmarks, found again when lost, smoothed over time."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from datasets.crop import Crop
+from datasets.errors import DataError
+from recon3d.regression.regressor import FaceRegressor, RegressedFace
+from recon3d.regression.roi import crop_from_points
+
+MIN_AREA_PX = 2020.0  # region below which 3DDFA_V2 takes a face for lost
+OVERLAP = 0.5  # of two regions, from which they show the same face
+MAX_STEP, MAX_GROWTH = 0.5, 1.4  # change of a region between frames, in sides and as a factor
+# Mean distance of both heads' landmarks in sides of the crop. mb05 on 300-W's LFPW test photos: median 0.012, largest 0.015;
+# beside faces 0.026, on black 0.037.
+MAX_DISAGREEMENT = 0.022
+MAX_UNCONFIRMED = 2  # detections in a row that do not see a tracked face
+SMOOTHINGS = ("none", "mean", "one_euro")
+
+
+@dataclass(frozen=True)
+class TrackedFace:
+    """A face of one frame with the number that it keeps through the video."""
+
+    number: int
+    face: RegressedFace
+
+
+class FaceTracker:
+    """All faces of a video, frame by frame; one batch per frame.
+
+    A face is looked for where its landmarks were. It is lost when its region leaves the frame, shrinks below 2020 px²,
+    jumps or grows too much, when the two heads of the network disagree, or when the detector misses it twice in a row. Frames
+    in which a face was lost, and every `redetect`-th one, are searched by the detector.
+    Args: regressor; redetect: frames between detections, 0 = only when there is no face or one was lost.
+    """
+
+    def __init__(self, regressor: FaceRegressor, redetect: int = 30) -> None:
+        self.regressor, self.redetect = regressor, redetect
+        self._tracks: dict[int, RegressedFace] = {}
+        self._unconfirmed: dict[int, int] = {}
+        self._next, self._frame = 0, 0
+
+    def __call__(self, image: np.ndarray) -> list[TrackedFace]:
+        """(H, W, 3) uint8 RGB → faces in order of their numbers; empty where there is none."""
+        kept = self._follow(image)
+        due = self.redetect and self._frame % self.redetect == 0
+        if not kept or len(kept) < len(self._tracks) or due:
+            detected = [self._refine(image, face) for face in self.regressor(image)]
+            kept = self._confirmed(kept, detected)
+            for face in detected:
+                if all(_overlap(face.crop, known.crop) < OVERLAP for known in kept.values()):
+                    kept[self._next] = face
+                    self._next += 1
+        self._tracks, self._frame = kept, self._frame + 1
+        return [TrackedFace(number, kept[number]) for number in sorted(kept)]
+
+    def _confirmed(self, kept: dict[int, RegressedFace], detected: list[RegressedFace]) -> dict[int, RegressedFace]:
+        """Tracks without those that the detector has missed twice in a row."""
+        for number, face in kept.items():
+            seen = any(_overlap(face.crop, other.crop) >= OVERLAP / 2 for other in detected)
+            self._unconfirmed[number] = 0 if seen else self._unconfirmed.get(number, 0) + 1
+        return {number: face for number, face in kept.items() if self._unconfirmed[number] < MAX_UNCONFIRMED}
+
+    def _follow(self, image: np.ndarray) -> dict[int, RegressedFace]:
+        numbers, crops = [], []
+        for number, face in self._tracks.items():
+            crop = _region(face, self.regressor.size)
+            if crop is not None:
+                numbers.append(number)
+                crops.append(crop)
+        faces = self.regressor.regress_crops([image] * len(crops), crops)
+        found: dict[int, RegressedFace] = {}
+        for number, crop, face in zip(numbers, crops, faces, strict=True):
+            region = _region(face, self.regressor.size)
+            if (
+                region is not None
+                and _heads_agree(face)
+                and _is_same(crop, region, image.shape)
+                and not _is_double(region, found.values())
+            ):
+                found[number] = face
+        return found
+
+    def _refine(self, image: np.ndarray, face: RegressedFace) -> RegressedFace:
+        """The face cut again by its landmarks, as the frames after the first one are."""
+        crop = _region(face, self.regressor.size)
+        return face if crop is None else self.regressor.regress_crops([image], [crop])[0]
+
+
+def _region(face: RegressedFace, size: int) -> Crop | None:
+    try:
+        return crop_from_points(face.landmarks, size)
+    except DataError:
+        return None
+
+
+def _square(crop: Crop) -> tuple[np.ndarray, float]:
+    """Centre (2,) and side of a region, px."""
+    return crop.invert(np.full((1, 2), crop.size / 2))[0], crop.size / crop.scale
+
+
+def _is_same(before: Crop, after: Crop, shape: tuple[int, ...]) -> bool:
+    (old, old_side), (new, side) = _square(before), _square(after)
+    inside = (new > 0).all() and new[0] < shape[1] and new[1] < shape[0]
+    steady = np.abs(new - old).max() < MAX_STEP * old_side and 1 / MAX_GROWTH < side / old_side < MAX_GROWTH
+    return bool(inside and steady and side**2 >= MIN_AREA_PX)
+
+
+def _heads_agree(face: RegressedFace) -> bool:
+    """Whether both heads of the network, if it has two, see the same landmarks."""
+    if face.head_landmarks is None:
+        return True
+    distance = np.linalg.norm(face.head_landmarks - face.landmarks[:, :2], axis=1).mean()
+    return bool(distance * face.crop.scale < MAX_DISAGREEMENT * face.crop.size)
+
+
+def _is_double(region: Crop, faces: Iterable[RegressedFace]) -> bool:
+    return any(_overlap(region, face.crop) > OVERLAP for face in faces)
+
+
+def _overlap(a: Crop, b: Crop) -> float:
+    """Intersection over union of two square regions."""
+    (ca, sa), (cb, sb) = _square(a), _square(b)
+    shared = np.clip(np.minimum(ca + sa / 2, cb + sb / 2) - np.maximum(ca - sa / 2, cb - sb / 2), 0, None).prod()
+    return float(shared / (sa**2 + sb**2 - shared))
+
+
+class OneEuroFilter:
+    """Casiez et al. 2012: a low-pass whose cut-off rises with speed, so that rest is calm and motion is not late.
+
+    Args: fps of the video; min_cutoff_hz at rest; beta, rise of the cut-off (Hz per unit of speed).
+    """
+
+    def __init__(self, fps: float, min_cutoff_hz: float = 1.5, beta: float = 0.4, speed_cutoff_hz: float = 1.0) -> None:
+        self.fps, self.min_cutoff_hz, self.beta, self.speed_cutoff_hz = fps, min_cutoff_hz, beta, speed_cutoff_hz
+        self._value: np.ndarray | None = None
+        self._speed: np.ndarray | float = 0.0
+
+    def __call__(self, value: np.ndarray) -> np.ndarray:
+        """The next value, smoothed; any shape, always the same."""
+        if self._value is None:
+            self._value = value
+            return value
+        weight = self._weight(self.speed_cutoff_hz)
+        self._speed = self._speed + weight * ((value - self._value) * self.fps - self._speed)
+        weight = self._weight(self.min_cutoff_hz + self.beta * np.abs(self._speed))
+        self._value = self._value + weight * (value - self._value)
+        return self._value
+
+    def _weight(self, cutoff_hz):
+        return 1 / (1 + self.fps / (2 * math.pi * cutoff_hz))
+
+
+def smooth_tracks(
+    frames: Iterable[list[TrackedFace]], how: str, fps: float, before: int = 1, after: int = 1
+) -> Iterator[list[TrackedFace]]:
+    """Tracked faces with their parameters, regions and landmarks smoothed over time; every frame comes out once, in order.
+
+    Args: how: none; mean, of `before` earlier and `after` later frames of the same face (3DDFA_V2: one each, which delays the
+        output by `after` frames); one_euro, without delay.
+    Raises: DataError for another way.
+    """
+    if how not in SMOOTHINGS:
+        raise DataError(f"unknown smoothing '{how}'; choose one of: {', '.join(SMOOTHINGS)}.")
+    if how == "mean":
+        yield from _window_means(frames, before, after)
+        return
+    filters: dict[int, OneEuroFilter] = {}
+    for faces in frames:
+        if how == "none":
+            yield faces
+            continue
+        filters = {tracked.number: filters.get(tracked.number, OneEuroFilter(fps)) for tracked in faces}
+        yield [_smoothed(tracked, filters[tracked.number]) for tracked in faces]
+
+
+def _smoothed(tracked: TrackedFace, low_pass: OneEuroFilter) -> TrackedFace:
+    """Landmarks are filtered in units of the face's side, so that speed means the same for large and small faces."""
+    face = tracked.face
+    side = face.crop.size / face.crop.scale
+    landmarks = low_pass(face.landmarks / side * 10) * side / 10
+    return TrackedFace(tracked.number, _moved(face, landmarks))
+
+
+def _moved(face: RegressedFace, landmarks: np.ndarray) -> RegressedFace:
+    """The face with smoothed landmarks; its region is shifted by their mean, which carries the dense vertices along."""
+    shift = (landmarks - face.landmarks)[:, :2].mean(0)
+    matrix = face.crop.matrix.copy()
+    matrix[:, 2] -= matrix[:, :2] @ shift
+    return replace(face, landmarks=landmarks, crop=Crop(matrix, face.crop.size))
+
+
+def _window_means(frames: Iterable[list[TrackedFace]], before: int, after: int) -> Iterator[list[TrackedFace]]:
+    window: deque[list[TrackedFace]] = deque(maxlen=before + 1 + after)
+    for count, faces in enumerate(frames):
+        window.append(faces)
+        if count >= after:
+            yield _mean_of(window, len(window) - 1 - after)
+    for left in range(min(after, len(window)), 0, -1):  # the last frames have fewer frames after them
+        if len(window) > before + left:
+            window.popleft()
+        yield _mean_of(window, len(window) - left)
+
+
+def _mean_of(window: deque[list[TrackedFace]], middle: int) -> list[TrackedFace]:
+    result = []
+    for tracked in window[middle]:
+        seen = [other.face.landmarks for faces in window for other in faces if other.number == tracked.number]
+        result.append(TrackedFace(tracked.number, _moved(tracked.face, np.mean(seen, axis=0))))
+    return result

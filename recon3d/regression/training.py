@@ -1,0 +1,163 @@
+"""Phases of train_3dmm.py in the order of a run: data, face model, network, resume, train."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import torch
+from torch.utils.data import Subset
+
+from datasets.errors import DataError
+from geometry.face_model import FaceModel, FaceModelError
+from networks.regressors import RegressorConfig
+from recon3d.face_model import load_face_model
+from recon3d.regression.augment import CropAugmentation, CropTransform
+from recon3d.regression.data import JoinedSets, PackedCrops, RegressionSet, TddfaLists, collate
+from recon3d.regression.method import SCHEME, RegressionMethod
+from recon3d.regression.models import LoadedRegressor, ParameterRegressor, fits, load_regressor
+from recon3d.regression.params import MATRIX_COLUMNS
+from recon3d.regression.settings import RegressionSettings
+from training.checkpoint import CheckpointError, json_safe, load_strict, sessions_part
+from training.config import ConfigError, LocalConfig
+from training.logs import console
+from training.loop import LoopOptions, train
+from training.runtime import is_main_process, make_accelerator, seed_everything, synchronise
+
+LANDMARKS = 68
+
+
+def open_face_model(source: str | None, local: LocalConfig, regressor: ParameterRegressor | None = None) -> FaceModel:
+    """A face model with landmarks for regression, by default the one that a regressor was trained for.
+
+    Raises: DataError naming what is wrong with it.
+    """
+    source = source or (regressor.face_model if regressor is not None else "") or "head"
+    try:
+        model = load_face_model(source, local)
+    except FaceModelError as error:
+        raise DataError(f"--face-model: {error}") from None
+    if SCHEME not in model.landmarks:
+        raise DataError(f"--face-model {source}: has no landmarks {SCHEME}, which regression needs.")
+    return model
+
+
+def open_set(source: str, settings: RegressionSettings, split: str = "train") -> RegressionSet:
+    """Packed crops, or 3DDFA's lists where the folder holds them. Raises: DataError."""
+    folder = Path(source)
+    if list(folder.glob("*.list.*")):
+        if settings.root is None:
+            raise DataError(f"{folder}: holds 3DDFA's lists; give the folder of the crops with --root.")
+        return TddfaLists(folder, settings.root, split)
+    return PackedCrops(folder)
+
+
+def open_training_set(settings: RegressionSettings) -> RegressionSet:
+    """All of --data. Raises: DataError."""
+    if not settings.data:
+        raise DataError(
+            "--data: name a folder of packed crops (python -m recon3d.regression.prepare) or 3DDFA's train.configs."
+        )
+    return JoinedSets([open_set(source, settings) for source in settings.data])
+
+
+def first_rows(data: RegressionSet, count: int | None, name: str) -> RegressionSet:
+    """The first rows of a set. Raises: DataError when there are fewer."""
+    if count is None:
+        return data
+    if not 0 < count <= len(data):
+        raise DataError(f"--{name} {count} is not within 1..{len(data)}, the samples that the data has.")
+    return FirstRows(data, count)
+
+
+class FirstRows(RegressionSet):
+    """The first rows of another set."""
+
+    def __init__(self, data: RegressionSet, count: int) -> None:
+        self._data = Subset(data, range(count))
+        self.names, self.parameters = data.names[:count], data.parameters[:count]
+        self.landmarks = None if data.landmarks is None else data.landmarks[:count]
+        self.layout, self.size, self.resolution, self.convention = data.layout, data.size, data.resolution, data.convention
+
+    def read_image(self, index: int):
+        return self._data.dataset.read_image(index)
+
+
+def mean_scale(data: RegressionSet) -> float:
+    """Mean of ‖A‖_F / √3 over a training set: crop px per dm."""
+    return float(torch.from_numpy(data.parameters[:, list(MATRIX_COLUMNS)]).norm(dim=1).mean() / math.sqrt(3))
+
+
+def make_networks(settings: RegressionSettings, data: RegressionSet, resumed: LoadedRegressor | None) -> ParameterRegressor:
+    """A new network with the whitening of the data, or the resumed one; --lrr adds the landmark head to either.
+
+    Raises: CheckpointError when a resumed model does not fit the data.
+    """
+    if resumed is None:
+        config = RegressorConfig(
+            settings.arch, settings.width, data.size, identity=data.layout.identity, expression=data.layout.expression,
+            landmarks=LANDMARKS if settings.lrr else 0, replay=tuple(settings.replay),
+        )  # fmt: skip
+        return ParameterRegressor(config, data.whitening(), data.convention, settings.face_model)
+    old = resumed.model
+    if old.layout != data.layout or old.config.input_size != data.size or old.convention.name != data.convention:
+        raise CheckpointError(
+            f"{resumed.folder}: made for {old.layout.size} parameters, {old.config.input_size} px and convention"
+            f" {old.convention.name}; the data have {data.layout.size}, {data.size} px and {data.convention}."
+        )
+    if not settings.lrr or old.config.landmarks:
+        return old
+    config = dataclasses.replace(old.config, landmarks=LANDMARKS)
+    model = ParameterRegressor(config, old.whitening, old.convention.name, old.face_model)
+    load_strict(model, old.state_dict(), resumed.folder, optional=("network.fc_lm.",))
+    return model
+
+
+def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
+    """train_3dmm.py."""
+    accelerator = make_accelerator(settings.device, settings.precision)
+    seed_everything(settings.seed, accelerator.process_index)
+    resumed = None if settings.resume is None else load_regressor(settings.resume, local.snapshots)
+    data = first_rows(open_training_set(settings), settings.train_count, "train-count")
+    validation = None if settings.val_data is None else open_set(settings.val_data, settings, "val")
+    if validation is not None:
+        if (validation.layout, validation.size, validation.convention) != (data.layout, data.size, data.convention):
+            raise DataError(
+                f"--val-data {settings.val_data}: its crops or parameters are of another form than those of --data."
+            )
+        validation = first_rows(validation, settings.val_count, "val-count")
+    face_model = open_face_model(settings.face_model, local).to(accelerator.device)
+    networks = make_networks(settings, data, resumed).to(accelerator.device)
+    fits(networks, face_model, f"--face-model {settings.face_model}")
+    synchronise(networks, accelerator)
+    augmentation = CropAugmentation(
+        settings.rotation, settings.scale, settings.shift, settings.colour, settings.blur, settings.jpeg, settings.occ
+    )
+    if augmentation.moves and data.resolution == data.size:
+        raise ConfigError("--rotation, --scale and --shift need crops with a margin; these have none, so leave them at 0.")
+    steps = max(1, len(data) * settings.repeat // min(settings.batchsize, len(data) * settings.repeat))
+    description = {
+        **networks.describe(), "loss": settings.loss, "data": [str(source) for source in settings.data],
+        "settings": json_safe(dataclasses.asdict(settings)),
+    }  # fmt: skip
+    transform = CropTransform(data.size, augmentation, settings.seed)
+    method = RegressionMethod(
+        networks, settings, accelerator, transform, face_model, mean_scale(data), description, validation, steps
+    )
+    if is_main_process():
+        count = sum(p.numel() for p in networks.network.parameters())
+        held_out = "" if validation is None else f", {len(validation)} to validate on"
+        console().info(f"Training crops: {len(data)}{held_out}; trainable params {settings.arch}: {count:,}; lr: {settings.lr}")
+    if settings.eval:
+        console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
+        return
+    session = settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else "regressor")
+    options = LoopOptions(
+        session=local.snapshots / session,
+        log_folder=local.outputs / "logs" / session,
+        report_folder=local.outputs / "reports" / session,
+        epochs=settings.epochs, batch_size=settings.batchsize, seed=settings.seed, repeat=settings.repeat,
+        save_freq=settings.save_freq, print_freq=settings.print_freq, eval_freq=settings.eval_freq, schedule=settings.schedule,
+        warmup=max(0, settings.warmup) / settings.epochs, milestones=tuple(settings.milestones), patience=settings.patience,
+        keep=settings.keep, workers=settings.workers, new_stage=settings.new_stage,
+    )  # fmt: skip
+    train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)

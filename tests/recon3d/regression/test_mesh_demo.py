@@ -1,0 +1,137 @@
+"""demo.py --task mesh, the ONNX export and what they say to bad input."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import demo
+import recon3d.export
+from geometry.mesh_files import read_obj, read_ply
+from networks.regressors import RegressorConfig
+from recon3d.outputs import read_depth
+from recon3d.regression.models import LoadedRegressor, ParameterRegressor, load_regressor, save_for_inference
+from recon3d.regression.params import Whitening
+from recon3d.regression.regressor import FaceRegressor
+from tests.recon3d.regression.faces import random_parameters, small_model
+from training.checkpoint import CheckpointError
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A photo with its box file, an untrained network that answers with the mean face, and a face model."""
+    from skimage.data import astronaut
+
+    root = tmp_path_factory.mktemp("mesh")
+    Image.fromarray(astronaut()).save(root / "nasa.png")
+    (root / "nasa.png.bbox").write_text("1\n0 175 65 280 180\n")
+    small_model().save(root / "model.safetensors")
+    config = RegressorConfig(width=0.25, landmarks=68)
+    model = ParameterRegressor(config, Whitening(random_parameters(99).mean(0), torch.full((62,), 1e-3)), "continuous").eval()
+    with torch.no_grad():
+        model.mean[:12] = torch.tensor([45.0, 0, 0, 60, 0, 45, 0, 60, 0, 0, 45, 0])
+    save_for_inference(LoadedRegressor(model, model.describe(), root), root / "net", half=False)
+    return root
+
+
+def run(workspace, *flags):
+    common = ["--task", "mesh", "-c", workspace / "net", "--face-model", workspace / "model.safetensors", "-m", "cpu"]
+    return demo.main([str(a) for a in (*common, "--config", ini(workspace), *flags)])
+
+
+def ini(workspace):
+    path = workspace / "local.ini"
+    path.write_text(f"[Paths]\noutputs = {workspace}/outputs\n")
+    return path
+
+
+def test_radans_lines_and_files(workspace, capsys, tmp_path):
+    flags = ["-f", workspace / "nasa.png", "--out", tmp_path, "--dlib_bbox=false", "--bbox_init=two", "--dump_roi_box=true"]
+    assert run(workspace, *flags, "--dump_pose=true", "--dump_depth", "true", "--dump_pncc", "t", "--dump_vertex", "y") == 0
+    said = [line.split("] ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    stem = f"{tmp_path}/nasa"
+    for line in (
+        f"Dump tp {stem}_0.ply", f"Save 68 3d landmarks to {stem}_0.txt", f"Dump obj with sampled texture to {stem}_0.obj",
+        f"Save visualization result to {stem}_RADAN.jpg",
+    ):  # fmt: skip
+        assert line in said
+    points = np.loadtxt(f"{stem}_0.txt")
+    assert points.shape == (3, 68)
+    mesh, coloured = read_ply(tmp_path / "nasa_0.ply"), read_obj(tmp_path / "nasa_0.obj")
+    assert mesh.vertices.shape == (90, 3) and coloured.colours.shape == (90, 3)
+    assert np.allclose(mesh.vertices[:68, :2], np.stack([points[0], 512 - points[1]], 1), atol=2e-3)
+    assert np.load(tmp_path / "nasa_0.npy").shape == (90, 3) and np.loadtxt(tmp_path / "nasa_0.roibox").shape == (4,)
+    depth = read_depth(tmp_path / "nasa_depth.png")
+    assert depth.shape == (512, 512) and torch.isfinite(depth).any()
+    for name in ("nasa_pose.jpg", "nasa_pncc.png", "nasa_RADAN.jpg"):
+        assert Image.open(tmp_path / name).size == (512, 512)
+
+
+def test_options_of_v2(workspace, capsys, tmp_path):
+    kinds = ["2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj"]
+    assert run(workspace, workspace / "nasa.png", "--out", tmp_path, "-o", *kinds) == 0  # dlib finds the face
+    out = capsys.readouterr().out
+    assert re.search(r"yaw: -?\d+\.\d, pitch: -?\d+\.\d, roll: -?\d+\.\d", out)
+    files = {p.name for p in tmp_path.iterdir()}
+    assert files == {f"nasa_{k}.{k if k in ('ply', 'obj') else 'jpg'}" for k in kinds}
+    photo = np.asarray(Image.open(workspace / "nasa.png"), dtype=float)
+    for kind in kinds[:5]:
+        changed = np.abs(np.asarray(Image.open(tmp_path / f"nasa_{kind}.jpg"), dtype=float) - photo).max(2) > 60
+        assert changed.any() and not changed[:, :80].any()  # the face is drawn on, the border of the photo is not
+
+
+def test_what_goes_wrong_is_named_and_the_rest_goes_on(workspace, capsys, tmp_path):
+    Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(tmp_path / "black.png")
+    flags = ["--out", tmp_path / "out", "-o", "2d_sparse"]
+    assert run(workspace, tmp_path / "black.png", workspace / "nasa.png", *flags) == 2
+    caught = capsys.readouterr()
+    assert "1 of 2 inputs gave no result" in caught.err and "no face found" in caught.err
+    assert (tmp_path / "out" / "nasa_2d_sparse.jpg").is_file()
+    assert run(workspace) == 2 and "name a photo" in capsys.readouterr().err
+    for text, error in (
+        ("2\n0 1 2 30 40\n", "which is 1"),
+        ("1\n0 a b c d\n", "line 2: expected"),
+        ("1\n0 5 5 6 6\n", "smaller than 4 px"),
+        ("1\n0 900 900 990 990\n", "outside the 80×80 photo"),
+        ("", "which is 0"),
+    ):
+        (tmp_path / "black.png.bbox").write_text(text)
+        assert run(workspace, tmp_path / "black.png", "--dlib_bbox=false", *flags) == 2
+        assert error in capsys.readouterr().err
+    small_model(8, 3).save(tmp_path / "tiny.safetensors")
+    assert run(workspace, workspace / "nasa.png", "--face-model", tmp_path / "tiny.safetensors") == 2
+    assert "8 identity and 3 expression components" in capsys.readouterr().err
+
+
+def test_coefficients_of_another_model_are_refused(workspace, tmp_path):
+    model = load_regressor(str(workspace / "net")).model
+    model.face_model = "3ddfa"
+    with pytest.raises(CheckpointError, match="coefficients of 3DDFA's model, not of small"):
+        FaceRegressor(LoadedRegressor(model, {}, tmp_path), small_model(), "none")
+
+
+def test_a_box_at_the_border_is_cut_with_black(workspace, tmp_path):
+    (tmp_path / "nasa.png").write_bytes((workspace / "nasa.png").read_bytes())
+    (tmp_path / "nasa.png.bbox").write_text("1\n0 -60 -40 90 110\n")
+    assert run(workspace, tmp_path / "nasa.png", "--dlib_bbox=false", "--out", tmp_path / "out", "-o", "3d", "obj") == 0
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_onnx_equals_pytorch(workspace, tmp_path, dense, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    flags = [workspace / "net", "--face-model", workspace / "model.safetensors", "--out", tmp_path / "net.onnx"]
+    assert recon3d.export.main([str(f) for f in flags] + (["--dense"] if dense else [])) == 0
+    assert "of PyTorch" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    shapes = [o.shape[1:] for o in session.get_outputs()]
+    assert shapes[:3] == [[62], [68, 3], [68, 2]] and (not dense or shapes[3] == [90, 3])
+    found = session.run(["landmarks"], {"crops": np.zeros((5, 3, 120, 120), np.uint8)})[0]
+    assert found.shape == (5, 68, 3)
+
+
+def test_export_names_what_is_missing(tmp_path, capsys):
+    assert recon3d.export.main([]) == 2 and "name one checkpoint" in capsys.readouterr().err
+    assert recon3d.export.main([str(tmp_path / "none.pth")]) == 2 and "cannot be read" in capsys.readouterr().err
