@@ -2,26 +2,31 @@
 
     python -m recon3d.regression.prepare fits --from tddfa_v2_mb05_fits.npz --photos DATA --split train --out data/packed/fits
     python -m recon3d.regression.prepare 300wlp --from 300W_LP --out data/packed/300wlp [--identity 40 --expression 10]
+    python -m recon3d.regression.prepare synthetic --out data/packed/synthetic     # rendered heads, labels are the truth
+    python -m recon3d.regression.prepare photos --from PHOTOS --out data/packed/photos   # photos with .pts, fitted
 
 `fits` takes an npz of image names (below --photos), roi, params (62 numbers as 3DDFA_V2 gives them) and, where it is there,
-nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it.
+nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it. `synthetic` renders
+the embedded head, `photos` fits --face-model to the 68 points.
 """
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from datasets.arrays import read_npz
-from datasets.crop import Crop
 from datasets.errors import DataError
 from datasets.images import image_size, read_image, safe_join
 from datasets.points import read_pts
-from recon3d.regression.data import PackedCrops, PackedSample, pack_crops, packed_resolution
+from recon3d.face_model import load_face_model
+from recon3d.regression.data import PackedCrops, PackedSample, pack_crops
 from recon3d.regression.decode import CONVENTIONS
+from recon3d.regression.head_labels import photo_samples, synthetic_samples, widened
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
 from recon3d.regression.params import MICROMETRES_PER_DM, Layout, scale_matrix, transform_parameters
 from recon3d.regression.roi import crop_from_roi
@@ -35,8 +40,8 @@ SPLITS = ("train", "test", "all")
 class PrepareSettings:
     """python -m recon3d.regression.prepare."""
 
-    what: list[str] = option([], "fits or 300wlp", positional=True)
-    source: Path | None = option(None, "npz of fits, or folder of 300W-LP", "--from")
+    what: list[str] = option([], "fits, 300wlp, synthetic or photos", positional=True)
+    source: Path | None = option(None, "npz of fits, folder of 300W-LP, of rendered faces, or of photos", "--from")
     photos: Path | None = option(None, "folder that the names in an npz count from")
     out: Path | None = option(None, "folder to write; default <data>/packed/<what>")
     split: str = option("train", "of fits: photos below a folder 'test' or not", choices=SPLITS)
@@ -45,14 +50,7 @@ class PrepareSettings:
     identity: int = option(40, "identity coefficients of 300wlp")
     expression: int = option(10, "expression coefficients of 300wlp")
     count: int | None = option(None, "only the first samples")
-
-
-def widened(crop: Crop) -> Crop:
-    """The crop with the margin of packed crops around it."""
-    resolution = packed_resolution(crop.size)
-    matrix = crop.matrix.copy()
-    matrix[:, 2] += (resolution - crop.size) // 2
-    return Crop(matrix, resolution)
+    face_model: str = option("head", "of photos: the model to fit, as load_face_model takes it")
 
 
 def prepare_fits(settings: PrepareSettings, out: Path) -> PackedCrops:
@@ -113,14 +111,36 @@ def prepare_300wlp(settings: PrepareSettings, out: Path) -> PackedCrops:
     return pack_crops(samples(), len(paths), out, layout, settings.size, "3ddfa")
 
 
-SOURCES = {"fits": prepare_fits, "300wlp": prepare_300wlp}
+def prepare_synthetic(settings: PrepareSettings, out: Path) -> PackedCrops:
+    """Rendered faces of the embedded head with their truth."""
+    model = load_face_model("head")
+    layout = Layout(*model.sizes[:2])
+    samples, count = synthetic_samples(settings.source, settings.split, settings.size, layout)
+    wanted = min(count, settings.count or count)
+    return pack_crops(islice(samples, wanted), wanted, out, layout, settings.size, "head")
+
+
+def prepare_photos(settings: PrepareSettings, out: Path) -> PackedCrops:
+    """A user's photos with 68 points, fitted."""
+    if settings.source is None or not settings.source.is_dir():
+        raise DataError(f"no folder of photos at {settings.source}; give it with --from.")
+    model = load_face_model(settings.face_model)
+    layout = Layout(*model.sizes[:2])
+    samples, count = photo_samples(settings.source, model, settings.size, layout, settings.max_error)
+    wanted = min(count, settings.count or count)
+    return pack_crops(islice(samples, wanted), wanted, out, layout, settings.size, settings.face_model)
+
+
+SOURCES = {"fits": prepare_fits, "300wlp": prepare_300wlp, "synthetic": prepare_synthetic, "photos": prepare_photos}
 
 
 def run(settings: PrepareSettings, local: LocalConfig) -> PackedCrops:
     """Pack and say what came out. Raises: DataError."""
     if len(settings.what) != 1 or settings.what[0] not in SOURCES:
-        raise DataError(f"name one source: {' or '.join(SOURCES)}.")
+        raise DataError(f"name one source: {', '.join(SOURCES)}.")
     out = settings.out or local.data / "packed" / settings.what[0]
+    if settings.what[0] == "synthetic" and settings.source is None:
+        settings = replace(settings, source=local.paths.get("synthetic", local.data / "synthetic"))
     packed = SOURCES[settings.what[0]](settings, out)
     console().info(f"{out}: {len(packed)} crops of {packed.resolution} px, {packed.layout.size} parameters each")
     return packed
