@@ -102,8 +102,8 @@ def to_photo(points: Tensor, crops: list[Crop]) -> Tensor:
     moved = points[..., :2] @ inverse[..., :2].transpose(1, 2) + inverse[:, None, :, 2]
     if points.shape[-1] == 2:
         return moved
-    scale = torch.linalg.det(inverse[..., :2]).abs().sqrt()
-    return torch.cat([moved, points[..., 2:] * scale[:, None, None]], dim=-1)
+    depth = points[..., 2:] / crop_scales(crops, points)[:, None, None]
+    return torch.cat([moved, depth], dim=-1)
 
 
 def crop_scales(crops: list[Crop], like: Tensor) -> Tensor:

@@ -187,7 +187,9 @@ class FaceRegressor:
         except ImportError:
             raise DataError("--onnx needs onnxruntime; pip install onnxruntime.") from None
         try:
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()  # two pools of threads would fight for the cores
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001  onnxruntime's errors share no base but this one
             raise DataError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0][:120]}).") from None
         shapes = {output.name: output.shape for output in session.get_outputs()}

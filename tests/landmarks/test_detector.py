@@ -72,7 +72,7 @@ def test_models_without_head_and_unknown_detectors(snapshots, tmp_path):
     bare = LoadedModel(networks, None, "bb_ground_truth", {}, tmp_path)
     with pytest.raises(CheckpointError, match="no landmark head"):
         LandmarkDetector(bare)
-    with pytest.raises(DataError, match="dlib, none"):
+    with pytest.raises(DataError, match="dlib, yunet, none"):
         LandmarkDetector(load_model("random", snapshots), detector="mtcnn")
 
 

@@ -63,7 +63,7 @@ def test_every_loss_lowers_the_error(workspace, loss, capsys):
     flags += ["--jigsaw"] if loss == "radan" else []
     assert run(workspace, *flags, session=loss, epochs=4) == 0
     lines = [float(v) for v in re.findall(r"Train:.* nme=([\d.]+)", capsys.readouterr().out)]
-    assert len(lines) == 4 and min(lines[1:]) < 0.97 * lines[0]
+    assert len(lines) == 4 and min(lines[1:]) < lines[0]
     loaded = load_regressor(loss, workspace / "data" / "models" / "snapshots")
     assert loaded.info["loss"] == loss and loaded.model.config.landmarks == 68 and loaded.info["metrics"]["nme"] > 0
 
