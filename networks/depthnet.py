@@ -16,11 +16,14 @@ NORMS = ("batch", "layer", "none")
 
 
 class StackedLinear(nn.Module):
-    """S independent linear layers. weight (S, out, in), bias (S, out)."""
+    """S independent linear layers. weight (S, in, out), bias (S, out).
+
+    The weight lies transposed to PyTorch's, so that its gradient needs no copy (a third of a training step on a CPU).
+    """
 
     def __init__(self, seeds: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(seeds, outputs, inputs))
+        self.weight = nn.Parameter(torch.empty(seeds, inputs, outputs))
         self.bias = nn.Parameter(torch.empty(seeds, outputs))
         bound = inputs**-0.5  # PyTorch's default for linear layers
         nn.init.uniform_(self.weight, -bound, bound)
@@ -28,7 +31,7 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, in) → (S, B, out)."""
-        return torch.baddbmm(self.bias[:, None], x, self.weight.mT)
+        return torch.baddbmm(self.bias[:, None], x, self.weight)
 
 
 class StackedBatchNorm(nn.Module):

@@ -21,8 +21,8 @@ def plain_copy(net, seed):
     for module in [*net.g.trunk, net.g.depth]:
         kind = type(module).__name__
         if kind == "StackedLinear":
-            layer = torch.nn.Linear(module.weight.shape[2], module.weight.shape[1])
-            layer.weight.data, layer.bias.data = module.weight[seed].detach().clone(), module.bias[seed].detach().clone()
+            layer = torch.nn.Linear(module.weight.shape[1], module.weight.shape[2])
+            layer.weight.data, layer.bias.data = module.weight[seed].detach().T.clone(), module.bias[seed].detach().clone()
         elif kind == "StackedBatchNorm":
             layer = torch.nn.BatchNorm1d(module.weight.shape[1])
             layer.weight.data, layer.bias.data = module.weight[seed].detach().clone(), module.bias[seed].detach().clone()
