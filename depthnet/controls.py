@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datasets.threedfaw import Keypoints
 from geometry.face_template import TEMPLATE_66, template_depth
-from geometry.lifted_affine import fix_gauge
+from geometry.lifted_affine import fix_gauge, perpendicular_depth
 
 RIDGE = 1e-3  # of the linear regression, in units of the mean variance of the keypoints
 
@@ -55,6 +55,24 @@ def spectral_depth(train: Keypoints) -> Callable[[Tensor], Tensor]:
     return depth
 
 
+def posed_spectral_depth(train: Keypoints) -> Callable[[Tensor], Tensor]:
+    """Spectral depth in the gauge of the posed template: still without network and depth labels.
+
+    The template in the face's pose says which part of the depth is affine in x and y and how deep a face is; the spectral depth
+    says what the rest looks like.
+    """
+    spectral = spectral_depth(train)
+
+    def depth(source: Tensor) -> Tensor:
+        s = source.double().cpu()
+        posed = template_depth(s)
+        rest, _, _ = perpendicular_depth(s, posed)
+        shape = spectral(s)
+        return (posed - rest + (rest * shape).sum(dim=-1, keepdim=True) * shape).to(source)
+
+    return depth
+
+
 def make_controls(train: Keypoints) -> dict[str, Callable[[Tensor], Tensor]]:
     """Every control by name: source keypoints (N, 66, 2) → depth (N, 66)."""
     return {
@@ -62,5 +80,6 @@ def make_controls(train: Keypoints) -> dict[str, Callable[[Tensor], Tensor]]:
         "mean depth": mean_depth(train),
         "template in the face's pose": template_depth,
         "spectral (closed form)": spectral_depth(train),
+        "spectral in the template's pose": posed_spectral_depth(train),
         "linear regression (supervised)": linear_regression(train),
     }

@@ -7,6 +7,7 @@ that learn nothing beside those of a model.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,18 +20,22 @@ from metrics.depth import beyond_template, depth_corr, explained_variance, pair_
 
 @dataclass(frozen=True)
 class Faces:
-    """Evaluation faces on a device: points (N, 66, 2), depth (N, 66) float32, poses (N,) or empty."""
+    """Faces on a device: points (N, 66, 2), depth (N, 66) float32, poses (N,) or empty, mean training depth (66,)."""
 
     points: Tensor
     depth: Tensor
     poses: tuple[str, ...]
+    mean: Tensor | None = None
 
     @classmethod
-    def of(cls, keypoints: Keypoints, device: torch.device, count: int | None = None) -> "Faces":
-        """The first count faces (all) of a split."""
+    def of(
+        cls, keypoints: Keypoints, device: torch.device, count: int | None = None, train: Keypoints | None = None
+    ) -> "Faces":
+        """The first count faces (all) of a split; train: whose mean depth is the generic face of these data."""
         points, depth = torch.from_numpy(keypoints.points[:count]), torch.from_numpy(keypoints.depth[:count])
         poses = tuple(p for p in keypoints.poses[:count].tolist() if p)
-        return cls(points.to(device), depth.to(device), poses if len(poses) == len(points) else ())
+        mean = None if train is None else torch.from_numpy(train.depth.astype(np.float64).mean(axis=0)).to(device)
+        return cls(points.to(device), depth.to(device), poses if len(poses) == len(points) else (), mean)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -67,8 +72,8 @@ def summarise(depth: Tensor, errors: Tensor, faces: Faces) -> dict:
 
     Args: depth (N, N, 66) or (N, 1, 66); errors (N, N) of all pairs, of which i = j is left out.
     Returns: depth_corr, table (with poses), kp_mean, kp_std (population), and what the gauge or a template cannot change:
-        gauge_corr (both gauge-fixed), gauge_raw_corr (truth raw), cosine of z⊥, beyond (a constant template), pair_corr,
-        r2 of the true depth on [z, x, y, 1] and r2_gain over the constant template's.
+        gauge_corr (both gauge-fixed), gauge_raw_corr (truth raw), cosine of z⊥, beyond (a constant template), beyond_mean
+        (the mean training depth), pair_corr, r2 of the true depth on [z, x, y, 1], r2_gain over the constant template's.
     """
     errors = off_diagonal(errors.double())
     chosen, source, truth = depth, faces.points, faces.depth
@@ -90,6 +95,9 @@ def summarise(depth: Tensor, errors: Tensor, faces: Faces) -> dict:
         "cosine": float((ours * true).sum(dim=1).mean()), "beyond": float(beyond_template(ours, true, template).mean()),
         "pair_corr": float(pair_corr(chosen, truth).mean()), "r2": float(r2.mean()), "r2_gain": float(gain.mean()),
     }
+    if faces.mean is not None:
+        generic = fix_gauge(wide, faces.mean.expand(wide.shape[:-1]))
+        scores["beyond_mean"] = float(beyond_template(ours, true, generic).mean())
     return scores | ({"table": pose_table(depth, faces)} if faces.poses else {})
 
 

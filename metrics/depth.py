@@ -56,5 +56,6 @@ def beyond_template(predicted: Tensor, truth: Tensor, template: Tensor) -> Tenso
         return depth - (depth * template).sum(dim=-1, keepdim=True) * template
 
     p, z = beside(predicted), beside(truth)
-    norms = p.norm(dim=-1) * z.norm(dim=-1)
-    return torch.where(norms > 1e-9, (p * z).sum(dim=-1) / norms.clamp_min(1e-30), 0.0)
+    p_norm, z_norm = p.norm(dim=-1), z.norm(dim=-1)
+    real = (p_norm > 1e-5) & (z_norm > 1e-5)  # less is the rounding of float32 depths
+    return torch.where(real, (p * z).sum(dim=-1) / (p_norm * z_norm).clamp_min(1e-30), 0.0)
