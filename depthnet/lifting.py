@@ -3,63 +3,89 @@
 import numpy as np
 import torch
 
-from datasets.threedfaw import check_spread, normalise
+from datasets.threedfaw import check_spread
 from depthnet.inference import all_pair_depths
 from depthnet.models import LoadedDepthNet
 from geometry.face_template import to_66, to_68
 from geometry.lifted_affine import solve_affine
 from geometry.schemes import FAW_66
 
+DEFAULT_LAYOUT = {"centre": [0.5, 0.5], "spread": 0.3}  # of models that do not say, such as the authors'
 
-def mirror(points: np.ndarray) -> np.ndarray:
-    """(…, 66, 2) keypoints in units of the image sides as a mirror shows them."""
-    return points[..., FAW_66.flip_permutation, :] * np.array([-1.0, 1.0]) + np.array([1.0, 0.0])
+
+def mirror(points: np.ndarray, centre: float) -> np.ndarray:
+    """(…, 66, 2) keypoints as a mirror at x = centre shows them."""
+    return points[..., FAW_66.flip_permutation, :] * np.array([-1.0, 1.0]) + np.array([2 * centre, 0.0])
 
 
 class Lifter:
-    """A trained DepthNet for photos of any size; the mean over its runs (a GAN's depths are on one scale)."""
+    """A trained DepthNet for photos of any size; the mean over its runs (a GAN's depths are on one scale).
+
+    The networks know faces only where and as large as they are in the training photos, so keypoints are shifted and scaled to
+    that layout first; depths come back in the photo's pixels.
+    """
 
     def __init__(self, model: LoadedDepthNet, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
         self.networks = model.networks.to(self.device).eval()
+        layout = model.config.get("layout", DEFAULT_LAYOUT)
+        self.centre, self.spread = np.array(layout["centre"], dtype=np.float64), float(layout["spread"])
+
+    def standard(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(…, 66, 2) pixels → the same in the training layout, and the scales (…) units per pixel."""
+        centred = points - points.mean(axis=-2, keepdims=True)
+        scale = self.spread / np.sqrt((centred**2).sum(axis=-1).mean(axis=-1))
+        return centred * scale[..., None, None] + self.centre, scale
 
     def depths(self, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Normalised keypoints source (66, 2), targets (M, 66, 2) → depths (M, 66), predicted affines (M, 2, 4) or None."""
+        """Keypoints in the layout, source (66, 2), targets (M, 66, 2) → depths (M, 66), predicted affines (M, 2, 4) or None."""
         points, others = (torch.as_tensor(a, dtype=torch.float32, device=self.device) for a in (source[None], targets))
         depths, affines = all_pair_depths(self.networks, points, others)
         depth = depths.mean(dim=0)[0].expand(len(targets), -1).cpu().numpy().astype(np.float64)
         return depth, None if affines is None else affines.mean(dim=0)[0].cpu().numpy().astype(np.float64)
 
     def to_targets(self, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Depths (M, 66) and affines (M, 2, 4) that map source onto targets, in units of the image sides."""
-        depths, affines = self.depths(source, targets)
-        if affines is None:
-            affines = solve_affine(*(torch.as_tensor(a) for a in (source[None], depths, targets))).numpy()
-        return depths, affines
+        """Depths (M, 66) of the source in its pixels, and affines (M, 2, 4) from its pixels and depths to the targets' pixels.
 
-    def photo_depth(self, keypoints: np.ndarray, width: int, height: int) -> np.ndarray:
+        Args: source (66, 2), targets (M, 66, 2), each in the pixels of its own photo. Raises: DataError for collinear
+        keypoints.
+        """
+        check_spread(source, "the source face")
+        (own, scale), (others, scales) = self.standard(source), self.standard(targets)
+        depths, affines = self.depths(own, others)
+        depths = depths / scale
+        if affines is None:
+            return depths, fit_affines(source, depths, targets)
+        # the predicted one maps layout to layout: put the two changes of units around it
+        ratio = (scale / scales)[:, None, None]
+        shift = affines[:, :, :2] @ (self.centre - scale * source.mean(axis=0)) + affines[:, :, 3] - self.centre
+        shift = shift / scales[:, None] + targets.mean(axis=1)
+        return depths, np.concatenate([affines[:, :, :3] * ratio, shift[..., None]], axis=2)
+
+    def photo_depth(self, keypoints: np.ndarray) -> np.ndarray:
         """(66 or 68, 2) keypoints in pixels → depths of as many, in pixels, smaller is nearer, mean 0.
 
         A network that wants a target sees the mirrored face, so the depth does not depend on another photo.
         Raises: DataError for collinear keypoints.
         """
-        points = to_66(keypoints) if len(keypoints) == 68 else keypoints
+        points = np.asarray(to_66(keypoints) if len(keypoints) == 68 else keypoints, dtype=np.float64)
         check_spread(points, "this face")
-        source = normalise(np.asarray(points, dtype=np.float64), width, height)
-        depth = self.depths(source, mirror(source)[None])[0][0] * (width + height) / 2
+        own, scale = self.standard(points)
+        depth = self.depths(own, mirror(own, self.centre[0])[None])[0][0] / scale
         depth = depth - depth.mean()
         return to_68(depth[:, None])[:, 0] if len(keypoints) == 68 else depth
 
 
-def to_pixels(affine: np.ndarray, source_size: tuple[int, int], target_size: tuple[int, int]) -> np.ndarray:
-    """An affine in units of the image sides as one in pixels; the depth stays in the network's unit.
+def layout_of(points: np.ndarray) -> dict:
+    """Where faces (N, 66, 2) lie and how large they are: mean centroid and mean root mean square distance from it."""
+    centroids = points.mean(axis=1)
+    spread = np.sqrt(((points - centroids[:, None]) ** 2).sum(axis=2).mean(axis=1)).mean()
+    return {"centre": [round(float(c), 4) for c in centroids.mean(axis=0)], "spread": round(float(spread), 4)}
 
-    Args: affine (…, 2, 4); sizes (width, height). Upstream scaled the depth column and the translation alone, which is
-    right only
-        for equal and square pictures.
-    """
-    rows = np.array([[target_size[0]], [target_size[1]]], dtype=np.float64)
-    return affine * rows / np.array([source_size[0], source_size[1], 1.0, 1.0])
+
+def fit_affines(source: np.ndarray, depths: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Least-squares affines (M, 2, 4) of source (66, 2) with depths (M, 66) to targets (M, 66, 2)."""
+    return solve_affine(*(torch.as_tensor(a, dtype=torch.float64) for a in (source[None], depths, targets))).numpy()
 
 
 def axis_rotation(axis: str, angle: float) -> np.ndarray:

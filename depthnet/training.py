@@ -7,6 +7,7 @@ from accelerate import Accelerator
 
 from datasets.threedfaw import Keypoints, load_split
 from depthnet.evaluation import Faces, score_networks
+from depthnet.lifting import layout_of
 from depthnet.method import AIGNMethod, DepthNetMethod
 from depthnet.models import load_model, seed_weights
 from depthnet.pairs import PairSampler, Positions, collate_positions
@@ -90,7 +91,7 @@ def run_loop(
     stored = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(settings).items()}
     method = method_type(
         networks, settings, accelerator, sampler, batches, lambda nets, _: validation_scores(nets, held_out),
-        {"dataset": settings.dataset, "settings": stored},
+        {"dataset": settings.dataset, "layout": layout_of(faces.points), "settings": stored},
     )
     options = LoopOptions(
         session=local.snapshots / session, log_folder=local.outputs / "logs" / session,

@@ -5,19 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from datasets.errors import DataError
 from depthnet.faces import Detect, PhotoFace, read_face
 from depthnet.facewarper import dataset_items, render_dataset, serve, write_item, write_png
-from depthnet.lifting import Lifter, animation_angles, rotation_affines, to_pixels, turned_keypoints
+from depthnet.lifting import Lifter, animation_angles, fit_affines, rotation_affines, turned_keypoints
 from depthnet.models import load_model
 from depthnet.movies import SUFFIXES, write_movie
 from depthnet.settings import WarpSettings
 from depthnet.warper import composite, warp_faces
 from geometry.face_template import to_68
-from geometry.lifted_affine import solve_affine
 from training.config import LocalConfig
 from training.logs import console
 from training.runtime import make_accelerator
@@ -128,32 +126,33 @@ def background(settings: WarpSettings, rendered: np.ndarray, picture: np.ndarray
     return composite(rendered, picture)
 
 
+def match(
+    settings: WarpSettings, lifter: Lifter, source: PhotoFace, targets: list[PhotoFace]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depths (M, 66) in the source's pixels and affines (M, 2, 4) to the targets' pixels, by the model or the file's depths."""
+    points = np.stack([target.points for target in targets])
+    if not settings.source_depth:
+        return lifter.to_targets(source.points, points)
+    depths = np.repeat((np.asarray(source.depth) * sum(source.size) / 2)[None], len(targets), axis=0)
+    return depths, fit_affines(source.points, depths, points)
+
+
 def render_targets(
     settings: WarpSettings, lifter: Lifter, source: PhotoFace, targets: list[PhotoFace]
 ) -> list[np.ndarray]:
     """The source's face in every target's pose, at the output size."""
-    unit = source.points / np.array(source.size)
-    depths, affines = lifter.to_targets(unit, np.stack([t.points / np.array(t.size) for t in targets]))
-    if settings.source_depth:
-        depths, affines = own_depth(source, unit, targets)
+    targets = [target.resized(output_size(settings.output_size, source, target)) for target in targets]
+    depths, affines = match(settings, lifter, source, targets)
     frames = []
     for target, depth, affine in zip(targets, depths, affines, strict=True):
-        size = output_size(settings.output_size, source, target)
-        matrix = to_pixels(affine, source.size, size)
+        size = target.size
         depth68 = to_68(depth[:, None])[:, 0]
         rendered = warp_faces(
-            source.image[None], source.points68[None], depth68[None], matrix[None], settings.mode, (size[1], size[0])
+            source.image[None], source.points68[None], depth68[None], affine[None], settings.mode, (size[1], size[0])
         )
         behind = {"target": target, "source": source}.get(settings.onto)
         frames.append(background(settings, rendered, None if behind is None else behind.resized(size).image)[0])
     return frames
-
-
-def own_depth(source: PhotoFace, unit: np.ndarray, targets: list[PhotoFace]) -> tuple[np.ndarray, np.ndarray]:
-    """The file's depths for all targets, and the least-squares affines."""
-    depths = np.repeat(np.asarray(source.depth, dtype=np.float64)[None], len(targets), axis=0)
-    points = np.stack([t.points / np.array(t.size) for t in targets])
-    return depths, solve_affine(*(torch.as_tensor(a) for a in (unit[None], depths, points))).numpy()
 
 
 def render_rotation(
@@ -184,7 +183,7 @@ def pixel_depth(settings: WarpSettings, local: LocalConfig, source: PhotoFace) -
     """(66,) depths in pixels: the file's, whose unit is that of 3DFAW, or the model's."""
     if settings.source_depth:
         return np.asarray(source.depth) * sum(source.size) / 2
-    return make_lifter(settings, local).photo_depth(source.points, *source.size)
+    return make_lifter(settings, local).photo_depth(source.points)
 
 
 def rotate(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list[str]) -> None:
@@ -205,17 +204,14 @@ def export(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
     root = settings.output_dir or local.outputs / "facewarper_input"
     target_paths = expand(target_paths)
     source, targets = read_source(settings, source_path, detect), target_faces(settings, target_paths, detect)
-    unit = source.points / np.array(source.size)
-    depths, affines = make_lifter(settings, local).to_targets(unit, np.stack([t.points / np.array(t.size) for t in targets]))
-    if settings.source_depth:
-        depths, affines = own_depth(source, unit, targets)
-    for path, target, depth, affine in zip(target_paths, targets, depths, affines, strict=True):
+    lifter = make_lifter(settings, local)
+    for path, target in zip(target_paths, targets, strict=True):
         size = output_size(settings.output_size, source, target)
-        scaled = source.resized(size)
-        matrix, depth68 = to_pixels(affine, size, size), to_68(depth[:, None])[:, 0]
-        write_item(root, path.name, scaled.points68, depth68, matrix, settings.whole_pixels)
+        scaled, resized = source.resized(size), target.resized(size)
+        depths, affines = match(settings, lifter, scaled, [resized])
+        write_item(root, path.name, scaled.points68, to_68(depths[0][:, None])[:, 0], affines[0], settings.whole_pixels)
         write_png(root / "source" / f"{path.name}.png", scaled.image)
-        write_png(root / "tgt_images" / f"{path.name}.png", target.resized(size).image)
+        write_png(root / "tgt_images" / f"{path.name}.png", resized.image)
     (root / "expected_result").mkdir(parents=True, exist_ok=True)
     console().info(f"wrote {len(targets)} items to {root}")
 
@@ -236,10 +232,10 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
             raise DataError("--rotate-source 0 turns the target, whose keypoint file needs a third column of depths.")
         size = output_size(settings.output_size, source, target)
         source = source.resized(size)
-        unit = target.points / np.array(target.size)
-        turned = turned_keypoints(unit, target.depth, settings.axis, angles)
-        depth, affine = make_lifter(settings, local).to_targets(source.points / np.array(size), turned)
-        depths, affines = to_68(depth[..., None])[..., 0], to_pixels(affine, size, size)
+        depth = np.asarray(target.depth) * sum(size) / 2
+        turned = turned_keypoints(target.resized(size).points, depth, settings.axis, angles)
+        depths, affines = make_lifter(settings, local).to_targets(source.points, turned)
+        depths = to_68(depths[..., None])[..., 0]
     for i, (depth, affine) in enumerate(zip(depths, affines, strict=True)):
         write_item(root, f"{i:06d}", source.points68, depth, affine, settings.whole_pixels)
     write_png(root / "source" / "src.png", source.image)
