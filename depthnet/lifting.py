@@ -85,7 +85,7 @@ def layout_of(points: np.ndarray) -> dict:
 
 def fit_affines(source: np.ndarray, depths: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Least-squares affines (M, 2, 4) of source (66, 2) with depths (M, 66) to targets (M, 66, 2)."""
-    return solve_affine(*(torch.as_tensor(a, dtype=torch.float64) for a in (source[None], depths, targets))).numpy()
+    return solve_affine(*(torch.tensor(a, dtype=torch.float64) for a in (source[None], depths, targets))).numpy()
 
 
 def axis_rotation(axis: str, angle: float) -> np.ndarray:
