@@ -72,8 +72,8 @@ class Lifter:
         check_spread(points, "this face")
         own, scale = self.standard(points)
         depth = self.depths(own, mirror(own, self.centre[0])[None])[0][0] / scale
-        depth = depth - depth.mean()
-        return to_68(depth[:, None])[:, 0] if len(keypoints) == 68 else depth
+        depth = to_68(depth[:, None])[:, 0] if len(keypoints) == 68 else depth
+        return depth - depth.mean()
 
 
 def layout_of(points: np.ndarray) -> dict:
