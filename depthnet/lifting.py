@@ -1,5 +1,7 @@
 """Depth of one photo's keypoints, and affines to other poses, in that photo's pixels."""
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -30,6 +32,7 @@ class Lifter:
         self.networks = model.networks.to(self.device).eval()
         layout = model.config.get("layout", DEFAULT_LAYOUT)
         self.centre, self.spread = np.array(layout["centre"], dtype=np.float64), float(layout["spread"])
+        self.depth_scale = float(model.config.get("depth_scale", 1.0))
 
     def standard(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(…, 66, 2) pixels → the same in the training layout, and the scales (…) units per pixel."""
@@ -53,9 +56,10 @@ class Lifter:
         check_spread(source, "the source face")
         (own, scale), (others, scales) = self.standard(source), self.standard(targets)
         depths, affines = self.depths(own, others)
-        depths = depths / scale
+        depths = depths / scale * self.depth_scale
         if affines is None:
             return depths, fit_affines(source, depths, targets)
+        affines = affines / np.array([1.0, 1.0, self.depth_scale, 1.0])
         # the predicted one maps layout to layout: put the two changes of units around it
         ratio = (scale / scales)[:, None, None]
         shift = affines[:, :, :2] @ (self.centre - scale * source.mean(axis=0)) + affines[:, :, 3] - self.centre
@@ -71,9 +75,21 @@ class Lifter:
         points = np.asarray(to_66(keypoints) if len(keypoints) == 68 else keypoints, dtype=np.float64)
         check_spread(points, "this face")
         own, scale = self.standard(points)
-        depth = self.depths(own, mirror(own, self.centre[0])[None])[0][0] / scale
+        depth = self.depths(own, mirror(own, self.centre[0])[None])[0][0] / scale * self.depth_scale
         depth = to_68(depth[:, None])[:, 0] if len(keypoints) == 68 else depth
         return depth - depth.mean()
+
+
+def calibrate(model: LoadedDepthNet, points: np.ndarray, depth: np.ndarray) -> float:
+    """Factor, sign included, that brings a model's depths to the true ones' scale by least squares over faces.
+
+    A critic with batch norm sees real and generated depths each divided by their own deviation, so it teaches neither the scale
+    nor the sign. Args: points (N, 66, 2), depth (N, 66) of training faces.
+    """
+    lifter = Lifter(dataclasses.replace(model, config=model.config | {"depth_scale": 1.0}))
+    ours = np.stack([lifter.photo_depth(face) for face in points.astype(np.float64)])
+    true = depth - depth.mean(axis=1, keepdims=True)
+    return float((ours * true).sum() / (ours * ours).sum())
 
 
 def layout_of(points: np.ndarray) -> dict:

@@ -69,7 +69,7 @@ def save_for_inference(model: LoadedDepthNet, folder: Path, seed: int = 0) -> No
         raise CheckpointError(f"{model.folder}: has the runs 0 to {config.seeds - 1}, not {seed}.")
     single = DepthNet(dataclasses.replace(config, seeds=1, critic=False))
     tensors = {k: v[seed : seed + 1].half() for k, v in model.networks.state_dict().items() if k.startswith("g.")}
-    names = ("dataset", "layout", "settings", "epoch", "step", "metrics", "torch")
+    names = ("dataset", "layout", "depth_scale", "settings", "epoch", "step", "metrics", "torch")
     kept = {k: v for k, v in model.config.items() if k in names}
     save_snapshot(folder, tensors, {**model_config(single), **kept, "run": seed, "inference_only": True})
 

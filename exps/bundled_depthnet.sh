@@ -7,4 +7,4 @@ source "$(dirname "$0")/common.sh"
 depth_data
 train_depth bundled_depthnet 40 --dnorm 0.1
 score_depth 'bundled DepthNet+GAN' none bundled_depthnet
-"$PYTHON" -m depthnet.bundle bundled_depthnet/best "${BUNDLE:-$WORK/depthnet_gan}" --run 0 --config "$CONFIG"
+"$PYTHON" -m depthnet.bundle bundled_depthnet/best "${BUNDLE:-$WORK/depthnet_gan}" --run 0 --dataset "$DEPTH_DATASET" --config "$CONFIG"

@@ -15,6 +15,7 @@ from depthnet.lifting import (
     Lifter,
     animation_angles,
     axis_rotation,
+    calibrate,
     fit_affines,
     layout_of,
     mirror,
@@ -162,6 +163,18 @@ def test_affines_to_targets_are_in_pixels(lifter, config):
     there = own @ m[:, :, :2].transpose(0, 2, 1) + z[..., None] * m[:, None, :, 2] + m[:, None, :, 3]
     wanted = (there - ours.centre) / scales[:, None, None] + targets.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(moved, wanted, atol=1e-6)
+
+
+def test_calibration_brings_scale_and_sign(lifter):
+    model = load_model("depthnet_gan", PRETRAINED)
+    faces = random_faces(8, 0)
+    points, depth = faces[..., :2], faces[..., 2]
+    factor = calibrate(model, points, depth)
+    assert calibrate(model, points, -3 * depth) == pytest.approx(-3 * factor)
+    model.config["depth_scale"] = factor
+    ours = np.stack([Lifter(model).photo_depth(face) for face in points])
+    true = depth - depth.mean(axis=1, keepdims=True)
+    assert (ours * true).sum() == pytest.approx((ours * ours).sum(), rel=1e-6)
 
 
 def test_layout_and_mirror():
