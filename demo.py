@@ -19,9 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import DataError
-from depthnet.demo import TASKS as DEPTH_TASKS
-from depthnet.lifting import Lifter
-from depthnet.models import load_model
 from landmarks.demo import DemoSettings, for_each_face, run_landmarks
 from landmarks.scripts import run_script
 from training.config import LocalConfig
@@ -32,6 +29,10 @@ def depth_task(name: str) -> Callable[[DemoSettings, LocalConfig], None]:
     """The landmark detector's points handed to one of DepthNet's tasks."""
 
     def run_task(settings: DemoSettings, local: LocalConfig) -> None:
+        from depthnet.demo import TASKS as DEPTH_TASKS  # numba and its meshes only where they are asked for
+        from depthnet.lifting import Lifter
+        from depthnet.models import load_model
+
         lifter = Lifter(load_model(settings.depth_model, local.snapshots), make_accelerator(settings.device).device)
 
         def write(out: Path, label: str, image: np.ndarray, points: np.ndarray) -> list[Path]:
@@ -42,7 +43,7 @@ def depth_task(name: str) -> Callable[[DemoSettings, LocalConfig], None]:
     return run_task
 
 
-TASKS = {"landmarks": run_landmarks, **{name: depth_task(name) for name in DEPTH_TASKS}}
+TASKS = {"landmarks": run_landmarks, "depth": depth_task("depth"), "rotate": depth_task("rotate")}
 
 
 def run(settings: DemoSettings, local: LocalConfig) -> None:
