@@ -19,7 +19,7 @@ from datasets.images import read_image
 from datasets.registry import build_dataset
 from depthnet.lifting import Lifter
 from depthnet.warper import composite, warp_faces
-from geometry.face_template import OUTLINE_68, TEMPLATE_66, to_66, to_68
+from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_66, to_68
 from geometry.schemes import IBUG_68
 
 FRONTAL, PROFILE = 0.2, 0.5  # of `asymmetry`
@@ -95,10 +95,14 @@ def move_faces(faces: FaceCrops, targets: np.ndarray, lifter: Lifter) -> np.ndar
 
 
 def remove_faces(faces: FaceCrops) -> np.ndarray:
-    """The crops with the polygon of jaw line and brows black."""
+    """The crops with the face black, from jaw line to brows.
+
+    Triangle by triangle: the outline of a face near profile crosses itself, and filling it as one polygon would leave holes.
+    """
     images = faces.images.copy()
     for image, points in zip(images, faces.points, strict=True):
-        cv2.fillPoly(image, [np.round((points[OUTLINE_68] - 0.5) * 16).astype(np.int32)], (0, 0, 0), shift=4)
+        for corners in np.round((points[TRIANGLES_68] - 0.5) * 16).astype(np.int32):
+            cv2.fillConvexPoly(image, corners, (0, 0, 0), shift=4)
     return images
 
 
