@@ -89,3 +89,26 @@ score_regressor() {
   "$PYTHON" exps/append_result.py "$RESULTS" "$name" "$paper" "$WORK/score.json" eval_recon3d.py --benchmark aflw2000 "$@"
 }
 TDDFA=${TDDFA:-data/3ddfa}  # 3DDFA's train.configs, train_aug_120x120, test.configs and test.data
+# depth_data: in smoke mode, draw a small data set in 3DFAW's layout; else DEPTH_DATASET names a key of the configuration
+DEPTH_DATASET=${DEPTH_DATASET:-threedfaw}
+depth_data() {
+  [ "${SMOKE:-0}" = 1 ] || return 0
+  DEPTH_DATASET=threedfaw
+  "$PYTHON" -m datasets.synthetic_depth "$WORK/drawn/threedfaw" --train 64 --valid 8 --per-pose 3
+  { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; echo "threedfaw = $WORK/drawn/threedfaw"; } > "$CONFIG"
+}
+
+# train_depth SESSION EPOCHS FLAGS…: five seeds side by side
+train_depth() {
+  local session=$1 epochs=$2
+  shift 2
+  local size=(--seeds "${SEEDS:-5}" --epochs "$epochs")
+  [ "${SMOKE:-0}" = 1 ] && size=(--seeds 2 --epochs 1 --batchsize 16)
+  "$PYTHON" train_depthnet.py --config "$CONFIG" --dataset "$DEPTH_DATASET" --sessionname "$session" --resume auto "$@" "${size[@]}"
+}
+
+# score_depth NAME PAPER_VALUE SESSION: all pairs of the test faces with the controls; one line with mean and deviation over seeds
+score_depth() {
+  "$PYTHON" eval_depthnet.py --config "$CONFIG" --dataset "$DEPTH_DATASET" -r "$3" --compute-stats --json "$WORK/depth.json"
+  "$PYTHON" exps/append_depth.py "$RESULTS" "$1" "$2" "$WORK/depth.json"
+}

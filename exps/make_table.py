@@ -11,7 +11,8 @@ def main(arguments: list[str]) -> int:
     rows: dict[str, dict] = {}
     for line in path.read_text().splitlines():
         row = json.loads(line)
-        rows[row["experiment"]] = row
+        if "nme" in row:  # depths have a table of their own, printed by eval_depthnet.py
+            rows[row["experiment"]] = row
     print("| experiment | paper NME % | ours NME % | AUC@10 | FR@10 % | n |")
     print("|---|---|---|---|---|---|")
     for name, row in rows.items():

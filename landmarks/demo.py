@@ -5,7 +5,7 @@ import glob
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,22 +29,59 @@ class DemoSettings:
     """demo.py."""
 
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
-    task: str = option("landmarks", "what to do with the faces: landmarks")
+    task: str = option("landmarks", "what to do with the faces: landmarks, depth or rotate")
     model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", "--resume")
     out: Path | None = option(None, "folder for results; default <outputs>/demo")
     save: str = option(",".join(SAVE_KINDS), f"comma-separated results to write: {', '.join(SAVE_KINDS)}")
     detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
     box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
     flip: bool = option(True, "average with the mirrored crop")
+    depth_model: str = option("depthnet_gan", "of --task depth and rotate: bundled name, session, session/epoch or path")
     device: str = option("auto", "auto, cpu, cuda or mps")
 
 
+Work = Callable[[Path, str, np.ndarray, list[Analysis], list[str], LandmarkDetector], list[Path]]
+
+
 def run_landmarks(settings: DemoSettings, local: LocalConfig) -> None:
-    """Process all inputs; a photo that fails is named and the others go on.
+    """Landmarks of all inputs. Raises: DataError as `for_each_photo` does."""
+    kinds = parse_save(settings.save)
+    rows: list[list] = []
+
+    def work(
+        out: Path, name: str, image: np.ndarray, faces: list[Analysis], labels: list[str], detector: LandmarkDetector
+    ) -> list[Path]:
+        written = write_photo(out, name, labels, image, faces, detector, kinds)
+        rows.extend([name, i, *_flat(a.face.box), a.face.score, *_flat(a.face.landmarks)] for i, a in enumerate(faces))
+        return written
+
+    try:
+        for_each_photo(settings, local, work)
+    finally:
+        if "csv" in kinds and rows:
+            table = (settings.out or local.outputs / "demo") / "landmarks.csv"
+            console().info(f"wrote {write_table(table, rows)}")
+
+
+def for_each_face(
+    settings: DemoSettings, local: LocalConfig, write: Callable[[Path, str, np.ndarray, np.ndarray], list[Path]]
+) -> None:
+    """Call write(out, label, image, landmarks (K, 2)) for every face of all inputs; see `for_each_photo`."""
+
+    def work(
+        out: Path, _: str, image: np.ndarray, faces: list[Analysis], labels: list[str], __: LandmarkDetector
+    ) -> list[Path]:
+        pairs = zip(labels, faces, strict=True)
+        return [path for label, a in pairs for path in write(out, label, image, a.face.landmarks[:, :2])]
+
+    for_each_photo(settings, local, work)
+
+
+def for_each_photo(settings: DemoSettings, local: LocalConfig, work: Work) -> None:
+    """Find the faces of all inputs and hand them to work; a photo that fails is named and the others go on.
 
     Raises: DataError at the end when some photo failed or has no face.
     """
-    kinds = parse_save(settings.save)
     box = None if settings.box is None else parse_box(settings.box)
     taken: set[str] = set()
     photos = list(find_photos(settings.inputs, taken))
@@ -53,7 +90,6 @@ def run_landmarks(settings: DemoSettings, local: LocalConfig) -> None:
     detector = LandmarkDetector.from_pretrained(
         settings.model, local.snapshots, device=settings.device, detector=settings.detector, flip=settings.flip
     )
-    rows: list[list] = []
     failed: list[str] = []
     for name, source in photos:
         where = name if isinstance(source, np.ndarray) else source
@@ -63,15 +99,12 @@ def run_landmarks(settings: DemoSettings, local: LocalConfig) -> None:
             if not faces:
                 raise DataError("no face found; give its place with --box x,y,w,h or use --detector none for face crops.")
             labels = [name] if len(faces) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(faces))]
-            written = write_photo(out, name, labels, image, faces, detector, kinds)
+            written = work(out, name, image, faces, labels, detector)
         except (DataError, OSError) as error:  # OSError: a result cannot be written
             failed.append(f"{where}: {str(error).removeprefix(f'{where}: ')}")
             console().info(f"failed: {failed[-1]}")
             continue
-        rows += [[name, i, *_flat(a.face.box), a.face.score, *_flat(a.face.landmarks)] for i, a in enumerate(faces)]
         console().info(f"{where}: {len(faces)} face{'s'[: len(faces) > 1]}, wrote {', '.join(map(str, written))}")
-    if "csv" in kinds and rows:
-        console().info(f"wrote {write_table(out / 'landmarks.csv', rows)}")
     if failed:
         raise DataError(f"{len(failed)} of {len(photos)} photos gave no result, the first: {failed[0].rstrip('.')}.")
 

@@ -15,6 +15,7 @@ LAYERS = {  # a package may import itself, its own layer's infrastructure and ev
     "training": set(),
     "landmarks": {"geometry", "networks", "metrics", "datasets", "training"},
     "recon3d": {"geometry", "networks", "metrics", "datasets", "training"},
+    "depthnet": {"geometry", "networks", "metrics", "datasets", "training"},
 }
 
 

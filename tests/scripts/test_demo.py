@@ -144,3 +144,26 @@ def test_unknown_detector(place, capsys):
         demo.main([*place, "--detector", "mtcnn"])
     assert stop.value.code == 2
     assert "dlib" in capsys.readouterr().err
+
+
+def test_depth_and_rotation_of_the_astronaut(place, tmp_path):
+    for task, names in (("depth", {"astronaut_depth.png", "astronaut_depth.csv"}),
+                        ("rotate", {"astronaut_rotate.gif", "astronaut_rotate.png"})):  # fmt: skip
+        assert demo.main([*place, "--task", task, "--out", str(tmp_path / task)]) == 0
+        assert {p.name for p in (tmp_path / task).iterdir()} == names
+    rows = np.loadtxt(tmp_path / "depth/astronaut_depth.csv", delimiter=",")
+    assert rows.shape == (68, 3) and abs(rows[:, 2].mean()) < 0.1
+    assert rows[27:36, 2].max() < rows[[0, 1, 15, 16], 2].min(), "the nose is nearer than the ears"
+    strip = np.array(Image.open(tmp_path / "rotate/astronaut_rotate.png"))
+    side = strip.shape[0]
+    assert strip.shape[1] == 8 * side
+    still = strip[:, 4 * side : 5 * side]  # at 0 degrees the face is the photo's
+    covered = (still != 60).any(axis=2)
+    np.testing.assert_array_equal(still[covered], strip[:, :side][covered])
+
+
+def test_an_unknown_task_or_model_is_named(place, capsys):
+    assert demo.main([*place, "--task", "age"]) == 2
+    assert "landmarks, depth, rotate" in capsys.readouterr().err
+    assert demo.main([*place, "--task", "depth", "--depth-model", "none"]) == 2
+    assert "no model 'none'" in capsys.readouterr().err

@@ -25,7 +25,8 @@ def test_smoke(script, smoke_folder, tmp_path):
     result = subprocess.run(["bash", str(script)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     rows = [json.loads(line) for line in (smoke_folder / "results.jsonl").read_text().splitlines()]
-    assert rows and {"command", "commit", "seed", "nme", "paper", "protocol"} <= set(rows[-1])
+    metric = "depth_corr" if "depthnet" in script.name else "nme"
+    assert rows and {"command", "commit", "seed", metric, "paper", "protocol"} <= set(rows[-1])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)

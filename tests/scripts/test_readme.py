@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from datasets.synthetic_depth import write_dataset as write_depths
 from geometry.schemes import IBUG_68, scheme_to_dict
 from landmarks.models import PRETRAINED
 
@@ -19,6 +20,14 @@ SHORT = {
     "--epochs 50": "--epochs 3", "--epochs 150": "--epochs 4", "--epochs 250": "--epochs 5", "--epochs 350": "--epochs 6",
     "--epochs 200": "--epochs 4", "--epochs 60": "--epochs 4", "--repeat 20": "--repeat 1", "00050": "00003",
     "--train-count 50": "--train-count 2",
+}
+
+
+# and what makes the commands of DepthNet small
+SMALL = {
+    "train_depthnet.py": ["--epochs", "1", "-b", "16", "--device", "cpu"],
+    "train_facewarp_cyclegan.py": ["--epochs", "1", "--base", "8", "--blocks", "1", "--size", "32", "--device", "cpu"],
+    "warp_face.py": [],
 }
 
 
@@ -43,6 +52,8 @@ def place(drawn, tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     keys = ("w300", "vggface2", "affectnet", "wlp300")
     lines = [f"{key} = {drawn(key, 12)[0]}" for key in keys]
+    write_depths(folder / "faw", train=64, valid=8, per_pose=3)
+    lines.append(f"threedfaw = {folder / 'faw'}")
     (folder / "local_config.ini").write_text("[Paths]\ndata = data\noutputs = out\n" + "\n".join(lines))
     (folder / "my_scheme.json").write_text(json.dumps(scheme_to_dict(IBUG_68)))
     (folder / "path/to").mkdir(parents=True)
@@ -64,7 +75,9 @@ def test_every_command_runs(place, monkeypatch):
         for long, short in SHORT.items():
             command = command.replace(long, short)
         arguments = shlex.split(command)[2:]
-        if words[1] != "demo.py" and not words[1].startswith("eval"):
+        if words[1] in SMALL:
+            arguments += SMALL[words[1]]
+        elif words[1] != "demo.py" and not words[1].startswith("eval"):
             arguments += ["-b", "2", "--val-count", "2"] + (["--train-count", "2"] if "--train-count" not in arguments else [])
             arguments += ["-i", "128"] if "-r" not in arguments else []
         if "landmarks_300w" in command and not (PRETRAINED / "landmarks_300w").exists():
@@ -82,5 +95,5 @@ def test_inline_smoke_command_is_tested():
 def test_page_is_complete():
     assert "TODO" not in TEXT and "@" + "RESULTS" not in TEXT
     assert (ROOT / re.search(r"!\[.*?\]\((.*?)\)", TEXT).group(1)).exists()
-    for path in re.findall(r"`((?:docs|exps|geometry|pretrained|landmarks|benchmarks)/[\w./]+)`", TEXT):
+    for path in re.findall(r"`((?:docs|exps|geometry|pretrained|landmarks|depthnet|benchmarks)/[\w./]+)`", TEXT):
         assert (ROOT / path).exists(), path

@@ -1,0 +1,200 @@
+"""Speed of DepthNet's evaluation, training and warping beside a plain implementation, in one run, as ratios.
+
+    python benchmarks/depthnet.py                        # all parts, on synthetic keypoints; about a minute on 2 cores
+    python benchmarks/depthnet.py --parts evaluation
+
+The reference does what the authors' repository does: the network pair by pair, the 132 × 8 system of the affine filled
+number by number, its normal matrix inverted explicitly, and for warping a numpy rasteriser, frame by frame and triangle by
+triangle. It is timed on a few pairs, steps or frames and scaled up, which the printed line says.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from datasets.synthetic_depth import random_faces, rotations  # noqa: E402
+from datasets.threedfaw import Keypoints  # noqa: E402
+from depthnet.evaluation import off_diagonal  # noqa: E402
+from depthnet.inference import all_pair_depths, all_pair_errors  # noqa: E402
+from depthnet.lifting import rotation_affines  # noqa: E402
+from depthnet.method import DepthNetMethod  # noqa: E402
+from depthnet.pairs import PairSampler, PositionBatch  # noqa: E402
+from depthnet.settings import TrainSettings  # noqa: E402
+from depthnet.warper import warp_faces  # noqa: E402
+from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_68  # noqa: E402
+from metrics.depth import depth_corr  # noqa: E402
+from networks.depthnet import DepthNet, DepthNetConfig  # noqa: E402
+from training.runtime import make_accelerator  # noqa: E402
+
+TEST_FACES, TRAIN_FACES, BATCH, SIDE, FRAMES = 225, 13_671, 32, 252, 100
+
+
+def seconds(work: Callable[[], object], repeats: int, device: torch.device | None = None) -> float:
+    """Median wall time after one warm-up."""
+
+    def wait() -> None:
+        if device is not None and device.type == "cuda":
+            torch.cuda.synchronize()
+
+    work()
+    wait()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        wait()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def report(name: str, reference_s: float, ours_s: float, goal_s: float, goal_ratio: float, note: str) -> None:
+    ratio = reference_s / ours_s
+    print(f"{name:46s} ours {ours_s:7.3f} s (goal {goal_s:g})   reference {reference_s:8.2f} s   "
+          f"{ratio:6.1f}× (goal {goal_ratio:g}×)   {note}")
+
+
+def keypoints(count: int) -> Keypoints:
+    faces = random_faces(count, 0).astype(np.float32)
+    return Keypoints(faces[..., :2], faces[..., 2], np.arange(count).astype(str), np.full(count, ""))
+
+
+def reference_system(source: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+    """(B, 132, 8), number by number."""
+    system = torch.zeros(len(source), 2 * source.shape[1], 8)
+    for b in range(len(source)):
+        for k in range(source.shape[1]):
+            row = torch.cat([source[b, k], depth[b, k : k + 1]])
+            system[b, 2 * k, 0:3], system[b, 2 * k, 6] = row, 1.0
+            system[b, 2 * k + 1, 3:6], system[b, 2 * k + 1, 7] = row, 1.0
+    return system
+
+
+def reference_error(source: torch.Tensor, depth: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared error with the affine by an explicit inverse per sample."""
+    system = reference_system(source, depth)
+    wanted = target.flatten(1)
+    affines = [torch.inverse(a.T @ a) @ a.T @ x for a, x in zip(system, wanted, strict=True)]
+    return ((system @ torch.stack(affines)[..., None])[..., 0] - wanted).square().mean()
+
+
+def benchmark_evaluation(device: torch.device) -> None:
+    faces = keypoints(TEST_FACES)
+    points, truth = torch.from_numpy(faces.points).to(device), torch.from_numpy(faces.depth).to(device)
+    network = DepthNet(DepthNetConfig()).to(device).eval()
+
+    def ours() -> tuple[float, float]:
+        depths, _ = all_pair_depths(network, points, points)
+        errors = all_pair_errors(points, depths[0], points)
+        corr = depth_corr(off_diagonal(depths[0]), off_diagonal(truth[:, None].expand(-1, len(truth), -1)))
+        return corr, float(off_diagonal(errors).mean())
+
+    pairs = TEST_FACES * (TEST_FACES - 1)
+    sample = 150
+    cpu_points, cpu_network = points.cpu(), DepthNet(DepthNetConfig()).eval()
+
+    def reference() -> None:
+        # upstream computes the depth twice, once for DepthCorr and once for the keypoint error
+        for i in range(sample):
+            source, target = cpu_points[i % 15][None], cpu_points[15 + i // 15][None]
+            cpu_network(source[None], target[None])
+            depth, _ = cpu_network(source[None], target[None])
+            reference_error(source, depth[0].detach(), target)
+
+    slow = seconds(reference, 1) / sample * pairs
+    fast = seconds(ours, 5, device)
+    report(f"evaluation, {pairs:,} pairs, {device.type}", slow, fast, 1.0, 60, f"reference timed on {sample} pairs")
+
+
+def make_method(device: torch.device, seeds: int = 1, gan: bool = False) -> DepthNetMethod:
+    settings = TrainSettings(seeds=seeds, no_gan=not gan, dnorm=0.1 if gan else 0.0)
+    network = DepthNet(DepthNetConfig(seeds, critic=gan)).to(device).train()
+    sampler = PairSampler(keypoints(TRAIN_FACES), device, seeds, 0)
+    return DepthNetMethod(network, settings, make_accelerator(device.type), sampler, TRAIN_FACES // BATCH, None, {})
+
+
+def benchmark_training(device: torch.device) -> None:
+    steps, timed = TRAIN_FACES // BATCH, 40
+    positions = [PositionBatch(torch.arange(i * BATCH, (i + 1) * BATCH)) for i in range(timed)]
+
+    def epochs(method: DepthNetMethod) -> float:
+        def some_steps() -> None:
+            for step, batch in enumerate(positions):
+                method.training_step(batch, step)
+
+        return seconds(some_steps, 3, device) / timed * steps
+
+    method = make_method(torch.device("cpu"))
+    optimizer = torch.optim.Adam(method.networks.parameters(), 2e-4, (0.5, 0.999))
+
+    def reference() -> None:
+        pairs = method.sampler(0, positions[0].indices)
+        depth, _ = method.networks(pairs.source, pairs.targets[:, :, 0])
+        optimizer.zero_grad()
+        reference_error(pairs.source[0], depth[0], pairs.targets[0, :, 0]).backward()
+        optimizer.step()
+
+    slow = seconds(reference, 2) * steps
+    report(f"training epoch, {TRAIN_FACES:,} pairs, {device.type}", slow, epochs(make_method(device)), 3.0, 15,
+           f"ours timed on {timed} of {steps} steps, reference on 2")  # fmt: skip
+    for name, method in (("5 seeds side by side", make_method(device, 5)), ("with critic", make_method(device, 1, True))):
+        print(f"{'training epoch, ' + name:46s} ours {epochs(method):7.3f} s")
+
+
+def reference_frame(image: np.ndarray, points: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """One frame in numpy, triangle by triangle over the whole picture, nearest sample."""
+    height, width = image.shape[:2]
+    out = np.zeros_like(image)
+    y, x = np.mgrid[:height, :width] + 0.5
+    for corners in TRIANGLES_68:
+        (x0, y0), (x1, y1), (x2, y2) = moved[corners]
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        w1 = ((x - x0) * (y2 - y0) - (x2 - x0) * (y - y0)) / area
+        w2 = ((x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)) / area
+        inside = (w1 >= 0) & (w2 >= 0) & (w1 + w2 <= 1)
+        weights = np.stack([1 - w1 - w2, w1, w2], axis=-1)[inside]
+        u, v = (weights @ points[corners]).T.astype(int)
+        out[inside] = image[v.clip(0, height - 1), u.clip(0, width - 1)]
+    return out
+
+
+def benchmark_warp(_: torch.device) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    turned = to_68(TEMPLATE_66 @ rotations(np.array([5.0]), np.zeros(1), np.zeros(1))[0].T) * SIDE * 0.3
+    points, depth = turned[:, :2] + SIDE * 0.47, turned[:, 2]
+    affines = rotation_affines(points, depth, "y", np.linspace(-0.78, 0.78, FRAMES))
+    many_points, many_depths = np.repeat(points[None], FRAMES, 0), np.repeat(depth[None], FRAMES, 0)
+    lifted = np.column_stack([points, depth])
+
+    def reference() -> None:
+        for affine in affines[:3]:
+            reference_frame(image, points, lifted @ affine[:, :3].T + affine[:, 3])
+
+    slow = seconds(reference, 1) / 3 * FRAMES
+    for mode in ("visible", "compat"):
+        fast = seconds(lambda mode=mode: warp_faces(image[None], many_points, many_depths, affines, mode), 5)
+        report(f"warp, {FRAMES} frames of {SIDE}², {mode}", slow, fast, 0.5, 1, "reference timed on 3 frames")
+
+
+def main() -> None:
+    parts = {"evaluation": benchmark_evaluation, "training": benchmark_training, "warp": benchmark_warp}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=tuple(parts), default=tuple(parts))
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, GPU: {torch.cuda.is_available()}")
+    devices = [torch.device("cpu")] + ([torch.device("cuda")] if torch.cuda.is_available() else [])
+    for part in arguments.parts:
+        for device in devices if part != "warp" else devices[:1]:
+            parts[part](device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Append one line to the results: python exps/append_depth.py RESULTS NAME PAPER_VALUE SCORES_JSON"""
+
+import datetime
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+
+def commit() -> str:
+    """Short hash of the checkout, empty outside one."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+
+
+def main(arguments: list[str]) -> int:
+    """SCORES_JSON is what `eval_depthnet.py --compute-stats --json` wrote for one model."""
+    results, name, paper, scores_file = arguments
+    scores = json.loads(Path(scores_file).read_text())
+    (session, runs), *_ = scores["models"]["test"].items()
+    keys = [key for key, value in runs[0].items() if isinstance(value, float)]
+    means = {key: statistics.fmean(run[key] for run in runs) for key in keys}
+    spread = {f"{key}_std_over_seeds": statistics.stdev([run[key] for run in runs]) for key in keys} if len(runs) > 1 else {}
+    settings = scores["settings"]
+    row = {
+        "experiment": name, "paper": paper, **means, **spread, "seeds": len(runs), "commit": commit(), "seed": settings["seed"],
+        "protocol": {"dataset": settings["dataset"], "split": "test", "pairs": "all ordered pairs"},
+        "controls": {key: value.get("depth_corr") for key, value in scores["controls"].get("test", {}).items()},
+        "command": f"eval_depthnet.py --compute-stats -r {session} --dataset {settings['dataset']}",
+        "date": datetime.date.today().isoformat(),
+    }  # fmt: skip
+    with Path(results).open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(f"{name}: DepthCorr {means['depth_corr']:.2f} (paper: {paper}), {len(runs)} seeds, appended to {results}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
