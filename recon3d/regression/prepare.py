@@ -6,8 +6,8 @@
     python -m recon3d.regression.prepare photos --from PHOTOS --out data/packed/photos   # photos with .pts, fitted
 
 `fits` takes an npz of image names (below --photos), roi, params (62 numbers as 3DDFA_V2 gives them) and, where it is there,
-nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it. `synthetic` renders
-the embedded head, `photos` fits --face-model to the 68 points.
+nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it. `synthetic`
+renders the embedded head, `photos` fits --face-model to the 68 points.
 """
 
 import sys
