@@ -17,10 +17,11 @@ from geometry import rasteriser_torch
 from geometry.rasteriser_torch import FARTHEST_PX
 
 try:
-    from geometry import rasteriser_numba
+    from geometry import interpolation_numba, rasteriser_numba
 except ImportError:  # numba is an optional accelerator
     rasteriser_numba = None
 
+COMPILED_TYPES = (torch.float32, torch.float64)
 IMPLEMENTATIONS = ("auto", "torch", "numba", "triton")
 
 
@@ -65,28 +66,34 @@ def rasterize(
     return ids
 
 
-def barycentrics(screen: Tensor, triangles: Tensor, ids: Tensor, perspective: bool = False) -> Tensor:
+def barycentrics(screen: Tensor, triangles: Tensor, ids: Tensor, perspective: bool = False, impl: str = "auto") -> Tensor:
     """Barycentric coordinates of every pixel's centre in its triangle, differentiable with respect to the screen.
 
-    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W) and perspective as for `rasterize`.
+    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W), perspective and impl as for `rasterize`.
     Returns: (B, H, W, 3) within 0 … 1, summing to 1 (perspective-correct if perspective); 0 in the background.
     """
+    if _compiled(impl, screen, triangles, ids, screen):
+        return interpolation_numba.interpolate(screen, triangles, ids, None, perspective)
     covered, corners = _covered(triangles, ids, screen.shape[1])
     weights = _weights(screen, corners, covered, ids.shape, perspective)
     return _scatter(weights, covered, ids.shape)
 
 
-def interpolate(screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tensor, perspective: bool = False) -> Tensor:
+def interpolate(
+    screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tensor, perspective: bool = False, impl: str = "auto"
+) -> Tensor:
     """Vertex attributes (colours, normals, uv, depths, …) at every visible pixel, differentiable.
 
-    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W) and perspective as for `rasterize`; attributes (B, V, C), or (V, C)
-        for all faces.
+    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W), perspective and impl as for `rasterize`; attributes (B, V, C), or
+        (V, C) for all faces.
     Returns: (B, H, W, C), 0 in the background. Raises: ValueError for attributes of another number of faces or vertices.
     """
     if attributes.ndim not in (2, 3) or attributes.shape[:-1] != screen.shape[3 - attributes.ndim : 2]:
         raise ValueError(
             f"attributes have shape {tuple(attributes.shape)}, the screen {tuple(screen.shape)}: give (B, V, C) or (V, C)."
         )
+    if _compiled(impl, screen, triangles, ids, attributes):
+        return interpolation_numba.interpolate(screen, triangles, ids, attributes, perspective)
     covered, corners = _covered(triangles, ids, screen.shape[1])
     weights = _weights(screen, corners, covered, ids.shape, perspective)
     vertices = corners if attributes.ndim == 3 else corners % screen.shape[1]
@@ -106,6 +113,15 @@ def resolve_implementation(impl: str, screen: Tensor) -> str:
         reason = f"the screen is on {screen.device}, not {device}" if installed else f"{impl} is not installed"
         raise ValueError(f"rasteriser '{impl}' cannot run: {reason}; choose 'torch' or 'auto'.")
     return impl
+
+
+def _compiled(impl: str, screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tensor) -> bool:
+    """Whether numba interpolates. Raises: ValueError for ids of another number of faces."""
+    if ids.ndim != 3 or len(ids) != len(screen):
+        raise ValueError(f"ids have shape {tuple(ids.shape)}, the screen {tuple(screen.shape)}: give (B, H, W) and (B, V, 3).")
+    right_type = screen.dtype == attributes.dtype and screen.dtype in COMPILED_TYPES
+    wanted = resolve_implementation(impl, screen) == "numba"
+    return wanted and right_type and interpolation_numba.fits(screen, triangles, ids)
 
 
 def _covered(triangles: Tensor, ids: Tensor, num_vertices: int) -> tuple[Tensor, Tensor]:

@@ -209,35 +209,59 @@ def test_the_front_of_a_model_triangle_survives_culling():
     assert (rasterize(screen, torch.tensor([[0, 1, 2]]), (32, 32), True, cull_backfaces=True) == 0).any()
 
 
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
 @pytest.mark.parametrize("perspective", [False, True])
-def test_barycentrics_reproduce_the_pixel_centre_and_the_depth(perspective):
+def test_barycentrics_reproduce_the_pixel_centre_and_the_depth(perspective, impl):
     screen, triangles = random_mesh(2)
     ids = rasterize(screen, triangles, (40, 40), perspective)
-    weights = barycentrics(screen.double(), triangles, ids, perspective)
+    weights = barycentrics(screen.double(), triangles, ids, perspective, impl)
     covered = ids >= 0
     torch.testing.assert_close(weights.sum(-1), covered.double())
-    position = interpolate(screen.double(), triangles, ids, screen.double(), perspective)
+    position = interpolate(screen.double(), triangles, ids, screen.double(), perspective, impl)
     if perspective:  # x/z and y/z are what projects: position · depth is linear on the surface
         lifted = torch.cat([screen[..., :2] * screen[..., 2:], screen[..., 2:]], -1).double()
-        lifted = interpolate(screen.double(), triangles, ids, lifted, True)
+        lifted = interpolate(screen.double(), triangles, ids, lifted, True, impl)
         position = lifted[..., :2] / lifted[..., 2:]
     y, x = torch.meshgrid(torch.arange(40) + 0.5, torch.arange(40) + 0.5, indexing="ij")
     centre = torch.stack([x, y], -1).double().expand(3, 40, 40, 2)
     torch.testing.assert_close(position[..., :2][covered], centre[covered], atol=2e-3, rtol=0)
-    assert (interpolate(screen, triangles, ids, torch.ones(60, 2), perspective)[~covered] == 0).all()
+    assert (interpolate(screen, triangles, ids, torch.ones(60, 2), perspective, impl)[~covered] == 0).all()
 
 
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
 @pytest.mark.parametrize("perspective", [False, True])
-def test_gradcheck_with_respect_to_screen_and_attributes(perspective):
+def test_gradcheck_with_respect_to_screen_and_attributes(perspective, impl):
     screen, triangles = random_mesh(4, batch=2, vertices=12, triangles=9, size=7)
     ids = rasterize(screen, triangles, (7, 7), perspective, impl="torch")
     screen = screen.double().requires_grad_()
     generator = torch.Generator().manual_seed(0)
     each = torch.rand(2, 12, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     shared = torch.rand(12, 2, generator=generator, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda s, a: interpolate(s, triangles, ids, a, perspective), (screen, each))
-    assert torch.autograd.gradcheck(lambda s, a: interpolate(s, triangles, ids, a, perspective), (screen, shared))
-    assert torch.autograd.gradcheck(lambda s: barycentrics(s, triangles, ids, perspective), screen)
+    assert torch.autograd.gradcheck(lambda s, a: interpolate(s, triangles, ids, a, perspective, impl), (screen, each))
+    assert torch.autograd.gradcheck(lambda s, a: interpolate(s, triangles, ids, a, perspective, impl), (screen, shared))
+    assert torch.autograd.gradcheck(lambda s: barycentrics(s, triangles, ids, perspective, impl), screen)
+
+
+@pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")
+@pytest.mark.parametrize("perspective", [False, True])
+def test_numba_and_torch_interpolate_alike(perspective):
+    """Needles too, whose coordinates are clamped, and triangles whose area is lost in rounding."""
+    screen, triangles = random_mesh(7, batch=2, vertices=40, triangles=80)
+    screen = screen.double()
+    screen[:, 1] = screen[:, 0] + torch.tensor([1e-5, 2e-5, 0.3])
+    triangles = torch.cat([triangles, torch.stack([torch.zeros(40), torch.ones(40), torch.arange(40.0)], 1).long()])
+    ids = torch.randint(
+        -1, len(triangles), (2, 30, 30), generator=torch.Generator().manual_seed(0)
+    )  # outside their triangles too
+    screen.requires_grad_()
+    values = torch.rand(40, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(2, 30, 30, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    results = []
+    for impl in ("torch", "numba"):
+        picture = interpolate(screen, triangles, ids, values, perspective, impl)
+        results.append((picture, *torch.autograd.grad((picture * weights).sum(), (screen, values))))
+    for slow, fast in zip(*results):
+        torch.testing.assert_close(fast, slow, rtol=1e-6, atol=1e-8)
 
 
 def test_gradient_of_a_photometric_loss_is_that_of_finite_differences():
@@ -313,6 +337,11 @@ def test_bad_arguments_are_refused_by_name(monkeypatch):
         interpolate(screen, triangles, rasterize(screen, triangles, (40, 40)), torch.ones(59, 3))
     with pytest.raises(ValueError, match="rasteriser 'triton' cannot run: "):
         rasterize(screen, triangles, (40, 40), impl="triton")
+    ids = rasterize(screen, triangles, (40, 40))
+    with pytest.raises(ValueError, match=r"give \(B, H, W\) and \(B, V, 3\)"):
+        interpolate(screen, triangles, ids[:1], torch.ones(60, 3))
+    with pytest.raises(IndexError):
+        interpolate(screen, triangles[:9], ids, torch.ones(60, 3))
     monkeypatch.setattr(rasteriser, "rasteriser_numba", None)
     with pytest.raises(ValueError, match="numba is not installed"):
         rasterize(screen, triangles, (40, 40), impl="numba")
