@@ -14,9 +14,9 @@ from geometry.rasteriser import interpolate
 from geometry.shading import sh_basis
 
 AMBIENT = 0.8  # of geometry.shading.sh_shade
-BRIGHTNESS_STD, SHAPE_STD, TINT_STD = 0.25, 0.25, 0.03  # priors on γ: its mean level, its other orders, colour between channels
+BRIGHTNESS_STD, SHAPE_STD, TINT_STD = 0.4, 0.25, 0.05  # priors on γ: its mean level, its other orders, colour between channels
 COLOUR_NOISE = 0.07  # of a vertex that shows skin, in colours 0 … 1
-SAMPLES_PER_FREE_ONE = 30.0  # neighbouring vertices err together: so many count as one
+SAMPLES_PER_FREE_ONE = 10.0  # neighbouring vertices err together: so many count as one
 ROUNDS = 5
 _LEAST_COSINE = 0.17  # surfaces steeper than 80° are smeared over too few pixels
 _BEHIND_DM, _BEHIND_PX = 0.02, 0.5  # how far behind the visible surface a vertex may lie and still be that surface
@@ -70,10 +70,12 @@ def estimate_light(colours: Tensor, albedo: Tensor, normals: Tensor, weights: Te
     albedo = albedo.expand_as(colours)
     prior = _light_precision(colours)
     gamma = colours.new_zeros(len(colours), 27)
-    for _ in range(ROUNDS):
+    for round_number in range(ROUNDS):
         light = gamma.unflatten(1, (3, 9)) + AMBIENT * F.one_hot(torch.tensor(0), 9).to(gamma)
         residual = colours - albedo * (basis @ light.mT)
-        trusted = weights * robust_weight(residual.norm(dim=-1)) / (COLOUR_NOISE**2 * SAMPLES_PER_FREE_ONE)
+        # before the first solution nothing is known of the light, so nothing is an outlier
+        robust = robust_weight(residual.norm(dim=-1)) if round_number else 1.0
+        trusted = weights * robust / (COLOUR_NOISE**2 * SAMPLES_PER_FREE_ONE)
         target = colours - AMBIENT * albedo * basis[..., :1]
         blocks, right = [], []
         for channel in range(3):
