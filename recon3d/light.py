@@ -14,7 +14,8 @@ from geometry.rasteriser import interpolate
 from geometry.shading import sh_basis
 
 AMBIENT = 0.8  # of geometry.shading.sh_shade
-BRIGHTNESS_STD, SHAPE_STD, TINT_STD = 0.4, 0.25, 0.05  # priors on γ: its mean level, its other orders, colour between channels
+BRIGHTNESS_MEAN = 0.07  # of γ's first coefficient on photos of 300-W
+BRIGHTNESS_STD, SHAPE_STD, TINT_STD = 0.1, 0.15, 0.05  # priors on γ: first coefficient, the others, between the channels
 COLOUR_NOISE = 0.07  # of a vertex that shows skin, in colours 0 … 1
 SAMPLES_PER_FREE_ONE = 10.0  # neighbouring vertices err together: so many count as one
 ROUNDS = 5
@@ -66,26 +67,53 @@ def estimate_light(colours: Tensor, albedo: Tensor, normals: Tensor, weights: Te
         or not seen.
     Returns: γ (B, 3, 9) for `sh_shade`.
     """
-    basis = sh_basis(normals)  # (B, V, 9)
-    albedo = albedo.expand_as(colours)
-    prior = _light_precision(colours)
-    gamma = colours.new_zeros(len(colours), 27)
+    nothing = colours.new_zeros(*colours.shape[1:], 0)
+    return _solve(colours, albedo, nothing, nothing[0, 0], normals, weights)[0]
+
+
+def light_and_albedo(model: FaceModel, colours: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """γ (B, 3, 9) and albedo coefficients (B, Ka) of faces, as `estimate_light` with the model's albedo for the known one.
+
+    Both are solved for together: in turn, the one that comes first would take all brightness and tint.
+    """
+    return _solve(colours, model.albedo_mean, model.albedo, model.albedo_std, normals, weights)
+
+
+def _solve(
+    colours: Tensor, mean: Tensor, basis: Tensor, spread: Tensor, normals: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gauss-Newton on colour = (mean + basis·τ) · light(γ): mean (V, 3) or (B, V, 3), basis (V, 3, K), spread (K,)."""
+    harmonics = sh_basis(normals)  # (B, V, 9)
+    count, components = len(colours), basis.shape[-1]
+    prior = torch.block_diag(_light_precision(colours), torch.diag(spread.square().reciprocal()))
+    centre = torch.cat([_light_centre(colours), colours.new_zeros(components)])
+    values = centre.expand(count, -1)
+    flat_basis = basis.flatten(0, 1)
     for round_number in range(ROUNDS):
-        light = gamma.unflatten(1, (3, 9)) + AMBIENT * F.one_hot(torch.tensor(0), 9).to(gamma)
-        residual = colours - albedo * (basis @ light.mT)
+        light = harmonics @ _with_ambient(values[:, :27].unflatten(1, (3, 9))).mT  # (B, V, 3)
+        albedo = mean + (values[:, 27:] @ flat_basis.T).unflatten(1, basis.shape[:2])
+        residual = colours - albedo * light
         # before the first solution nothing is known of the light, so nothing is an outlier
         robust = robust_weight(residual.norm(dim=-1)) if round_number else 1.0
-        trusted = weights * robust / (COLOUR_NOISE**2 * SAMPLES_PER_FREE_ONE)
-        target = colours - AMBIENT * albedo * basis[..., :1]
-        blocks, right = [], []
-        for channel in range(3):
-            rows = basis * albedo[..., channel, None]
-            weighted = rows * trusted[..., None]
-            blocks.append(weighted.mT @ rows)
-            right.append((weighted * target[..., channel, None]).sum(1))
-        normal = torch.stack([torch.block_diag(*[block[i] for block in blocks]) for i in range(len(colours))])
-        gamma = torch.linalg.solve(normal + prior, torch.cat(right, 1)[..., None])[..., 0]
-    return gamma.unflatten(1, (3, 9))
+        trusted = (weights * robust / (COLOUR_NOISE**2 * SAMPLES_PER_FREE_ONE))[..., None].expand_as(colours)
+        by_light = torch.diag_embed(albedo)[..., None] * harmonics[:, :, None, None]  # (B, V, 3 colours, 3 lights, 9)
+        rows = torch.cat([by_light.flatten(3), light[..., None] * basis], -1).flatten(1, 2)
+        weighted = (rows * trusted.flatten(1)[..., None]).mT
+        right = (weighted @ residual.flatten(1)[..., None])[..., 0] - (values - centre) @ prior
+        values = values + torch.linalg.solve(weighted @ rows + prior, right[..., None])[..., 0]
+    return values[:, :27].unflatten(1, (3, 9)), values[:, 27:]
+
+
+def _with_ambient(gamma: Tensor) -> Tensor:
+    """γ (B, 3, 9) plus the ambient term of `sh_shade`."""
+    return torch.cat([gamma[..., :1] + AMBIENT, gamma[..., 1:]], -1)
+
+
+def _light_centre(like: Tensor) -> Tensor:
+    """(27,) prior mean of γ."""
+    centre = like.new_zeros(3, 9)
+    centre[:, 0] = BRIGHTNESS_MEAN
+    return centre.flatten()
 
 
 def _light_precision(like: Tensor) -> Tensor:
@@ -98,40 +126,10 @@ def _light_precision(like: Tensor) -> Tensor:
 
 def light_prior(gamma: Tensor) -> Tensor:
     """(B,) −log prior of γ (B, 3, 9), up to a constant."""
-    flat = gamma.flatten(1)
+    flat = gamma.flatten(1) - _light_centre(gamma)
     return 0.5 * ((flat @ _light_precision(flat)) * flat).sum(1)
 
 
 def shading(normals: Tensor, gamma: Tensor) -> Tensor:
     """(B, V, 3) light that falls on the vertices: what `sh_shade` multiplies the albedo with."""
-    light = gamma + AMBIENT * F.one_hot(torch.tensor(0), 9).to(gamma)
-    return sh_basis(normals) @ light.mT
-
-
-def estimate_albedo(model: FaceModel, colours: Tensor, light: Tensor, weights: Tensor, start: Tensor) -> Tensor:
-    """Albedo coefficients of faces whose light is known, by robust least squares with the model's prior.
-
-    Args: colours (B, V, 3); light (B, V, 3) from `shading`; weights (B, V); start (B, Ka) judges what is an outlier.
-    Returns: (B, Ka).
-    """
-    basis = model.albedo.flatten(0, 1)  # (V·3, Ka)
-    residual = colours - model.colours(start) * light
-    trusted = weights * robust_weight(residual.norm(dim=-1)) / (COLOUR_NOISE**2 * SAMPLES_PER_FREE_ONE)
-    trusted = trusted[..., None].expand_as(colours).flatten(1)
-    target = (colours - model.albedo_mean * light).flatten(1)
-    shade = light.flatten(1)
-    prior = torch.diag(model.albedo_std.square().reciprocal())
-    normal = torch.stack([basis.T @ (basis * row[:, None]) for row in trusted * shade.square()]) + prior
-    return torch.linalg.solve(normal, ((trusted * shade * target) @ basis)[..., None])[..., 0]
-
-
-def light_and_albedo(
-    model: FaceModel, colours: Tensor, normals: Tensor, weights: Tensor, rounds: int = 3
-) -> tuple[Tensor, Tensor]:
-    """γ (B, 3, 9) and albedo coefficients (B, Ka) in turn, each the optimum given the other; first light on the mean albedo."""
-    albedo = colours.new_zeros(len(colours), model.sizes[2])
-    gamma = estimate_light(colours, model.albedo_mean, normals, weights)
-    for _ in range(rounds if model.sizes[2] else 0):
-        albedo = estimate_albedo(model, colours, shading(normals, gamma), weights, albedo)
-        gamma = estimate_light(colours, model.colours(albedo), normals, weights)
-    return gamma, albedo
+    return sh_basis(normals) @ _with_ambient(gamma).mT
