@@ -1,10 +1,11 @@
-"""Find the landmarks of all faces in photos and draw them, estimate their depth, or turn the faces.
+"""Find the landmarks of all faces in photos and draw them, estimate their depth, turn them, or fit meshes.
 
     python demo.py                                     # NASA's astronaut photo, which comes with scikit-image
     python demo.py photo.jpg folder/ "*.png" --out results --save overlay,json
     python demo.py crop.jpg --detector none            # the photo is one face
     python demo.py photo.jpg --box 120,80,200,200      # x,y,w,h of the face
     python demo.py --task mesh -f photo.jpg            # 3D landmarks and meshes; its own options: -h
+    python demo.py --task fit photo.jpg                # a 3D face model fitted to landmarks and pixels; its own options: -h
     python demo.py photo.jpg --task depth              # depth of the landmarks: picture and csv
     python demo.py photo.jpg --task rotate             # the face turned by ±45°: gif and picture
 
@@ -12,14 +13,18 @@ Reads photos, writes <out>/<photo>_overlay.png, _tiles.png (input, reconstructio
 .json and one landmarks.csv; with --task depth _depth.png and _depth.csv; with --task rotate _rotate.gif and _rotate.png.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from datasets.errors import DataError
+from datasets.photos import parse_box
 from landmarks.demo import DemoSettings, for_each_face, run_landmarks
+from landmarks.detector import LandmarkDetector
 from landmarks.scripts import run_script
 from training.config import LocalConfig
 from training.runtime import make_accelerator
@@ -53,14 +58,48 @@ def run(settings: DemoSettings, local: LocalConfig) -> None:
     TASKS[settings.task](settings, local)
 
 
+def landmark_finder(settings: object, local: LocalConfig) -> Callable[[np.ndarray], tuple[str, np.ndarray]]:
+    """This codebase's own landmarks for the fit: image → scheme, (n, K, 2) px; the networks are loaded when first asked.
+
+    Args: settings, `recon3d.demo.FitDemoSettings`. Raises: DataError for a bad box.
+    """
+    boxes = None if settings.box is None else [parse_box(settings.box)]
+
+    @cache
+    def detector() -> LandmarkDetector:
+        options = {"device": settings.device, "detector": settings.detector, "flip": settings.flip}
+        return LandmarkDetector.from_pretrained(settings.model, local.snapshots, **options)
+
+    def find(image: np.ndarray) -> tuple[str, np.ndarray]:
+        points = [face.landmarks[:, :2] for face in detector()(image, boxes)]
+        scheme = detector().scheme
+        return scheme.name, np.stack(points) if points else np.zeros((0, scheme.num_points, 2))
+
+    return find
+
+
+def script_of(task: str) -> tuple[Callable, type, str]:
+    """What runs a task, its settings and its manual; meshes are imported only where they are asked for."""
+    if task == "mesh":
+        from recon3d.regression.demo import MeshSettings, run_mesh
+
+        return run_mesh, MeshSettings, MeshSettings.__doc__
+    if task == "fit":
+        from recon3d import demo as fit_demo
+
+        def run_fit(settings: fit_demo.FitDemoSettings, local: LocalConfig) -> None:
+            fit_demo.run_fit(settings, local, landmark_finder(settings, local))
+
+        return run_fit, fit_demo.FitDemoSettings, fit_demo.MANUAL
+    return run, DemoSettings, __doc__
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 when something could not be processed."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if any(a == "--task=mesh" or (a == "--task" and b == "mesh") for a, b in zip(arguments, [*arguments[1:], ""])):
-        from recon3d.regression.demo import MeshSettings, run_mesh  # numba and its meshes only where they are asked for
-
-        return run_script(run_mesh, MeshSettings, MeshSettings.__doc__, arguments)
-    return run_script(run, DemoSettings, __doc__, arguments)
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--task", default="landmarks")
+    return run_script(*script_of(parser.parse_known_args(arguments)[0].task), arguments)
 
 
 if __name__ == "__main__":

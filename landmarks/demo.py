@@ -1,11 +1,9 @@
 """The demo's landmark task: photos in; pictures, points and tables out."""
 
 import csv
-import glob
 import io
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from datasets.detect import DETECTORS
 from datasets.errors import DataError
-from datasets.images import IMAGE_SUFFIXES, read_image
+from datasets.photos import find_photos, free_name, make_folder, parse_box, parse_save, process_photos
 from datasets.points import format_pts
 from landmarks.detector import Analysis, LandmarkDetector
 from landmarks.pictures import face_tiles, photo_with_faces
@@ -45,7 +43,7 @@ Work = Callable[[Path, str, np.ndarray, list[Analysis], list[str], LandmarkDetec
 
 def run_landmarks(settings: DemoSettings, local: LocalConfig) -> None:
     """Landmarks of all inputs. Raises: DataError as `for_each_photo` does."""
-    kinds = parse_save(settings.save)
+    kinds = parse_save(settings.save, SAVE_KINDS)
     rows: list[list] = []
 
     def work(
@@ -90,90 +88,16 @@ def for_each_photo(settings: DemoSettings, local: LocalConfig, work: Work) -> No
     detector = LandmarkDetector.from_pretrained(
         settings.model, local.snapshots, device=settings.device, detector=settings.detector, flip=settings.flip
     )
-    failed: list[str] = []
-    for name, source in photos:
-        where = name if isinstance(source, np.ndarray) else source
-        try:
-            image = source if isinstance(source, np.ndarray) else read_image(source)
-            (faces,) = detector.analyse([image], None if box is None else [[box]])
-            if not faces:
-                raise DataError("no face found; give its place with --box x,y,w,h or use --detector none for face crops.")
-            labels = [name] if len(faces) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(faces))]
-            written = work(out, name, image, faces, labels, detector)
-        except (DataError, OSError) as error:  # OSError: a result cannot be written
-            failed.append(f"{where}: {str(error).removeprefix(f'{where}: ')}")
-            console().info(f"failed: {failed[-1]}")
-            continue
-        console().info(f"{where}: {len(faces)} face{'s'[: len(faces) > 1]}, wrote {', '.join(map(str, written))}")
-    if failed:
-        raise DataError(f"{len(failed)} of {len(photos)} photos gave no result, the first: {failed[0].rstrip('.')}.")
 
+    def find_and_work(name: str, _: Path, image: np.ndarray) -> str:
+        (faces,) = detector.analyse([image], None if box is None else [[box]])
+        if not faces:
+            raise DataError("no face found; give its place with --box x,y,w,h or use --detector none for face crops.")
+        labels = [name] if len(faces) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(faces))]
+        written = work(out, name, image, faces, labels, detector)
+        return f"{len(faces)} face{'s'[: len(faces) > 1]}, wrote {', '.join(map(str, written))}"
 
-def parse_save(text: str) -> list[str]:
-    """Raises: DataError for an unknown kind."""
-    kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
-    unknown = [kind for kind in kinds if kind not in SAVE_KINDS]
-    if unknown or not kinds:
-        raise DataError(f"--save: unknown kind '{','.join(unknown)}'; choose from: {', '.join(SAVE_KINDS)}.")
-    return kinds
-
-
-def parse_box(text: str) -> np.ndarray:
-    """'x,y,w,h' → (4,) left, top, right, bottom. Raises: DataError."""
-    try:
-        x, y, width, height = (float(value) for value in text.split(","))
-    except ValueError:
-        raise DataError(f"--box '{text}': expected four numbers x,y,w,h in photo pixels.") from None
-    if not np.isfinite([x, y, width, height]).all() or width <= 0 or height <= 0:
-        raise DataError(f"--box '{text}': width and height must be above 0.")
-    return np.array([x, y, x + width, y + height])
-
-
-def make_folder(path: Path) -> None:
-    """Raises: DataError when no results can be written there."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        usable = os.access(path, os.W_OK | os.X_OK)
-    except OSError:
-        usable = False
-    if not usable:
-        raise DataError(f"--out {path}: no folder that results can be written to; choose another.")
-
-
-def free_name(wanted: str, taken: set[str]) -> str:
-    """wanted, or with the first number that makes it new, added to taken; case does not tell names apart on every system."""
-    name, number = wanted, 2
-    while name.casefold() in taken:
-        name, number = f"{wanted}-{number}", number + 1
-    taken.add(name.casefold())
-    return name
-
-
-def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path | np.ndarray]]:
-    """(unique name for results, photo) of every input. Raises: DataError for an input that matches nothing."""
-    if not inputs:
-        from skimage.data import astronaut
-
-        yield free_name("astronaut", taken), astronaut()
-        return
-    for text in inputs:
-        for path in _expand(text):
-            yield free_name(path.stem, taken), path
-
-
-def _expand(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        photos = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not photos:
-            raise DataError(f"{path}: the folder holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
-        return photos
-    if path.is_file():
-        return [path]
-    matches = sorted(Path(p) for p in glob.glob(text))
-    if not matches:
-        raise DataError(f"{text}: no such photo or folder.")
-    return matches
+    process_photos(photos, find_and_work, console().info)
 
 
 def write_photo(

@@ -2,17 +2,25 @@
 
 A source is a name or path, with an optional format before it and an optional part after it: `head`,
 `models/mine.safetensors`, `ict:/data/ict_light.npz`, `3ddfa:/data/train.configs#noneck`. Without a format the content tells
-which it is; a format alone means the path that [Paths] of local_config.ini gives it.
+which it is; a format alone means the path that [Paths] of local_config.ini gives it. `head#photos` is the head with an albedo
+learned from photos instead of the painted one.
 """
 
 import importlib.util
+import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import save
+from torch import Tensor
 
 from datasets.errors import DataError
 from geometry.face_model import FaceModel, FaceModelError
-from geometry.mesh_files import MeshFileError
+from geometry.mesh_files import MeshFileError, write_file
 from recon3d.loaders import bfm09, flame, ict, surrey, tddfa_sparse, tddfa_v1, tddfa_v2
 from training.config import LocalConfig
 
@@ -52,8 +60,9 @@ def load_face_model(source: str | Path, local: LocalConfig | None = None) -> Fac
     """
     known, path, part = _parse(str(source))
     paths = local.paths if local is not None else {}
-    if known is None and part is None and (ASSETS / f"{path}.safetensors").is_file():
-        return FaceModel.load(ASSETS / f"{path}.safetensors")
+    if known is None and path == "head" and (ASSETS / "head.safetensors").is_file():
+        model = FaceModel.load(ASSETS / "head.safetensors")
+        return model if part is None else _with_albedo(model, part)
     if known is None and path in FORMATS and not Path(path).exists():
         known, path = path, ""
     if known is not None and not path:
@@ -71,6 +80,28 @@ def load_face_model(source: str | Path, local: LocalConfig | None = None) -> Fac
         return FORMATS[known](place, part, **near)
     except (DataError, MeshFileError) as error:
         raise FaceModelError(str(error)) from None
+
+
+def save_albedo(path: Path, mean: Tensor, basis: Tensor, licence: str) -> None:
+    """Write an albedo (V, 3) and (V, 3, K) in standard deviations for the embedded head, at half precision."""
+    tensors = {"albedo_mean": mean.half().contiguous(), "albedo": basis.half().contiguous()}
+    write_file(path, save(tensors, {"albedo": json.dumps({"licence": licence})}))
+
+
+def _with_albedo(model: FaceModel, part: str) -> FaceModel:
+    """The head with the albedo of assets/albedo_<part>.safetensors. Raises: FaceModelError."""
+    path = ASSETS / f"albedo_{part}.safetensors"
+    if not path.is_file():
+        known = sorted(p.stem.removeprefix("albedo_") for p in ASSETS.glob("albedo_*.safetensors"))
+        raise FaceModelError(f"the head has no albedo '{part}'; there are: {', '.join(known) or 'none'}.")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            mean, basis = (file.get_tensor(name).float() for name in ("albedo_mean", "albedo"))
+            licence = json.loads(file.metadata()["albedo"])["licence"]
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise FaceModelError(f"{path}: not an albedo of the head ({error}).") from None
+    fields = {"albedo_mean": mean, "albedo": basis, "albedo_std": torch.ones(basis.shape[-1])}
+    return replace(model, name=f"{model.name}#{part}", licence=f"{model.licence.split(' Albedo:')[0]} {licence}", **fields)
 
 
 def _parse(source: str) -> tuple[str | None, str, str | None]:
@@ -97,7 +128,7 @@ def _usual_place(known: str, paths: dict[str, Path]) -> Path:
 
 
 def _not_found(path: str) -> str:
-    names = sorted(p.stem for p in ASSETS.glob("*.safetensors"))
+    names = sorted(p.stem.replace("albedo_", "head#") for p in ASSETS.glob("*.safetensors"))
     if path == "head":
         return f"the embedded face model 'head' is not in {ASSETS}; take recon3d/assets from the repository."
     formats = ", ".join(f"{name}:<path>" for name in FORMATS)

@@ -8,7 +8,7 @@ Pose is a scaled orthographic camera (Bruckstein et al. 1999), shape a ridge reg
 silhouette (Zhu et al. 2015), because annotators mark what they see, not a fixed point of the skin.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -59,6 +59,15 @@ class Fit:
         """(B, 3) pitch, yaw, roll in degrees in the convention of AFLW2000-3D."""
         return torch.rad2deg(euler_from_rotation(self.rotation))
 
+    def moved(self, matrices: Tensor) -> "Fit":
+        """The same faces after a similarity of their pictures, such as that of a crop: (B, 2, 3), y down, no mirroring."""
+        linear, offset = matrices[:, :, :2].to(self.rotation), matrices[:, :, 2].to(self.rotation)
+        zoom = torch.linalg.det(linear).sqrt()
+        turn = torch.eye(3).to(linear).repeat(len(linear), 1, 1)
+        turn[:, :2, :2] = linear / zoom[:, None, None] * linear.new_tensor([[1.0, -1.0], [-1.0, 1.0]])  # y up
+        translation = (linear @ self.translation[..., None])[..., 0] + offset
+        return replace(self, rotation=turn @ self.rotation, scale=self.scale * zoom, translation=translation)
+
     def __getitem__(self, index: slice | Tensor) -> "Fit":
         return Fit(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
@@ -91,8 +100,7 @@ def fit_landmarks(
     for _ in range(settings.iterations):
         points = bases.points(identity, expression)
         rotation, scale, translation = solve_pose(points, observed, weights)
-        if settings.slide_contour and model.contour is not None and scheme == "ibug68":
-            bases = _slide(model, bases, identity, expression, rotation)
+        bases = matched_bases(model, scheme, identity, expression, rotation, settings.slide_contour)
         system = _Linearised(bases, rotation, scale, translation, observed, weights, settings.noise * size)
         identity, expression = _solve_shape(model, system, expression, settings)
     points = bases.points(identity, expression)
@@ -132,7 +140,7 @@ def _box_size(points: Tensor, weights: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Bases:
+class LandmarkBases:
     """The model at the landmarks of each face: mean (B, K, 3), identity (B, K, 3, Ki), expression (B, K, 3, Ke)."""
 
     mean: Tensor
@@ -140,17 +148,28 @@ class _Bases:
     expression: Tensor
 
     def points(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """(B, Ki), (B, Ke) → (B, K, 3) dm."""
         offsets = torch.einsum("bkdi,bi->bkd", self.identity, identity)
         return self.mean + offsets + torch.einsum("bkde,be->bkd", self.expression, expression)
 
 
-def _landmark_bases(model: FaceModel, scheme: str, count: int) -> _Bases:
+def matched_bases(
+    model: FaceModel, scheme: str, identity: Tensor, expression: Tensor, rotation: Tensor, slide_contour: bool = True
+) -> LandmarkBases:
+    """The model at the landmarks of faces in a pose; jaw points of the 68 slid to the silhouette if the model has contours."""
+    bases = _landmark_bases(model, scheme, len(identity))
+    if slide_contour and model.contour is not None and scheme == "ibug68":
+        return _slide(model, bases, identity, expression, rotation)
+    return bases
+
+
+def _landmark_bases(model: FaceModel, scheme: str, count: int) -> LandmarkBases:
     at = model.landmarks[scheme]
 
     def of(basis: Tensor) -> Tensor:
         return at.of(basis.flatten(1)).unflatten(1, basis.shape[1:]).expand(count, *[-1] * basis.ndim)
 
-    return _Bases(at.of(model.mean).expand(count, -1, -1), of(model.identity), of(model.expression))
+    return LandmarkBases(at.of(model.mean).expand(count, -1, -1), of(model.identity), of(model.expression))
 
 
 def solve_pose(points: Tensor, observed: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,7 +207,7 @@ def _project(points: Tensor, rotation: Tensor, scale: Tensor, translation: Tenso
     return scale[:, None, None] * points @ rotation[:, :dimensions].mT + translation[:, None]
 
 
-def _slide(model: FaceModel, bases: _Bases, identity: Tensor, expression: Tensor, rotation: Tensor) -> _Bases:
+def _slide(model: FaceModel, fixed: LandmarkBases, identity: Tensor, expression: Tensor, rotation: Tensor) -> LandmarkBases:
     """Move the jaw points of the side turned away to the outermost vertex of their contour line."""
     lines = model.contour  # (17, L)
     count, (rows, length) = len(identity), lines.shape
@@ -205,8 +224,7 @@ def _slide(model: FaceModel, bases: _Bases, identity: Tensor, expression: Tensor
         keep = away.reshape(count, rows, *[1] * (original.ndim - 2))
         return torch.cat([torch.where(keep, slid, original[:, :rows]), original[:, rows:]], 1)
 
-    fixed = _landmark_bases(model, "ibug68", count)
-    return _Bases(
+    return LandmarkBases(
         picked(model.mean[flat], fixed.mean),
         picked(chosen_identity, fixed.identity),
         picked(chosen_expression, fixed.expression),
@@ -231,9 +249,7 @@ class _Linearised:
         return (torch.einsum("bpd,bkdc->bkpc", rows, basis) * root[..., None]).flatten(1, 2)
 
 
-def _solve_shape(
-    model: FaceModel, system: _Linearised, expression: Tensor, settings: FitSettings
-) -> tuple[Tensor, Tensor]:
+def _solve_shape(model: FaceModel, system: _Linearised, expression: Tensor, settings: FitSettings) -> tuple[Tensor, Tensor]:
     """Identity and expression in turn, each the optimum given the other."""
     identity_prior = settings.identity_weight / model.identity_std.square()
     expression_prior = settings.expression_weight / model.expression_std.square()
@@ -255,6 +271,8 @@ def _ridge(rows: Tensor, target: Tensor, prior: Tensor) -> Tensor:
 
 def _boxed(rows: Tensor, target: Tensor, prior: Tensor, start: Tensor) -> Tensor:
     """As `_ridge` with 0 ≤ c ≤ 1, by accelerated projected gradient (Nesterov 1983)."""
+    if start.shape[1] == 0:
+        return start
     normal = rows.mT @ rows + torch.diag(prior)
     linear = (rows.mT @ target[..., None])[..., 0]
     step = 1 / normal.abs().sum(-1).amax(-1, keepdim=True)  # Gershgorin: no eigenvalue is larger
@@ -264,4 +282,3 @@ def _boxed(rows: Tensor, target: Tensor, prior: Tensor, start: Tensor) -> Tensor
         ahead = moved + k / (k + 3) * (moved - current)
         current = moved
     return current
-
