@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/python demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check .

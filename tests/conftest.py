@@ -1,6 +1,10 @@
 """Fixtures of all tests: drawn datasets, the shared real data where it is there, a quiet and repeatable PyTorch."""
 
+import os
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread per process and per script that it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
