@@ -9,6 +9,7 @@ from datasets.detect import Detection
 from datasets.layouts import jpeg, save_photo, write_tar
 from datasets.points import format_pts
 from datasets.registry import build_dataset
+from datasets.synthetic import PHOTO_PX
 
 
 def write_mats(folder, faces):
@@ -121,7 +122,7 @@ def test_ffhq_and_meei(tmp_path, drawn):
     write_tar(tmp_path / "meei" / "patients.tar", {"p/0.jpg": jpeg(faces[0].image)})
     assert main(["meei", "--from", str(tmp_path / "meei"), "--detector", "none"]) == 0
     dataset = build_dataset("meei", tmp_path / "meei", "full", 64, "bb_ground_truth")
-    assert dataset.annotations[0].box.tolist() == [0, 0, 160, 160]
+    assert dataset.annotations[0].box.tolist() == [0, 0, PHOTO_PX, PHOTO_PX]
 
 
 def test_bad_input_is_one_sentence(tmp_path, capsys):
