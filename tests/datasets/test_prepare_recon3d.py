@@ -38,7 +38,7 @@ def test_both_layouts_give_the_same_samples(photos, tmp_path, layout):
         assert np.abs(sample.landmarks - crop.apply(face)).max() < 2e-3
         truth = crop.extract(np.array(Image.open(folder / f"{entry.image.stem}.png")))
         difference = np.abs(sample.image.astype(int) - truth)
-            assert difference.mean() < 0.1 and sample.mask.shape == (224, 224) and sample.mask.max() > 200
+        assert difference.mean() < 0.1 and sample.mask.shape == (224, 224) and sample.mask.max() > 200
         if layout == "tf":
             assert np.allclose(read_alignment(tmp_path, entry.image.stem).crop().matrix, crop.matrix, atol=1e-3)
             (tmp_path / "lm" / f"{entry.image.stem}.txt").unlink()
