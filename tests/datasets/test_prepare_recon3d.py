@@ -35,15 +35,15 @@ def test_both_layouts_give_the_same_samples(photos, tmp_path, layout):
     for entry, face in zip(entries, points, strict=True):
         sample = read_sample(entry, REFERENCE)
         crop = align(five_of_68(face), REFERENCE).crop()
-        assert np.abs(sample.landmarks - crop.apply(face)).max() < 2e-3
+        assert np.abs(sample.landmarks - crop.apply(face)).max() < 5e-3
         truth = crop.extract(np.array(Image.open(folder / f"{entry.image.stem}.png")))
         difference = np.abs(sample.image.astype(int) - truth)
         assert difference.mean() < 0.1 and sample.mask.shape == (224, 224) and sample.mask.max() > 200
         if layout == "tf":
-            assert np.allclose(read_alignment(tmp_path, entry.image.stem).crop().matrix, crop.matrix, atol=1e-3)
+            assert np.allclose(read_alignment(tmp_path, entry.image.stem).crop().matrix, crop.matrix, atol=5e-3)
             (tmp_path / "lm" / f"{entry.image.stem}.txt").unlink()
     if layout == "tf":  # Microsoft's binary files alone are enough
-        assert np.abs(read_sample(find_entries(tmp_path)[0], REFERENCE).landmarks - truth_landmarks(points[0])).max() < 2e-3
+        assert np.abs(read_sample(find_entries(tmp_path)[0], REFERENCE).landmarks - truth_landmarks(points[0])).max() < 5e-3
 
 
 def truth_landmarks(face):
