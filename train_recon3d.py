@@ -8,7 +8,8 @@
     accelerate launch --num_processes 4 train_recon3d.py ...                                # several GPUs or machines
 
 Reads what datasets.prepare_recon3d or the published codes wrote; writes snapshots to <data>/models/snapshots/<session>/,
-numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips input | overlay | landmarks | shape to <outputs>/reports/<session>/.
+numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips input | overlay | landmarks | shape to
+<outputs>/reports/<session>/.
 """
 
 import sys

@@ -33,7 +33,7 @@ def shape_picture(renderer: FaceRenderer, geometry: Geometry) -> Picture:
 
 def draw_landmarks(picture: np.ndarray, landmarks: Tensor, colour: tuple[int, int, int]) -> np.ndarray:
     """A copy of (H, W, 3) uint8 with dots."""
-    drawn = np.ascontiguousarray(picture)
+    drawn = picture.copy()
     for x, y in landmarks.detach().cpu().numpy():
         cv2.circle(drawn, (round(float(x - 0.5) * 16), round(float(y - 0.5) * 16)), 24, colour, -1, cv2.LINE_AA, 4)
     return drawn
