@@ -105,7 +105,7 @@ class Reconstructor:
         Raises: DataError for points that determine no alignment, and for photos below 30 px.
         """
         if len(photos) == 0 or len(photos) != len(five):
-            raise DataError(f"{len(photos)} photos and five points of {len(five)} faces; one set of points per photo is needed.")
+            raise DataError(f"{len(photos)} photos, five points of {len(five)} faces; give one set of points per photo.")
         for photo in photos:
             if min(photo.shape[:2]) < MIN_PHOTO_PX:
                 raise DataError(f"the photo has {photo.shape[1]}×{photo.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px.")
