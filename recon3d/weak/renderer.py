@@ -18,6 +18,7 @@ from recon3d.weak.coefficients import Coefficients
 
 SCHEME = "ibug68"
 JAW = 17  # first of the 68 landmarks
+_UNEVEN = ("lips", "brows", "eyelids")
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,11 @@ class FaceRenderer:
 
     @cached_property
     def flat_albedo_weights(self) -> Tensor:
-        """(V,) 1 on the vertices whose albedo should be even: region "skin", else facial skin."""
-        region = self.model.regions.get("skin")
-        return self.face_weights[:, 0] if region is None else region * self.face_weights[:, 0]
+        """(V,) 1 on the vertices whose albedo should be even: facial skin of region "skin", without lips, brows and eyelids."""
+        weights = self.face_weights[:, 0] * self.model.regions.get("skin", torch.ones_like(self.face_weights[:, 0]))
+        for name in _UNEVEN:
+            weights = weights * (1 - self.model.regions.get(name, torch.zeros_like(weights)))
+        return weights
 
     def geometry(self, coefficients: Coefficients, shape: Tensor | None = None) -> Geometry:
         """Shapes, unless `shape` (B, V, 3) brings refined ones, and where they lie in the picture."""
