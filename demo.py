@@ -6,6 +6,7 @@
     python demo.py photo.jpg --box 120,80,200,200      # x,y,w,h of the face
     python demo.py --task mesh -f photo.jpg            # 3D landmarks and meshes; its own options: -h
     python demo.py --task fit photo.jpg                # a 3D face model fitted to landmarks and pixels; its own options: -h
+    python demo.py --task reconstruct photo.jpg        # shape, albedo, pose, light by R-Net; its own options: -h
     python demo.py photo.jpg --task depth              # depth of the landmarks: picture and csv
     python demo.py photo.jpg --task rotate             # the face turned by ±45°: gif and picture
 
@@ -59,9 +60,9 @@ def run(settings: DemoSettings, local: LocalConfig) -> None:
 
 
 def landmark_finder(settings: object, local: LocalConfig) -> Callable[[np.ndarray], tuple[str, np.ndarray]]:
-    """This codebase's own landmarks for the fit: image → scheme, (n, K, 2) px; the networks are loaded when first asked.
+    """This codebase's own landmarks for 3D faces: image → scheme, (n, K, 2) px; the networks are loaded when first asked.
 
-    Args: settings, `recon3d.demo.FitDemoSettings`. Raises: DataError for a bad box.
+    Args: settings, of the fit or reconstruct task. Raises: DataError for a bad box.
     """
     boxes = None if settings.box is None else [parse_box(settings.box)]
 
@@ -91,6 +92,13 @@ def script_of(task: str) -> tuple[Callable, type, str]:
             fit_demo.run_fit(settings, local, landmark_finder(settings, local))
 
         return run_fit, fit_demo.FitDemoSettings, fit_demo.MANUAL
+    if task == "reconstruct":
+        from recon3d.weak import demo as weak_demo
+
+        def run_reconstruct(settings: weak_demo.ReconstructSettings, local: LocalConfig) -> None:
+            weak_demo.run_reconstruct(settings, local, landmark_finder(settings, local))
+
+        return run_reconstruct, weak_demo.ReconstructSettings, weak_demo.MANUAL
     return run, DemoSettings, __doc__
 
 

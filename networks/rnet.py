@@ -1,0 +1,77 @@
+"""R-Net of Deng et al. 2019: a ResNet whose pooled features go through linear heads to face-model coefficients, pose and light.
+
+Parameter names are those of Deep3DFaceRecon_pytorch's `net_recon`, so that its checkpoints load as they are.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+BACKBONES = ("resnet18", "resnet34", "resnet50")
+POSE_AND_LIGHT = (3, 27, 2, 1)  # Euler angles, light (3 × 9), translation x and y, translation z
+
+
+@dataclass(frozen=True)
+class RNetConfig:
+    """All that is needed to rebuild the network."""
+
+    backbone: str = "resnet50"  # one of BACKBONES
+    identity: int = 80
+    expression: int = 64
+    albedo: int = 80
+    one_head: bool = False  # a single linear layer instead of seven heads
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """Numbers of outputs: identity, expression, albedo, angles, light, translation x and y, translation z."""
+        return (self.identity, self.expression, self.albedo, *POSE_AND_LIGHT)
+
+    @property
+    def outputs(self) -> int:
+        """Length of the coefficient vector (257 for the Basel model's front)."""
+        return sum(self.heads)
+
+    def to_dict(self) -> dict:
+        """JSON-ready fields."""
+        return asdict(self)
+
+
+class RNet(nn.Module):
+    """(B, 3, 224, 224) RGB 0 … 1 → (B, P) coefficients. All heads start at zero: iteration 0 draws the mean face.
+
+    Random heads would draw faces outside the picture, with no gradient from pixels. Raises: ValueError for an unknown backbone.
+    """
+
+    def __init__(self, config: RNetConfig = RNetConfig()) -> None:
+        super().__init__()
+        if config.backbone not in BACKBONES:
+            raise ValueError(f"unknown backbone '{config.backbone}'; choose one of: {', '.join(BACKBONES)}.")
+        self.config = config
+        self.backbone = getattr(torchvision.models, config.backbone)(weights=None)
+        self.features = self.backbone.fc.in_features
+        if config.one_head:
+            self.backbone.fc = nn.Linear(self.features, config.outputs)
+            heads = [self.backbone.fc]
+        else:
+            self.backbone.fc = nn.Identity()
+            self.final_layers = nn.ModuleList(nn.Conv2d(self.features, count, 1) for count in config.heads if count)
+            heads = list(self.final_layers)
+        for head in heads:
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Coefficients in the order of the heads."""
+        return self.with_features(images)[0]
+
+    def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(coefficients (B, P), pooled features (B, 512 or 2048)), the latter for mesh refinement."""
+        net = self.backbone
+        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        x = net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x)))))
+        pooled = x.flatten(1)
+        if self.config.one_head:
+            return net.fc(pooled), pooled
+        return torch.cat([head(x).flatten(1) for head in self.final_layers], 1), pooled

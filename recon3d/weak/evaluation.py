@@ -1,0 +1,215 @@
+"""Score reconstructors: AFLW2000-3D by the mean of yaw bins, photos with 68 points, and shapes in mm on synthetic truth.
+
+Photos and synthetic faces compare the mean face, in the pose of a landmark fit, that fit, which knows the
+annotated landmarks, and R-Net.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.alignment import five_of_68, read_five
+from datasets.errors import DataError
+from datasets.images import IMAGE_SUFFIXES, read_image
+from datasets.points import read_pts
+from datasets.rendered import SyntheticFaces, SyntheticSettings
+from geometry.cameras import weak_perspective
+from geometry.face_model import FaceModel
+from metrics.landmarks import auc, failure_rate
+from metrics.meshes import vertex_errors_mm
+from recon3d.fit import fit_landmarks
+from recon3d.photometric import skin_weights
+from recon3d.regression.benchmark import read_aflw2000
+from recon3d.regression.evaluation import EvalSettings, Predictions, image_names, protocol, score
+from recon3d.regression.method import box_nme
+from recon3d.weak import losses
+from recon3d.weak.identity import SFace
+from recon3d.weak.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.weak.strips import overlay
+from training.checkpoint import CheckpointError, read_config, resolve_snapshot, write_text
+from training.config import LocalConfig
+from training.logs import console
+
+BATCH = 16
+SYNTHETIC_SEED = 99_991  # of faces that no training draws
+WEAK_BENCHMARKS = ("synthetic", "photos")
+
+# image → scheme and landmarks (n, K, 2) px of its faces
+LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
+
+
+def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
+    """Whether the settings ask for something of this module."""
+    if settings.benchmark in WEAK_BENCHMARKS:
+        return True
+    if settings.checkpoint is None or settings.checkpoint.endswith((".pth", ".tar")):
+        return settings.checkpoint is not None and settings.five is not None
+    try:
+        return read_config(resolve_snapshot(settings.checkpoint, local.snapshots)).get("kind") == "reconstructor"
+    except CheckpointError:
+        return settings.five is not None
+
+
+def run_weak_evaluation(settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder) -> dict:
+    """Print and return the scores. Raises: DataError, CheckpointError."""
+    if settings.checkpoint is None:
+        raise DataError("--checkpoint: name a reconstructor.")
+    reconstructor = Reconstructor.from_pretrained(settings.checkpoint, local, settings.face_model, settings.device)
+    if settings.benchmark == "synthetic":
+        result = score_synthetic(reconstructor, settings.count)
+    elif settings.benchmark == "photos":
+        sface = SFace(settings.sface) if settings.likeness else None
+        result = score_photos(reconstructor, settings.images, settings.count, sface)
+    elif settings.benchmark == "aflw2000":
+        result = score_aflw2000(reconstructor, settings, local, find_landmarks)
+    else:
+        raise DataError(f"--benchmark {settings.benchmark}: not for reconstructors; choose aflw2000, photos or synthetic.")
+    result["protocol"] = protocol(settings) | result.get("protocol", {})
+    if settings.json is not None:
+        write_text(settings.json, json.dumps(result, indent=1))
+    return result
+
+
+def score_aflw2000(
+    reconstructor: Reconstructor, settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder
+) -> dict:
+    """deep3d.md §5.3: five points → aligned crop → network → 68 landmarks back in the photo → NME by yaw bins."""
+    truth = read_aflw2000(settings.truth or local.dataset("tddfa") / "test.configs", settings.reannotated, settings.new_pose)
+    five = settings.five or "detector"
+    paths = image_names(settings, len(truth.points))
+    landmarks, missed = [], 0
+    for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
+        part = range(start, min(start + BATCH, len(paths)))
+        images = [read_image(paths[i]) for i in part]
+        points = []
+        for i, image in zip(part, images, strict=True):
+            found = _five(five, paths[i], image, truth.points[i], settings.landmarks, find_landmarks)
+            missed += found is None
+            points.append(five_of_68(truth.box_points[i]) if found is None else found)
+        faces = reconstructor(images, points)
+        landmarks += [faces.landmarks_in_photo(i) for i in range(len(faces))]
+    console().info(f"five points: {five}" + (f"; {missed} faces not found, those from the ground truth" if missed else ""))
+    result = score(settings, truth, Predictions(np.array(landmarks)))
+    return result | {"five": five, "missed": missed, "protocol": {"crop": f"five points: {five}"}}
+
+
+def _five(
+    kind: str, path: Path, image: np.ndarray, truth: np.ndarray, folder: Path | None, find: LandmarkFinder
+) -> np.ndarray | None:
+    """(5, 2) of one photo; None when the detector finds no face. The face next to the annotated one counts."""
+    if kind == "gt":
+        return five_of_68(truth[:, :2])
+    if kind == "file":
+        if folder is None:
+            raise DataError("--five file: name the folder of the five-point files with --landmarks.")
+        return read_five(folder / f"{path.stem}.txt")
+    scheme, landmarks = find(image)
+    if len(landmarks) == 0:
+        return None
+    middle = np.nanmean(truth[:, :2], 0)
+    nearest = np.linalg.norm(landmarks[..., :2].mean(1) - middle, axis=1).argmin()
+    return five_points_of(scheme, landmarks[nearest, :, :2])
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Shapes of B faces and where their landmarks lie in the crops."""
+
+    shape: Tensor  # (B, V, 3) unposed, dm
+    landmarks: Tensor  # (B, 68, 2) crop px
+
+
+def candidates(model: FaceModel, faces: ReconstructedFaces, landmarks: Tensor) -> dict[str, Candidate]:
+    """Mean face, landmark fit, and what the network found, for landmarks (B, 68, 2) in px of the crops."""
+    fit = fit_landmarks(model, landmarks)
+    mean = model.mean.expand(len(landmarks), -1, -1)
+    fixed = weak_perspective(model.points(mean, "ibug68"), fit.rotation, fit.scale, fit.translation)[..., :2]
+    fitted = weak_perspective(fit.points, fit.rotation, fit.scale, fit.translation)[..., :2]
+    return {
+        "mean face": Candidate(mean, fixed),
+        "landmark fit": Candidate(fit.vertices(model), fitted),
+        "R-Net": Candidate(faces.geometry.shape, faces.geometry.landmarks),
+    }
+
+
+def score_synthetic(reconstructor: Reconstructor, count: int) -> dict:
+    """Mean distance of vertices of the face in mm after a similarity, on rendered faces that no training draws.
+
+    The expression counts. Raises: DataError for a model other than the embedded head, which the faces are rendered from.
+    """
+    model = reconstructor.model
+    if "iris" not in model.regions or "wflw98" not in model.landmarks:
+        raise DataError(f"face model {model.name}: synthetic faces are rendered from the embedded head; use --face-model head.")
+    stream = SyntheticFaces(model, SyntheticSettings(size_px=224), SYNTHETIC_SEED, model.mean.device)
+    weights = skin_weights(model)
+    errors: dict[str, list[Tensor]] = {}
+    nmes: dict[str, list[Tensor]] = {}
+    for index in tqdm(range(-(-count // BATCH)), desc="synthetic faces"):
+        batch = stream.batch(index, min(BATCH, count - index * BATCH))
+        points = batch.landmarks_2d.double().cpu().numpy()
+        faces = reconstructor(list(batch.images.cpu().numpy()), list(five_of_68(points)))
+        inside = _in_crops(faces, points, model)
+        truth = model.shape(batch.identity, batch.expression)
+        for name, found in candidates(model, faces, inside).items():
+            errors.setdefault(name, []).append(vertex_errors_mm(found.shape, truth, weights))
+            nmes.setdefault(name, []).append(box_nme(found.landmarks, inside))
+    result = {name: float(torch.cat(values).mean()) for name, values in errors.items()}
+    for name, value in result.items():
+        nme = float(torch.cat(nmes[name]).mean())
+        console().info(f"synthetic, n={count}, {name}: {value:.3f} mm per vertex of the face, landmarks {nme:.2f} % of box")
+    return {"benchmark": "synthetic", "vertex_mm": result, "n": count, "nme": float(torch.cat(nmes["R-Net"]).mean())}
+
+
+def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int | None, sface: SFace | None = None) -> dict:
+    """Landmark NME (box) and photometric error on photos with `.pts` beside them; five points from the annotation.
+
+    sface: also the cosine of its features of a photo and of the photo with the face drawn over it.
+    """
+    if folder is None or not folder.is_dir():
+        raise DataError(f"--images {folder}: name a folder of photos with .pts beside them.")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file())
+    if not paths:
+        raise DataError(f"--images {folder}: holds no photo with a .pts of its name.")
+    paths = paths[:count]
+    errors: dict[str, list[Tensor]] = {}
+    colour, cosines = [], []
+    for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
+        part = paths[start : start + BATCH]
+        images = [read_image(path) for path in part]
+        points = np.stack([read_pts(path.with_suffix(".pts"), 68) for path in part]).astype(np.float64)
+        faces = reconstructor(images, list(five_of_68(points)))
+        inside = _in_crops(faces, points, reconstructor.model)
+        for name, found in candidates(reconstructor.model, faces, inside).items():
+            errors.setdefault(name, []).append(box_nme(found.landmarks, inside))
+        picture = faces.picture()
+        photo = torch.from_numpy(faces.images).to(picture.colours) / 255
+        for i in range(len(faces)):
+            attention = picture.face[i : i + 1].float()
+            colour.append(losses.photometric_loss(picture.colours[i : i + 1], photo[i : i + 1], attention))
+        if sface is not None:
+            pair = [sface.features(x.permute(0, 3, 1, 2), inside.to(x)) for x in (photo, overlay(photo, picture))]
+            cosines += (pair[0] * pair[1]).sum(1).tolist()
+    nme = {name: float(torch.cat(values).mean()) for name, values in errors.items()}
+    photometric = float(torch.stack(colour).mean())
+    for name, value in nme.items():
+        console().info(f"{folder}, n={len(paths)}, five points: gt, {name}: NME {value:.2f} % of box")
+    console().info(f"photometric error of R-Net on the face: {photometric:.4f}")
+    if cosines:
+        console().info(f"likeness of R-Net by SFace (cosine, same person from 0.36): {np.mean(cosines):.3f}")
+    own = torch.cat(errors["R-Net"]).cpu()
+    result = {"benchmark": "photos", "nme_all": nme, "nme": nme["R-Net"], "photo": photometric, "n": len(paths)}
+    result |= {"auc": auc(own), "failure_rate": failure_rate(own)}
+    result |= {"likeness": float(np.mean(cosines))} if cosines else {}
+    return result | {"protocol": {"crop": "five points: gt"}}
+
+
+def _in_crops(faces: ReconstructedFaces, points: np.ndarray, model: FaceModel) -> Tensor:
+    """(B, 68, 2) photo px → crop px on the model's device."""
+    moved = np.stack([crop.apply(face) for crop, face in zip(faces.crops, points, strict=True)])
+    return torch.from_numpy(moved).to(model.mean)

@@ -1,0 +1,163 @@
+"""Updates of R-Net from photos and landmarks alone; see `training.loop.Method`."""
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from recon3d.regression.method import box_nme
+from recon3d.weak import losses
+from recon3d.weak.augment import AlignedAugmentation, augment
+from recon3d.weak.coefficients import Coefficients, raw_expression, split
+from recon3d.weak.data import PreparedPhotos, WeakBatch, collate
+from recon3d.weak.identity import IdentityFeatures
+from recon3d.weak.models import ReconstructionNet
+from recon3d.weak.renderer import FaceRenderer, Geometry, Picture
+from recon3d.weak.settings import WeakSettings
+from recon3d.weak.strips import training_strips
+from training.loop import Repeated
+from training.runtime import apply_gradients
+
+STAGE = "rnet"
+
+
+class RNetMethod:
+    """One network, one face model, all loss terms from one batch.
+
+    Args: networks; renderer whose model is on the device; identity: features of the perceptual term, None = off; describe:
+        content of config.json; validation set or None.
+    """
+
+    def __init__(
+        self,
+        networks: ReconstructionNet,
+        renderer: FaceRenderer,
+        settings: WeakSettings,
+        accelerator: Accelerator,
+        describe: dict,
+        identity: IdentityFeatures | None = None,
+        validation: PreparedPhotos | None = None,
+    ) -> None:
+        self.stage = STAGE
+        self.networks, self.renderer, self.settings, self.accelerator = networks.train(), renderer, settings, accelerator
+        self.describe, self.identity, self.validation = describe, identity, validation
+        self.optimizers = {"all": torch.optim.Adam(networks.parameters(), settings.lr)}
+        self.landmark_weights = losses.landmark_weights(accelerator.device)
+        self.weights = weights_of(settings)
+        self.augmentation = augmentation_of(settings)
+        self._strips: np.ndarray | None = None
+
+    def training_step(self, batch: WeakBatch, step: int) -> dict[str, Tensor]:
+        """One update."""
+        raw = batch.to(self.accelerator.device)
+        images, masks, landmarks = augment(
+            raw.images, raw.masks, raw.landmarks, raw.indices, step, self.augmentation, self.settings.seed
+        )
+        with self.accelerator.autocast():
+            output = self.networks(images)
+        terms, _, _ = self.loss_terms(output.float(), images, masks, landmarks)
+        self.accelerator.backward(terms["loss"])
+        apply_gradients(self.optimizers["all"], self.accelerator, self.settings.clip_norm)
+        return terms
+
+    def loss_terms(
+        self, output: Tensor, images: Tensor, masks: Tensor, landmarks: Tensor
+    ) -> tuple[dict[str, Tensor], Geometry, Picture]:
+        """Named terms without their weights, and their weighted sum `loss`.
+
+        Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px.
+        """
+        model, renderer, weights = self.renderer.model, self.renderer, self.weights
+        coefficients = split(model, output)
+        geometry = renderer.geometry(coefficients)
+        albedo = renderer.albedo(coefficients)
+        picture = renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))
+        photo = images.permute(0, 2, 3, 1)
+        attention = masks[:, 0] * (picture.face if self.settings.use_crop_face else picture.mask)
+        terms = {
+            "photo": losses.photometric_loss(picture.colours, photo, attention),
+            "lm": losses.landmark_loss(geometry.landmarks, landmarks, self.landmark_weights),
+            "reg": self._prior(coefficients),
+            "reflectance": losses.reflectance_loss(albedo, renderer.flat_albedo_weights),
+            "gamma": losses.gamma_loss(coefficients.gamma),
+        }
+        scale = {
+            "photo": weights.photo, "lm": weights.landmark, "reg": weights.coefficient, "reflectance": weights.reflectance,
+            "gamma": weights.gamma,
+        }  # fmt: skip
+        if model.expression_prior == "unit":
+            terms["box"], scale["box"] = losses.box_loss(raw_expression(model, output)), weights.box
+        if self.identity is not None and weights.perceptual:
+            terms["id"], scale["id"] = self._perceptual(images, picture, geometry, landmarks), weights.perceptual
+        return {"loss": sum(scale[name] * term for name, term in terms.items()), **terms}, geometry, picture
+
+    def _prior(self, coefficients: Coefficients) -> Tensor:
+        model = self.renderer.model
+        return losses.coefficient_loss(
+            coefficients.identity / model.identity_std,
+            coefficients.expression / model.expression_std,
+            coefficients.albedo / model.albedo_std,
+            self.weights,
+        )
+
+    def _perceptual(self, images: Tensor, picture: Picture, geometry: Geometry, landmarks: Tensor) -> Tensor:
+        with torch.no_grad():
+            truth = self.identity(images, landmarks)
+        rendered = picture.colours.permute(0, 3, 1, 2).clamp(0, 1)
+        found = self.identity(rendered, geometry.landmarks)
+        return losses.perceptual_loss(found, truth, clamp=self.settings.variant == "tf")
+
+    @torch.no_grad()
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """Means of the terms, and landmark NME in % of √(w·h) of the annotated box, which is the score."""
+        if self.validation is None:
+            return {}
+        self.networks.eval()
+        device = self.accelerator.device
+        loader = DataLoader(Repeated(self.validation, 1), self.settings.batchsize_eval, collate_fn=collate)
+        sums, errors = {}, []
+        self._strips = None
+        for batch in loader:
+            raw = batch.to(device)
+            images, masks = raw.images.float() / 255, raw.masks.float() / 255
+            terms, geometry, picture = self.loss_terms(self.networks(images).float(), images, masks, raw.landmarks)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value * len(images)
+            errors.append(box_nme(geometry.landmarks, raw.landmarks))
+            if self._strips is None:
+                photo = images.permute(0, 2, 3, 1)
+                self._strips = training_strips(photo, self.renderer, geometry, picture, raw.landmarks)
+        self.networks.train()
+        nme = float(torch.cat(errors).mean())
+        return {name: float(total) / len(self.validation) for name, total in sums.items()} | {"nme": nme, "score": nme}
+
+    def pictures(self, epoch: int) -> dict[str, np.ndarray]:
+        """Strips of the first validation photos."""
+        return {} if self._strips is None else {"imgs": self._strips}
+
+    def config(self) -> dict:
+        """Content of config.json."""
+        return self.describe
+
+    def step_line(self, means: dict[str, float]) -> str:
+        """Loss, then the terms; lm as its root in px, as the TF version prints it."""
+        shown = {k: v**0.5 if k == "lm" else v for k, v in means.items() if k != "loss"}
+        return f"loss={means.get('loss', -1.0):.4f} " + " ".join(f"{name}={value:.4f}" for name, value in shown.items())
+
+
+def weights_of(settings: WeakSettings) -> losses.Weights:
+    """The weights that the settings name as Deep3DFaceRecon_pytorch does."""
+    return losses.Weights(
+        settings.w_color, settings.w_lm, settings.w_feat, settings.w_reg, settings.w_id, settings.w_exp, settings.w_tex,
+        settings.w_reflc, settings.w_gamma, settings.w_box,
+    )  # fmt: skip
+
+
+def augmentation_of(settings: WeakSettings) -> AlignedAugmentation:
+    """None for the TF variant."""
+    if settings.variant == "tf":
+        return AlignedAugmentation.none()
+    return AlignedAugmentation(settings.shift_pixs, settings.scale_delta, settings.rot_angle, settings.flip)
+
+

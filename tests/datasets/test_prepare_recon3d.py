@@ -1,0 +1,85 @@
+"""Prepared photos: both layouts come back as they went in, damaged ones are named."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets import prepare_recon3d
+from datasets.alignment import align, five_of_68
+from datasets.errors import DataError
+from datasets.points import format_pts
+from datasets.synthetic import embedded_faces
+from datasets.weak_layouts import find_entries, read_alignment, read_sample
+
+REFERENCE = prepare_recon3d.reference_points("head")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two drawn faces with their 68 points."""
+    folder = tmp_path_factory.mktemp("photos")
+    faces = embedded_faces(120, seed=3).batch(0, 2)
+    points = faces.landmarks_2d.numpy()
+    for i in range(2):
+        Image.fromarray(faces.images[i].numpy()).save(folder / f"face{i}.png")
+        (folder / f"face{i}.pts").write_text(format_pts(points[i]))
+    return folder, points
+
+
+@pytest.mark.parametrize("layout", ["tf", "pt"])
+def test_both_layouts_give_the_same_samples(photos, tmp_path, layout):
+    folder, points = photos
+    assert prepare_recon3d.main(["--img_path", str(folder), "--save_path", str(tmp_path), "--layout", layout]) == 0
+    entries = find_entries(tmp_path)
+    assert len(entries) == 2
+    for entry, face in zip(entries, points, strict=True):
+        sample = read_sample(entry, REFERENCE)
+        crop = align(five_of_68(face), REFERENCE).crop()
+        assert np.abs(sample.landmarks - crop.apply(face)).max() < 5e-3
+        truth = crop.extract(np.array(Image.open(folder / f"{entry.image.stem}.png")))
+        difference = np.abs(sample.image.astype(int) - truth)
+        assert difference.mean() < 0.1 and sample.mask.shape == (224, 224) and sample.mask.max() > 200
+        if layout == "tf":
+            assert np.allclose(read_alignment(tmp_path, entry.image.stem).crop().matrix, crop.matrix, atol=5e-3)
+            (tmp_path / "lm" / f"{entry.image.stem}.txt").unlink()
+    if layout == "tf":  # Microsoft's binary files alone are enough
+        assert np.abs(read_sample(find_entries(tmp_path)[0], REFERENCE).landmarks - truth_landmarks(points[0])).max() < 5e-3
+
+
+def truth_landmarks(face):
+    return align(five_of_68(face), REFERENCE).crop().apply(face)
+
+
+def test_photos_that_cannot_be_used_are_named(photos, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for path in photos[0].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    Image.new("RGB", (20, 20)).save(folder / "tiny.png")
+    Image.new("RGB", (100, 100), (0, 0, 255)).save(folder / "blue.png")
+    (folder / "blue.txt").write_text("35 40\n65 40\n50 60\n40 70\n60 70\n")
+    (folder / "four.txt").write_text("35 40\n65 40\n50 60\n40 70\n")
+    Image.new("RGB", (100, 100)).save(folder / "four.png")
+    fake = (photos[1][0] - photos[1][0].mean(0)) * 0.4 + 50
+    (folder / "blue.txt").write_text("".join(f"{x} {y}\n" for x, y in fake))
+    out = tmp_path / "out"
+    assert prepare_recon3d.main(["--images", str(folder), "--out", str(out)]) == 0
+    text = (out / "skipped.txt").read_text()
+    assert "tiny.png: 20×20" in text and "four.txt: 4 landmarks" in text and "colour of skin" in text
+    assert sorted(p.name for p in out.glob("*.png")) == ["face0.png", "face1.png"]
+
+
+def test_folders_that_disagree(photos, tmp_path, capsys):
+    assert prepare_recon3d.main(["--images", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.startswith("error: --images")
+    with pytest.raises(DataError, match="neither lm"):
+        find_entries(tmp_path)
+    prepare_recon3d.main(["--images", str(photos[0]), "--out", str(tmp_path / "pt"), "--layout", "pt"])
+    lists = tmp_path / "pt/datalist/train"
+    (lists / "masks.txt").write_text("mask/face0.png\n")
+    with pytest.raises(DataError, match="lists disagree"):
+        find_entries(tmp_path / "pt")
+    prepare_recon3d.main(["--images", str(photos[0]), "--out", str(tmp_path / "tf")])
+    (tmp_path / "tf/mask/face1.png").unlink()
+    with pytest.raises(DataError, match="face1.png: missing"):
+        find_entries(tmp_path / "tf")

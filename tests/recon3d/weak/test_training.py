@@ -1,0 +1,177 @@
+"""train_recon3d.py, checkpoints, importer and inference on drawn faces."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import loadmat
+
+import demo
+import eval_recon3d
+import train_recon3d
+from datasets import prepare_recon3d
+from datasets.alignment import five_of_68
+from datasets.errors import DataError
+from datasets.points import format_pts, read_pts
+from datasets.synthetic import embedded_faces
+from geometry.face_model import EMBEDDED_HEAD, FaceModel
+from geometry.mesh_files import read_obj
+from networks.iresnet import IResNet
+from networks.rnet import RNet, RNetConfig
+from recon3d.weak.coefficients import config_for
+from recon3d.weak.identity import TEMPLATE_112, load_identity, template_matrices
+from recon3d.weak.models import ReconstructionNet, import_deep3d, load_reconstructor
+from recon3d.weak.reconstructor import Reconstructor
+from training.checkpoint import CheckpointError, read_tensors
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A machine with four drawn faces, prepared: (folder, arguments)."""
+    folder = tmp_path_factory.mktemp("weak")
+    faces = embedded_faces(140, seed=5).batch(0, 4)
+    (folder / "photos").mkdir()
+    for i in range(4):
+        Image.fromarray(faces.images[i].numpy()).save(folder / f"photos/face{i}.png")
+        (folder / f"photos/face{i}.pts").write_text(format_pts(faces.landmarks_2d[i].numpy()))
+    assert prepare_recon3d.main(["--images", str(folder / "photos"), "--out", str(folder / "prepared")]) == 0
+    (folder / "x.ini").write_text(f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(place):
+    """Two epochs in one go."""
+    assert train(place, "--sessionname", "a", "-e", "2") == 0
+    return place / "data/models/snapshots"
+
+
+def train(place, *arguments) -> int:
+    data = str(place / "prepared")
+    small = ["--backbone", "resnet18", "-b", "2", "-p", "1", "--train-count", "2", "--val-count", "2"]
+    return train_recon3d.main(["--config", str(place / "x.ini"), "--data", data, "--val-data", data, *small, *arguments])
+
+
+def test_training_writes_numbers_strips_and_snapshots_and_resumes_exactly(place, session):
+    rows = (place / "out/logs/a/scalars.csv").read_text()
+    for name in ("photo", "lm", "reg", "reflectance", "gamma", "box", "nme"):
+        assert f",val,{name}," in rows
+    strip = Image.open(place / "out/reports/a/imgs_00002.jpg")
+    assert strip.size == (4 * 224, 2 * 224)
+    assert list((place / "out/logs/a").glob("events*"))
+    assert train(place, "--sessionname", "b", "-e", "1") == 0
+    assert train(place, "-r", "b", "-e", "2") == 0
+    whole, resumed = (read_tensors(session / name / "00002/model.safetensors") for name in ("a", "b"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_bad_training_input_is_one_sentence(place, capsys):
+    config = ["--config", str(place / "x.ini")]
+    cases = [
+        ([], "--data: name folders"),
+        (["--data", str(place)], "neither lm"),
+        (["--data", str(place / "prepared"), "--face-model", "bfm09:/nowhere"], "go on with --face-model head"),
+        (["--data", str(place / "prepared"), "--identity-network", "arcface"], "needs --identity-weights"),
+    ]
+    for arguments, message in cases:
+        assert train_recon3d.main([*config, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and message in error and "Traceback" not in error
+
+
+def reconstruct(place) -> list[str]:
+    points = ["--landmarks-from", str(place / "photos")]
+    return ["--task", "reconstruct", "--config", str(place / "x.ini"), "-c", "a", *points]
+
+
+def test_reconstruct_writes_the_published_fields_and_maps_back(place, session):
+    out = place / "results"
+    photo = place / "photos/face1.png"
+    arguments = reconstruct(place)
+    assert demo.main([*arguments, str(photo), "--out", str(out)]) == 0
+    fields = loadmat(out / "face1.mat")
+    vertices = 5431
+    shapes = {
+        "cropped_img": (224, 224, 3), "recon_img": (224, 224, 4), "coeff": (1, 205), "face_shape": (vertices, 3),
+        "face_texture": (vertices, 3), "face_color": (vertices, 3), "lm_68p": (68, 2), "lm_5p": (5, 2), "id": (1, 80),
+        "exp": (1, 52), "tex": (1, 40), "angle": (1, 3), "gamma": (1, 27), "trans": (1, 3), "lm68": (1, 68, 2),
+    }  # fmt: skip
+    assert {name: fields[name].shape for name in shapes} == shapes
+    assert set(np.unique(fields["recon_img"][..., 3])) == {0.0, 1.0}
+    eyes, chin = fields["lm_68p"][36:48].mean(0), fields["lm_68p"][8]
+    assert eyes[1] < chin[1]  # y runs down
+    five = five_of_68(read_pts(photo.with_suffix(".pts")))
+    assert np.allclose(fields["lm_5p_photo"] + 0.5, five, atol=1e-3)
+    width, height, zoom, x, y = fields["trans_params"].ravel()
+    in_crop = (fields["lm_68p_photo"] - [x, height - 1 - y]) * zoom + 111.5
+    assert np.abs(in_crop - fields["lm_68p"]).max() < 1e-3 and width == 140
+    assert np.abs(read_pts(out / "face1.pts") - 0.5 - fields["lm_68p_photo"]).max() < 2e-3
+    mesh = read_obj(out / "face1_mesh.obj")
+    assert np.abs(mesh.vertices - fields["face_shape"]).max() < 1e-4 and mesh.colours is not None
+    assert {"face1_neutral.obj", "face1_mesh.glb", "face1_strip.png", "face1_depth.png"} <= {p.name for p in out.iterdir()}
+
+
+def test_one_person_has_one_identity(place, session):
+    out = place / "person"
+    arguments = reconstruct(place)
+    photos = [str(place / f"photos/face{i}.png") for i in range(3)]
+    assert demo.main([*arguments, *photos, "--same-person", "--save", "mat,landmarks", "--out", str(out)]) == 0
+    files = [loadmat(out / f"face{i}.mat") for i in range(3)]
+    assert np.array_equal(files[0]["id"], files[2]["id"]) and not np.array_equal(files[0]["angle"], files[2]["angle"])
+    assert np.abs(files[0]["neutral_shape"] - read_obj(out / "person.obj").vertices).max() < 1e-4
+
+
+def test_evaluation_names_protocol_and_all_candidates(place, session):
+    base = ["--config", str(place / "x.ini"), "-c", "a", "--json", str(place / "s.json")]
+    assert eval_recon3d.main([*base, "--benchmark", "synthetic", "--count", "2"]) == 0
+    result = json.loads((place / "s.json").read_text())
+    found = result["vertex_mm"]
+    assert set(found) == {"mean face", "landmark fit", "R-Net"} and min(found.values()) > 0.1
+    assert eval_recon3d.main([*base, "--benchmark", "photos", "--images", str(place / "photos")]) == 0
+    result = json.loads((place / "s.json").read_text())
+    assert result["n"] == 4 and "five points: gt" in result["protocol"]["crop"] and result["photo"] > 0
+
+
+def test_published_checkpoints_are_read(tmp_path):
+    config = RNetConfig("resnet18")
+    network = RNet(config)
+    torch.nn.init.normal_(network.final_layers[0].weight)
+    torch.save({"net_recon": network.state_dict(), "opt_00": {}}, tmp_path / "epoch_20.pth")
+    net = import_deep3d(tmp_path / "epoch_20.pth")
+    assert net.half_pixel_shift and net.face_model == "bfm09" and net.config == config
+    image = torch.rand(1, 3, 224, 224)
+    assert torch.equal(net(image), network.eval()(image))
+    assert load_reconstructor(str(tmp_path / "epoch_20.pth")).net.config.outputs == 257
+    single = RNet(RNetConfig("resnet34", one_head=True))
+    torch.save({"net_recon": single.state_dict()}, tmp_path / "fc.pth")
+    assert import_deep3d(tmp_path / "fc.pth").config == RNetConfig("resnet34", one_head=True)
+    torch.save({"other": {}}, tmp_path / "bad.pth")
+    with pytest.raises(CheckpointError, match="no net_recon"):
+        import_deep3d(tmp_path / "bad.pth")
+
+
+def test_a_network_of_another_model_is_refused(tmp_path, session):
+    head = FaceModel.load(EMBEDDED_HEAD)
+    net = ReconstructionNet(RNetConfig("resnet18", 3, 2, 1), "head")
+    with pytest.raises(ValueError, match="coefficients came"):
+        Reconstructor(net, head)([np.zeros((60, 60, 3), np.uint8)], [head.five_points[:, :2].numpy() * [30, -30] + 30])
+    right = Reconstructor(ReconstructionNet(config_for(head, "resnet18"), "head"), head)
+    with pytest.raises(DataError, match="at least 30 px"):
+        right([np.zeros((20, 60, 3), np.uint8)], [head.five_points[:, :2].numpy() * [30, -30] + 30])
+
+
+def test_identity_networks_load_from_a_path_and_align(tmp_path):
+    torch.save(IResNet().state_dict(), tmp_path / "r50.pth")
+    features = load_identity("arcface", tmp_path / "r50.pth")
+    points = torch.rand(1, 68, 2) * 100 + 50
+    images = torch.rand(1, 3, 224, 224, requires_grad=True)
+    features(images, points).sum().backward()
+    assert images.grad.abs().sum() > 0 and not any(p.requires_grad for p in features.network.parameters())
+    with pytest.raises(CheckpointError, match="no weights of facenet"):
+        load_identity("facenet", tmp_path / "r50.pth")
+    template = torch.tensor(TEMPLATE_112)
+    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]]) * 1.7
+    matrix = template_matrices((template @ turn.T + 20)[None])[0]
+    assert torch.allclose((template @ turn.T + 20) @ matrix[:, :2].T + matrix[:, 2], template, atol=1e-3)
