@@ -52,7 +52,7 @@ def _csr(matrix: sparse.csr_matrix, dtype: torch.dtype) -> Tensor:
     matrix.sort_indices()
     with warnings.catch_warnings():  # "CSR support is in beta" on its first use in a process
         warnings.simplefilter("ignore", UserWarning)
-        parts = (torch.from_numpy(matrix.indptr).long(), torch.from_numpy(matrix.indices).long())
+        parts = (torch.from_numpy(matrix.indptr).int(), torch.from_numpy(matrix.indices).int())
         values = torch.from_numpy(matrix.data).to(dtype)
         return torch.sparse_csr_tensor(*parts, values, matrix.shape, check_invariants=True)
 
@@ -134,11 +134,16 @@ class _Filter(torch.autograd.Function):
 
 
 def _terms(matrix: Tensor, signal: Tensor, count: int) -> Iterator[Tensor]:
-    """T_k(M) x for k < count, each (N, B·C); at most three are alive at a time."""
+    """T_k(M) x for k < count, each (N, B·C), to be used at once: two buffers take turns, since fresh memory costs more time."""
     before, term = None, signal.flatten(1)
     yield term
     for k in range(1, count):
-        following = matrix @ term if k == 1 else torch.addmm(before, matrix, term, beta=-1, alpha=2)
+        if k == 1:
+            following = matrix @ term
+        elif k == 2:  # T_0 is the caller's signal, which must stay
+            following = torch.addmm(before, matrix, term, beta=-1, alpha=2)
+        else:
+            following = before.addmm_(matrix, term, beta=-1, alpha=2)
         before, term = term, following
         yield term
 
@@ -156,15 +161,15 @@ def _apply(matrix: Tensor, signal: Tensor, weight: Tensor) -> Tensor:
     later, last = None, mixed(count - 1, None).view(len(signal), -1)  # Clenshaw's recursion
     for k in range(count - 2, -1, -1):
         offset = mixed(k, later).view(len(signal), -1)
-        later, last = last, torch.addmm(offset, matrix, last, alpha=2 if k else 1)
+        later, last = last, offset.addmm_(matrix, last, alpha=2 if k else 1)
     return last.view(*signal.shape[:2], filters)
 
 
 def _mixed(x: Tensor, weight: Tensor) -> Callable[[int, Tensor | None], Tensor]:
-    """Function (k, minus) → x W_k − minus; for few filters one product makes all, since thin ones are slow."""
+    """Function (k, minus) → x W_k − minus, each k once; few filters share one product, as thin ones are slow."""
     count, channels, filters = weight.shape
     if filters > THIN:
         return lambda k, minus: x @ weight[k] if minus is None else torch.addmm(minus.view(len(x), -1), x, weight[k], beta=-1)
     every = (x @ weight.transpose(0, 1).reshape(channels, count * filters)).view(len(x), count, filters)
     every = every.transpose(0, 1).contiguous()
-    return lambda k, minus: every[k] if minus is None else every[k] - minus.view(len(x), -1)
+    return lambda k, minus: every[k] if minus is None else every[k].sub_(minus.view(len(x), -1))
