@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from geometry.sparse import SparseMatrix, chebyshev_filter, sparse_product
 
 ORDER = 6  # terms T_0 … T_5 of the polynomial ("chebyshev5")
+RESIDUAL_GAIN = 0.1
 ACTIVATIONS = {"relu": F.relu, "elu": F.elu}
 
 
@@ -81,21 +82,28 @@ class ChebyshevConvolution(nn.Module):
 
 
 class GraphBlock(nn.Module):
-    """Residual block of Lin et al. 2020: y = act(Ch(act(Ch(x) + b₁)) + s + b₂), s = x, or Ch_1(x) where the widths differ."""
+    """Residual block of Lin et al. 2020: y = act(Ch(act(Ch(x) + b₁)) + s + b₂), s = x, or Ch_1(x) where the widths differ.
 
-    def __init__(self, channels: int, filters: int, activation: str = "relu") -> None:
+    Args: channels, filters; activation, a name in ACTIVATIONS; last: whether the outer one is there.
+    The second convolution begins at a tenth of He's weights, so that a deep stack begins close to its shortcuts.
+    """
+
+    def __init__(self, channels: int, filters: int, activation: str = "relu", last: bool = True) -> None:
         super().__init__()
         self.conv1 = ChebyshevConvolution(channels, filters)
         self.conv2 = ChebyshevConvolution(filters, filters)
+        with torch.no_grad():
+            self.conv2.weight *= RESIDUAL_GAIN
         self.shortcut = None if channels == filters else ChebyshevConvolution(channels, filters, order=1)
         self.bias1, self.bias2 = nn.Parameter(torch.zeros(filters)), nn.Parameter(torch.zeros(filters))
-        self.activation = ACTIVATIONS[activation]
+        self.activation, self.last = ACTIVATIONS[activation], last
 
     def forward(self, signal: Tensor, laplacian: SparseMatrix) -> Tensor:
         """(N, B, channels) → (N, B, filters)."""
         shortcut = signal if self.shortcut is None else self.shortcut(signal, laplacian)
         hidden = self.activation(self.conv1(signal, laplacian) + self.bias1)
-        return self.activation(self.conv2(hidden, laplacian) + shortcut + self.bias2)
+        out = self.conv2(hidden, laplacian) + shortcut + self.bias2
+        return self.activation(out) if self.last else out
 
 
 def initialise_as_authors(network: nn.Module) -> None:

@@ -19,6 +19,8 @@ class GeneratorConfig:
         features: Z, length of the feature vector.  channels: of the signal to be refined, its first three are what comes out.
         width: factor on all widths (Lin et al.'s --wide is 2).  activation: relu (GCN_ResNet) or elu (Lin et al.).
         initialisation: "he" or "authors" (normal 0.1).  zero_head: begin with an output of 0 everywhere.
+        rectified: whether the activation also ends the branches, as the authors have it. With three channels each and ReLU some
+            begin or fall silent, and then learn nothing any more; without it none can.
     """
 
     features: int
@@ -27,6 +29,7 @@ class GeneratorConfig:
     activation: str = "relu"
     initialisation: str = "he"
     zero_head: bool = False
+    rectified: bool = True
 
     def __post_init__(self) -> None:
         if self.features < 1 or self.channels < 1 or self.width < 1:
@@ -54,10 +57,11 @@ class GraphGenerator(OnMesh):
         self.config = config
         act, one, two = config.activation, 16 * config.width, 32 * config.width
         self.fc = nn.Linear(config.features, levels.sizes[4] * two)
-        self.decoder = nn.ModuleList(GraphBlock(*io, act) for io in ((two, one), (one, one), (one, one), (one, 3)))
+        self.decoder = nn.ModuleList(GraphBlock(*io, act) for io in ((two, one), (one, one), (one, one)))
+        self.decoder.append(GraphBlock(one, 3, act, config.rectified))
         self.enter = GraphBlock(config.channels, one, act)
         self.coarse = nn.ModuleList([GraphBlock(one, two, act), GraphBlock(two, two, act)])
-        self.leave = nn.ModuleList([GraphBlock(two, one, act), GraphBlock(one, 3, act)])
+        self.leave = nn.ModuleList([GraphBlock(two, one, act), GraphBlock(one, 3, act, config.rectified)])
         self.head = ChebyshevConvolution(6, 3)
         self._initialise()
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from shapes import grid, sphere
 
 from geometry.closest_points import closest_points
 from recon3d.face_model import load_face_model
 from recon3d.graph.decimation import decimate
 from recon3d.graph.meshes import MeshGraphError, adjacency, check_mesh, normalised_laplacian, parts_of
 from recon3d.graph.pyramid import MeshPyramid, build_pyramid, cached_pyramid, mesh_digest
+from tests.recon3d.graph.shapes import grid, sphere
 
 
 @pytest.fixture(scope="module")
