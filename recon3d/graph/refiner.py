@@ -104,7 +104,8 @@ class MeshRefiner(nn.Module):
                 f"features of shape {tuple(features.shape)} and vertices of shape {tuple(vertices.shape)} came where"
                 f" (B, {self.config.features}) and (B, {self.num_vertices}, 3) are expected."
             )
-        movement = self.config.range_dm * self.network(features, vertices)
+        with torch.autocast(vertices.device.type, enabled=False):  # sparse products know no half precision
+            movement = self.config.range_dm * self.network(features.to(vertices.dtype), vertices)
         return (vertices if self.config.output == "offset" else self.middle) + movement
 
     def describe(self) -> dict:

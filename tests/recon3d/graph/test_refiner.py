@@ -56,6 +56,14 @@ def test_offset_output_begins_as_the_given_shape(model, pyramid):
     assert torch.equal(refiner(torch.randn(3, 6), vertices), vertices)
 
 
+def test_half_precision_around_it_does_no_harm(sheet):
+    refiner = MeshRefiner(RefinerConfig(6), sheet)
+    vertices = torch.from_numpy(sheet.vertices[0])[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        refined = refiner(torch.randn(1, 6).bfloat16(), vertices)
+    assert refined.dtype == torch.float32 and torch.equal(refined, vertices)
+
+
 def test_outputs_stay_in_their_range(sheet):
     template = torch.from_numpy(sheet.vertices[0])
     for config in (RefinerConfig(6, range_dm=0.1), RefinerConfig(6, "absolute", 1.5)):
