@@ -23,8 +23,9 @@ from geometry.face_model import FaceModel
 from recon3d.regression.decode import FaceDecoder
 from recon3d.regression.models import ParameterRegressor, fits, load_regressor, normalise
 from recon3d.regression.training import SCHEME, open_face_model
-from training.config import ConfigError, LocalConfig, option, parse_settings
+from training.config import LocalConfig, option
 from training.logs import console
+from training.scripts import run_script
 
 OPSET = 17
 TOLERANCE_PX = 1e-2
@@ -124,13 +125,7 @@ def run(settings: ExportSettings, local: LocalConfig) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    try:
-        settings, local, _ = parse_settings(ExportSettings, __doc__, sys.argv[1:] if arguments is None else arguments)
-        run(settings, local)
-    except (DataError, ConfigError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return run_script(run, ExportSettings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.params import Layout, Parts, join
 from recon3d.regression.training import open_face_model
 from recon3d.scene import Scene
-from training.config import ConfigError, LocalConfig, option, parse_settings
+from training.config import LocalConfig, option
 from training.logs import save_picture
+from training.scripts import run_script
 
 SIZE = 120
 LANDMARK_HEIGHT_SHARE = 0.55  # of the crop
@@ -113,13 +114,7 @@ def write_benchmark(model: FaceModel, layout: Layout, parameters: torch.Tensor, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    try:
-        settings, local, _ = parse_settings(DrawnSettings, __doc__, sys.argv[1:] if arguments is None else arguments)
-        write_drawn(settings, local)
-    except (DataError, ConfigError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return run_script(write_drawn, DrawnSettings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":

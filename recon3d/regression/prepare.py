@@ -30,8 +30,9 @@ from recon3d.regression.head_labels import photo_samples, synthetic_samples, wid
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
 from recon3d.regression.params import MICROMETRES_PER_DM, Layout, scale_matrix, transform_parameters
 from recon3d.regression.roi import crop_from_roi
-from training.config import ConfigError, LocalConfig, option, parse_settings
+from training.config import LocalConfig, option
 from training.logs import console
+from training.scripts import run_script
 
 SPLITS = ("train", "test", "all")
 
@@ -148,13 +149,7 @@ def run(settings: PrepareSettings, local: LocalConfig) -> PackedCrops:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    try:
-        settings, local, _ = parse_settings(PrepareSettings, __doc__, sys.argv[1:] if arguments is None else arguments)
-        run(settings, local)
-    except (DataError, ConfigError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return run_script(run, PrepareSettings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":
