@@ -26,9 +26,9 @@ from datasets.errors import DataError
 from datasets.photos import parse_box
 from landmarks.demo import DemoSettings, for_each_face, run_landmarks
 from landmarks.detector import LandmarkDetector
-from landmarks.scripts import run_script
 from training.config import LocalConfig
 from training.runtime import make_accelerator
+from training.scripts import run_script
 
 
 def depth_task(name: str) -> Callable[[DemoSettings, LocalConfig], None]:
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--task", default="landmarks")
-    return run_script(*script_of(parser.parse_known_args(arguments)[0].task), arguments)
+    return run_script(*script_of(parser.parse_known_args(arguments)[0].task), arguments, (DataError,))
 
 
 if __name__ == "__main__":

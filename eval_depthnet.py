@@ -11,14 +11,15 @@ template, the mean depth, a posed template, a closed-form depth and a supervised
 
 import sys
 
+from datasets.errors import DataError
 from depthnet.scoring import evaluate_depthnet
-from depthnet.scripts import run_script
 from depthnet.settings import EvalSettings
+from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(evaluate_depthnet, EvalSettings, __doc__, arguments)
+    return run_script(evaluate_depthnet, EvalSettings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":

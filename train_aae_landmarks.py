@@ -11,14 +11,15 @@ Reads the datasets named in local_config.ini, writes snapshots to <data>/models/
 
 import sys
 
-from landmarks.scripts import run_script
+from datasets.errors import DataError
 from landmarks.settings import LandmarkSettings
 from landmarks.training import train_landmarks
+from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_landmarks, LandmarkSettings, __doc__, arguments)
+    return run_script(train_landmarks, LandmarkSettings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":

@@ -14,14 +14,15 @@ numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips input | overl
 
 import sys
 
-from landmarks.scripts import run_script
+from datasets.errors import DataError
 from recon3d.weak.settings import WeakSettings
 from recon3d.weak.training import train_reconstructor
+from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_reconstructor, WeakSettings, __doc__, arguments)
+    return run_script(train_reconstructor, WeakSettings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":

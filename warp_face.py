@@ -17,11 +17,12 @@ from functools import cache
 
 import numpy as np
 
-from depthnet.scripts import run_script
+from datasets.errors import DataError
 from depthnet.settings import WarpSettings
 from depthnet.warp_tasks import run_warp
 from landmarks.detector import LandmarkDetector
 from training.config import LocalConfig
+from training.scripts import run_script
 
 
 def run(settings: WarpSettings, local: LocalConfig) -> None:
@@ -41,7 +42,7 @@ def run(settings: WarpSettings, local: LocalConfig) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(run, WarpSettings, __doc__, arguments)
+    return run_script(run, WarpSettings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":
