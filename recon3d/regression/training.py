@@ -126,7 +126,7 @@ def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
             )
         validation = first_rows(validation, settings.val_count, "val-count")
     face_model = open_face_model(settings.face_model, local).to(accelerator.device)
-    networks = make_networks(settings, data, resumed).to(accelerator.device)
+    networks = make_networks(settings, data, resumed).to(accelerator.device, memory_format=torch.channels_last)
     fits(networks, face_model, f"--face-model {settings.face_model}")
     synchronise(networks, accelerator)
     augmentation = CropAugmentation(
