@@ -1,11 +1,14 @@
 """Prepared photos on disk, in the layouts of the published codes, as samples of one form.
 
 Microsoft's (TF) and GCN_ResNet's folder: `<name>.png` (224²), `lm/<name>.txt` (68 lines x, y with y up), `lm_bin/<name>.bin`
-(the same as float64), `mask/<name>.png`; `trans/<name>.txt`, the alignment, is ours and may be absent. Deep3DFaceRecon_pytorch:
+(the same as float64), `mask/<name>.png`; ours, and may be absent: `trans/<name>.txt`, the alignment, and `truth/<name>.npz`,
+the coefficients that a rendered face was made from. Deep3DFaceRecon_pytorch:
 whole photos with `landmarks/`, `mask/` and lists `datalist/<split>/{images,landmarks,masks}.txt`; faces are aligned when they
 are read. Files count pixels from 0 and y from below; samples are continuous with y down.
 """
 
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,21 +25,24 @@ LAYOUTS = ("tf", "pt")
 
 @dataclass(frozen=True)
 class WeakSample:
-    """image (224, 224, 3) uint8 RGB; landmarks (68, 2) continuous crop px; mask (224, 224) uint8 skin probability · 255."""
+    """image (224, 224, 3) uint8 RGB; landmarks (68, 2) continuous crop px; mask (224, 224) uint8 skin probability · 255;
+    truth: identity (Ki,) and expression (Ke,) of a rendered face in one row, None for photos."""
 
     image: np.ndarray
     landmarks: np.ndarray
     mask: np.ndarray
+    truth: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class WeakEntry:
-    """Files of one sample; aligned: the image is a crop already."""
+    """Files of one sample; aligned: the image is a crop already; truth: None where nothing is known."""
 
     image: Path
     landmarks: Path
     mask: Path
     aligned: bool
+    truth: Path | None = None
 
 
 def find_entries(source: Path, split: str = "train") -> list[WeakEntry]:
@@ -57,7 +63,11 @@ def find_entries(source: Path, split: str = "train") -> list[WeakEntry]:
     images = sorted(source.glob("*.png"))
     if not images:
         raise DataError(f"{source}: holds no .png; prepare the photos again.")
-    return [WeakEntry(p, _landmark_file(source, p.stem), _existing(source / "mask" / p.name), True) for p in images]
+    truths = {path.stem: path for path in (source / "truth").glob("*.npz")}
+    return [
+        WeakEntry(p, _landmark_file(source, p.stem), _existing(source / "mask" / p.name), True, truths.get(p.stem))
+        for p in images
+    ]
 
 
 def _landmark_file(folder: Path, stem: str) -> Path:
@@ -104,7 +114,20 @@ def read_sample(entry: WeakEntry, reference: np.ndarray) -> WeakSample:
         mask = crop.extract(np.repeat(mask[..., None], 3, 2))[..., 0]
     elif image.shape[:2] != (SIZE_PX, SIZE_PX):
         raise DataError(f"{entry.image}: {image.shape[1]}×{image.shape[0]} px, not {SIZE_PX}×{SIZE_PX}; prepare it again.")
-    return WeakSample(image, landmarks.astype(np.float32), mask)
+    truth = None if entry.truth is None else read_truth(entry.truth)
+    return WeakSample(image, landmarks.astype(np.float32), mask, truth)
+
+
+def read_truth(path: Path) -> np.ndarray:
+    """(Ki + Ke,) identity and expression. Raises: DataError naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            row = np.concatenate([stored["identity"], stored["expression"]]).astype(np.float32)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        row = np.full(1, np.nan)
+    if row.ndim != 1 or not np.isfinite(row).all():
+        raise DataError(f"{path}: holds no finite rows identity and expression; render the faces again.")
+    return row
 
 
 def read_landmarks(path: Path, height: int) -> np.ndarray:
@@ -127,6 +150,13 @@ def from_index_up(points: np.ndarray, height: int) -> np.ndarray:
 def to_index_up(points: np.ndarray, height: int) -> np.ndarray:
     """Inverse of `from_index_up`."""
     return np.stack([points[..., 0] - 0.5, height - 0.5 - points[..., 1]], axis=-1)
+
+
+def write_truth(folder: Path, name: str, identity: np.ndarray, expression: np.ndarray) -> None:
+    """The coefficients of a rendered face; written before its `write_tf`."""
+    stored = io.BytesIO()
+    np.savez(stored, identity=identity, expression=expression)
+    _write_bytes(folder / "truth" / f"{name}.npz", stored.getvalue())
 
 
 def write_tf(folder: Path, name: str, sample: WeakSample, trans_params: np.ndarray) -> None:

@@ -4,11 +4,16 @@ import torch.nn as nn
 from torch import Tensor
 
 
+def normalise(crops: Tensor) -> Tensor:
+    """(B, 3, S, S) RGB 0 … 255 → (value − 127.5) / 128, float."""
+    return (crops.float() - 127.5) / 128
+
+
 class Regressor(nn.Module):
     """Base of the regressors; a subclass gives `pooled`.
 
     Args: channels: of the pooled vector; outputs: whitened parameters; landmarks: points of the second head, 0 = none.
-    Networks take (B, 3, S, S) RGB as (value − 127.5) / 128.
+    Networks take (B, 3, S, S) RGB as `normalise` gives it.
     """
 
     def __init__(self, channels: int, outputs: int, landmarks: int = 0) -> None:

@@ -1,6 +1,7 @@
 """R-Net of Deng et al. 2019: a ResNet whose pooled features go through linear heads to face-model coefficients, pose and light.
 
-Parameter names are those of Deep3DFaceRecon_pytorch's `net_recon`, so that its checkpoints load as they are.
+A MobileNet-V1 may take the ResNet's place where speed counts. Parameter names of the ResNets are those of
+Deep3DFaceRecon_pytorch's `net_recon`, so that its checkpoints load as they are.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,7 +10,12 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-BACKBONES = ("resnet18", "resnet34", "resnet50")
+from networks.mobilenet import MobileNetV1
+from networks.regressor import normalise
+
+RESNETS = ("resnet18", "resnet34", "resnet50")
+MOBILENETS = {"mobilenet": 1.0, "mobilenet_half": 0.5}  # width
+BACKBONES = (*RESNETS, *MOBILENETS)
 POSE_AND_LIGHT = (3, 27, 2, 1)  # Euler angles, light (3 × 9), translation x and y, translation z
 
 
@@ -49,7 +55,10 @@ class RNet(nn.Module):
         if config.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone '{config.backbone}'; choose one of: {', '.join(BACKBONES)}.")
         self.config = config
-        self.backbone = getattr(torchvision.models, config.backbone)(weights=None)
+        if config.backbone in MOBILENETS:
+            self.backbone = MobileNetV1(MOBILENETS[config.backbone])
+        else:
+            self.backbone = getattr(torchvision.models, config.backbone)(weights=None)
         self.features = self.backbone.fc.in_features
         if config.one_head:
             self.backbone.fc = nn.Linear(self.features, config.outputs)
@@ -67,11 +76,13 @@ class RNet(nn.Module):
         return self.with_features(images)[0]
 
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(coefficients (B, P), pooled features (B, 512 or 2048)), the latter for mesh refinement."""
+        """(coefficients (B, P), pooled features (B, `features`)), the latter for mesh refinement."""
         net = self.backbone
-        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
-        x = net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x)))))
-        pooled = x.flatten(1)
+        if self.config.backbone in MOBILENETS:
+            pooled = net.pooled(normalise(images * 255))
+        else:
+            x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+            pooled = net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x))))).flatten(1)
         if self.config.one_head:
             return net.fc(pooled), pooled
-        return torch.cat([head(x).flatten(1) for head in self.final_layers], 1), pooled
+        return torch.cat([head(pooled[..., None, None]).flatten(1) for head in self.final_layers], 1), pooled

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from geometry.face_model import FaceModel
+from networks.regressor import normalise
 from networks.regressors import RegressorConfig, build_regressor
 from recon3d.regression.decode import CONVENTIONS
 from recon3d.regression.params import POSE, Layout, Whitening
@@ -54,11 +55,6 @@ class ParameterRegressor(nn.Module):
             "convention": self.convention.name,
             "face_model": self.face_model,
         }
-
-
-def normalise(crops: Tensor) -> Tensor:
-    """(B, 3, S, S) RGB 0 … 255 → (value − 127.5) / 128, float."""
-    return (crops.float() - 127.5) / 128
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,20 +28,21 @@ class AlignedAugmentation:
 
 def augment(
     images: Tensor, masks: Tensor, landmarks: Tensor, indices: Tensor, step: int, options: AlignedAugmentation, seed: int = 0
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Move a batch. Random numbers depend on seed, step and sample alone.
 
     Args: images (B, 3, S, S) and masks (B, 1, S, S) uint8; landmarks (B, 68, 2) px; indices (B,).
-    Returns: images 0 … 1, masks 0 … 1, landmarks; left and right landmarks change places where a sample is mirrored.
+    Returns: images 0 … 1, masks 0 … 1, landmarks, and (B,) whether a sample is mirrored, where left and right landmarks change
+        places.
     """
     if options == AlignedAugmentation.none():
-        return images.float() / 255, masks.float() / 255, landmarks
+        return images.float() / 255, masks.float() / 255, landmarks, torch.zeros_like(indices, dtype=torch.bool)
     size = images.shape[-1]
     matrices, mirrored = random_similarities(options, hash_uniform(seed, step, indices, _STREAM, 5), size)
     moved = warp(torch.cat([images, masks], 1), matrices, size) / 255
     points = transform_points(matrices, landmarks)
     swapped = points[:, torch.as_tensor(IBUG_68.flip_permutation, device=points.device)]
-    return moved[:, :3], moved[:, 3:], torch.where(mirrored[:, None, None], swapped, points)
+    return moved[:, :3], moved[:, 3:], torch.where(mirrored[:, None, None], swapped, points), mirrored
 
 
 def random_similarities(options: AlignedAugmentation, uniform: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ HEAVY = (28, 29, 30, *range(60, 68))  # ridge and tip of the nose, inner lips
 HEAVY_WEIGHT = 20.0
 # The TF code takes a bare square root, whose gradient is infinite where both pictures agree; PyTorch's adds this.
 COLOUR_EPS = 1e-6
+MM_PER_DM = 100.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Weights:
     reflectance: float = 5.0
     gamma: float = 10.0
     box: float = 10.0  # ours: on blendshape weights outside 0 … 1
+    shape: float = 0.1  # ours: per mm, on rendered faces
 
 
 def landmark_weights(device: torch.device | str = "cpu") -> Tensor:
@@ -80,6 +82,13 @@ def reflectance_loss(albedo: Tensor, skin: Tensor) -> Tensor:
 def gamma_loss(gamma: Tensor) -> Tensor:
     """Light should be nearly white: mean of (γ − mean over RGB)², gamma (B, 3, 9)."""
     return (gamma - gamma.mean(1, keepdim=True)).square().mean()
+
+
+def shape_loss(found: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+    """Mean distance in mm of unposed vertices (B, V, 3) dm, weighted by (V,), over the faces whose truth is not NaN."""
+    known = torch.isfinite(truth).flatten(1).all(1)
+    distance = (found - torch.where(known[:, None, None], truth, found.detach())).norm(dim=-1)
+    return MM_PER_DM * ((distance @ weights) * known).sum() / (weights.sum() * known.sum().clamp_min(1))
 
 
 def box_loss(weights: Tensor) -> Tensor:

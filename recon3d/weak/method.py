@@ -26,7 +26,7 @@ class RNetMethod:
     """One network, one face model, all loss terms from one batch.
 
     Args: networks; renderer whose model is on the device; identity: features of the perceptual term, None = off; describe:
-        content of config.json; validation set or None.
+        content of config.json; validation set or None; supervised: whether batches hold true coefficients of some faces.
     """
 
     def __init__(
@@ -38,10 +38,11 @@ class RNetMethod:
         describe: dict,
         identity: IdentityFeatures | None = None,
         validation: PreparedPhotos | None = None,
+        supervised: bool = False,
     ) -> None:
         self.stage = STAGE
         self.networks, self.renderer, self.settings, self.accelerator = networks.train(), renderer, settings, accelerator
-        self.describe, self.identity, self.validation = describe, identity, validation
+        self.describe, self.identity, self.validation, self.supervised = describe, identity, validation, supervised
         self.optimizers = {"all": torch.optim.Adam(networks.parameters(), settings.lr)}
         self.landmark_weights = losses.landmark_weights(accelerator.device)
         self.weights = weights_of(settings)
@@ -51,22 +52,36 @@ class RNetMethod:
     def training_step(self, batch: WeakBatch, step: int) -> dict[str, Tensor]:
         """One update."""
         raw = batch.to(self.accelerator.device)
-        images, masks, landmarks = augment(
+        images, masks, landmarks, mirrored = augment(
             raw.images, raw.masks, raw.landmarks, raw.indices, step, self.augmentation, self.settings.seed
         )
+        truth = self._true_shapes(raw.truths, mirrored)
         with self.accelerator.autocast():
             output = self.networks(images)
-        terms, _, _ = self.loss_terms(output.float(), images, masks, landmarks)
+        terms, _, _ = self.loss_terms(output.float(), images, masks, landmarks, truth)
         self.accelerator.backward(terms["loss"])
         apply_gradients(self.optimizers["all"], self.accelerator, self.settings.clip_norm)
         return terms
 
+    def _true_shapes(self, truths: Tensor, mirrored: Tensor) -> Tensor | None:
+        """(B, Ki + Ke), (B,) bool → (B, V, 3) unposed, NaN where unknown; None where no sample has a truth."""
+        model = self.renderer.model
+        if not (self.supervised and self.weights.shape):
+            return None
+        shapes = model.shape(*truths.split(model.sizes[:2], 1))
+        if model.symmetry is None:
+            other = torch.full_like(shapes, torch.nan)
+        else:
+            other = shapes[:, model.symmetry] * shapes.new_tensor([-1.0, 1.0, 1.0])
+        return torch.where(mirrored[:, None, None], other, shapes)
+
     def loss_terms(
-        self, output: Tensor, images: Tensor, masks: Tensor, landmarks: Tensor
+        self, output: Tensor, images: Tensor, masks: Tensor, landmarks: Tensor, truth: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Geometry, Picture]:
         """Named terms without their weights, and their weighted sum `loss`.
 
-        Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px.
+        Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px; truth
+            (B, V, 3) unposed dm, NaN where unknown, or None.
         """
         model, renderer, weights = self.renderer.model, self.renderer, self.weights
         coefficients = split(model, output)
@@ -86,6 +101,9 @@ class RNetMethod:
             "photo": weights.photo, "lm": weights.landmark, "reg": weights.coefficient, "reflectance": weights.reflectance,
             "gamma": weights.gamma,
         }  # fmt: skip
+        if truth is not None:
+            terms["shape"] = losses.shape_loss(geometry.shape, truth, renderer.face_weights[:, 0])
+            scale["shape"] = weights.shape
         if model.expression_prior == "unit":
             terms["box"], scale["box"] = losses.box_loss(raw_expression(model, output)), weights.box
         if self.identity is not None and weights.perceptual:
@@ -150,7 +168,7 @@ def weights_of(settings: WeakSettings) -> losses.Weights:
     """The weights that the settings name as Deep3DFaceRecon_pytorch does."""
     return losses.Weights(
         settings.w_color, settings.w_lm, settings.w_feat, settings.w_reg, settings.w_id, settings.w_exp, settings.w_tex,
-        settings.w_reflc, settings.w_gamma, settings.w_box,
+        settings.w_reflc, settings.w_gamma, settings.w_box, settings.w_shape,
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from datasets.errors import DataError
 from geometry.face_model import FaceModel, FaceModelError
-from networks.rnet import RNet, RNetConfig
+from networks.rnet import MOBILENETS, RNet, RNetConfig
 from recon3d.face_model import load_face_model
+from recon3d.regression.models import load_regressor
 from recon3d.weak.coefficients import Coefficients, split
 from recon3d.weak.renderer import SCHEME, Camera
 from training.checkpoint import (
@@ -132,8 +133,16 @@ def open_face_model(source: str, local: LocalConfig | None, net: ReconstructionN
     return model
 
 
-def load_backbone(net: RNet, path: Path) -> None:
-    """ImageNet weights of torchvision's ResNet into the backbone; its classifier is left out. Raises: CheckpointError."""
+def load_backbone(net: RNet, path: Path, snapshots: Path) -> None:
+    """Weights for the backbone without its last layer: torchvision's of ImageNet, or for a MobileNet a parameter regressor's.
+
+    Args: path: file of weights; name, session or path of a regressor. Raises: CheckpointError.
+    """
+    if net.config.backbone in MOBILENETS:
+        kept = load_regressor(str(path), snapshots).model.network.state_dict()
+        kept = {f"backbone.{k}": v for k, v in kept.items() if not k.startswith("fc")}
+        load_strict(net, kept, path, optional=("backbone.fc.", "final_layers."))
+        return
     tensors = read_tensors(path) if path.suffix == ".safetensors" else read_state(path)
     kept = {f"backbone.{k}": v for k, v in tensors.items() if not k.startswith("fc.")}
     load_strict(net, kept, path, optional=("backbone.fc.", "final_layers."))

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import torch
+
 from datasets.errors import DataError
 from geometry.face_model import FaceModel
 from recon3d.weak.coefficients import config_for
@@ -19,13 +21,15 @@ from training.loop import LoopOptions, train
 from training.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 
 
-def make_networks(settings: WeakSettings, model: FaceModel, resumed: LoadedReconstructor | None) -> ReconstructionNet:
+def make_networks(
+    settings: WeakSettings, model: FaceModel, resumed: LoadedReconstructor | None, snapshots: Path
+) -> ReconstructionNet:
     """A new network that fits the model, or the resumed one. Raises: CheckpointError."""
     if resumed is not None:
         return resumed.net
     net = ReconstructionNet(config_for(model, settings.backbone, settings.one_head), settings.face_model)
     if settings.init_path is not None:
-        load_backbone(net.network, settings.init_path)
+        load_backbone(net.network, settings.init_path, snapshots)
     return net
 
 
@@ -44,11 +48,10 @@ def open_data(settings: WeakSettings, model: FaceModel) -> tuple[PreparedPhotos,
     """Training and validation photos. Raises: DataError."""
     if not settings.data:
         raise DataError("--data: name folders that python -m datasets.prepare_recon3d has written.")
-    reference = model.five_points.double().cpu().numpy()
-    data = PreparedPhotos([Path(p) for p in settings.data], reference, "train", settings.train_count)
+    data = PreparedPhotos([Path(p) for p in settings.data], model, "train", settings.train_count)
     if not settings.val_data:
         return data, None
-    return data, PreparedPhotos([Path(p) for p in settings.val_data], reference, "val", settings.val_count)
+    return data, PreparedPhotos([Path(p) for p in settings.val_data], model, "val", settings.val_count)
 
 
 def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
@@ -58,7 +61,8 @@ def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
     resumed = None if settings.resume is None else load_reconstructor(settings.resume, local.snapshots)
     model = open_face_model(settings.face_model, local, None if resumed is None else resumed.net).to(accelerator.device)
     data, validation = open_data(settings, model)
-    networks = make_networks(settings, model, resumed).to(accelerator.device)
+    networks = make_networks(settings, model, resumed, local.snapshots)
+    networks = networks.to(accelerator.device, memory_format=torch.channels_last)
     synchronise(networks, accelerator)
     renderer = FaceRenderer(model, networks.camera, settings.slide_contour)
     description = {
@@ -66,7 +70,7 @@ def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
         "settings": json_safe(dataclasses.asdict(settings)),
     }  # fmt: skip
     identity = open_identity(settings, accelerator.device)
-    method = RNetMethod(networks, renderer, settings, accelerator, description, identity, validation)
+    method = RNetMethod(networks, renderer, settings, accelerator, description, identity, validation, data.supervised)
     if is_main_process():
         count = sum(p.numel() for p in networks.parameters())
         held_out = "" if validation is None else f", {len(validation)} to validate on"
@@ -79,7 +83,7 @@ def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
         report_folder=local.outputs / "reports" / session,
         epochs=settings.epochs, batch_size=settings.batchsize, seed=settings.seed, repeat=settings.repeat,
         save_freq=settings.save_freq, print_freq=settings.print_freq, eval_freq=settings.eval_freq, schedule=settings.schedule,
-        milestones=tuple(settings.milestones), patience=settings.patience, keep=settings.keep, workers=settings.workers,
-        new_stage=settings.new_stage,
+        warmup=settings.warmup / settings.epochs, milestones=tuple(settings.milestones), patience=settings.patience,
+        keep=settings.keep, workers=settings.workers, new_stage=settings.new_stage,
     )  # fmt: skip
     train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import prepare_recon3d
+from datasets import prepare_recon3d, synthetic, synthetic_recon3d
 from datasets.alignment import align, five_of_68
 from datasets.errors import DataError
 from datasets.points import format_pts
 from datasets.synthetic import embedded_faces
 from datasets.weak_layouts import find_entries, read_alignment, read_sample
+from geometry.face_model import EMBEDDED_HEAD, FaceModel
 
 REFERENCE = prepare_recon3d.reference_points("head")
 
@@ -83,3 +84,24 @@ def test_folders_that_disagree(photos, tmp_path, capsys):
     (tmp_path / "tf/mask/face1.png").unlink()
     with pytest.raises(DataError, match="face1.png: missing"):
         find_entries(tmp_path / "tf")
+
+
+def test_rendered_faces_come_with_the_shape_that_they_were_made_from(tmp_path, monkeypatch, capsys):
+    for module in (synthetic, synthetic_recon3d):
+        monkeypatch.setattr(module, "FACES", {"train": 4})
+        monkeypatch.setattr(module, "BATCH", 2)
+    out = tmp_path / "prepared"
+    assert synthetic_recon3d.main([str(out), "--root", str(tmp_path / "rendered"), "--count", "3"]) == 0
+    entries = find_entries(out)
+    samples = [read_sample(entry, REFERENCE) for entry in entries]
+    assert len(samples) == 3 and all(sample.image.shape == (224, 224, 3) for sample in samples)
+    model = FaceModel.load(EMBEDDED_HEAD)
+    with np.load(tmp_path / "rendered/train/0001.npz") as truth:
+        expected = np.concatenate([truth["identity"][0], truth["expression"][0]])
+    np.testing.assert_array_equal(samples[2].truth, expected)
+    assert expected.shape == (sum(model.sizes[:2]),)
+    assert synthetic_recon3d.main([str(out), "--root", str(tmp_path / "rendered"), "--count", "5"]) == 2
+    assert "--count 5" in capsys.readouterr().err
+    entries[0].truth.write_bytes(b"damaged")
+    with pytest.raises(DataError, match="render the faces again"):
+        read_sample(entries[0], REFERENCE)

@@ -51,6 +51,17 @@ def test_regularisers():
     assert float(losses.box_loss(torch.tensor([[-0.5, 0.5, 1.5, 1.0]]))) == pytest.approx(0.125)
 
 
+def test_shape_loss_counts_known_faces_alone_in_mm():
+    found, weights = torch.zeros(3, 2, 3, requires_grad=True), torch.tensor([3.0, 1.0])
+    truth = torch.full((3, 2, 3), torch.nan)
+    assert float(losses.shape_loss(found.detach(), truth, weights)) == 0
+    truth[1] = torch.tensor([[0.03, 0, 0.04], [0, 0, 0.01]])  # 5 mm and 1 mm
+    loss = losses.shape_loss(found, truth, weights)
+    assert loss.item() == pytest.approx((3 * 5 + 1) / 4)
+    loss.backward()
+    assert torch.isfinite(found.grad).all() and not found.grad[[0, 2]].any() and found.grad[1].any()
+
+
 @pytest.mark.parametrize("name", ["photometric", "perceptual", "reflectance"])
 def test_gradients(name):
     torch.manual_seed(1)
@@ -71,7 +82,7 @@ def test_augmentation_moves_picture_mask_and_landmarks_together():
     images = torch.zeros(count, 3, size, size, dtype=torch.uint8)
     images[:, :, 33:36, 29:32] = 255
     indices = torch.arange(count)
-    moved, mask, found = augment(images, images[:, :1], points, indices, 5, AlignedAugmentation(), seed=2)
+    moved, mask, found, _ = augment(images, images[:, :1], points, indices, 5, AlignedAugmentation(), seed=2)
     grid = torch.arange(size) + 0.5
     mass = mask[:, 0] / mask[:, 0].sum((1, 2), keepdim=True)
     centre = torch.stack([(mass.sum(1) * grid).sum(1), (mass.sum(2) * grid).sum(1)], 1)
@@ -80,5 +91,6 @@ def test_augmentation_moves_picture_mask_and_landmarks_together():
     assert torch.allclose(again[2], found[2:3])  # depends on the sample, not on the batch
     still = augment(images, images[:, :1], points, indices, 5, AlignedAugmentation.none())
     assert torch.equal(still[2], points) and torch.equal(still[0], images / 255)
-    flipped = augment(images, images[:, :1], points, indices, 0, AlignedAugmentation(0, 0, 0, 1.0))[2]
+    _, _, flipped, mirrored = augment(images, images[:, :1], points, indices, 0, AlignedAugmentation(0, 0, 0, 1.0))
+    assert mirrored.all()
     assert torch.allclose(flipped[:, 36, 0], size - points[:, 45, 0], atol=1e-4)  # left and right eye change places

@@ -1,6 +1,7 @@
 """train_recon3d.py, checkpoints, importer and inference on drawn faces."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from datasets.alignment import five_of_68
 from datasets.errors import DataError
 from datasets.points import format_pts, read_pts
 from datasets.synthetic import embedded_faces
+from datasets.weak_layouts import write_truth
 from geometry.face_model import EMBEDDED_HEAD, FaceModel
 from geometry.mesh_files import read_obj
 from networks.iresnet import IResNet
 from networks.rnet import RNet, RNetConfig
+from recon3d.photometric import skin_weights
+from recon3d.regression.models import load_regressor
 from recon3d.weak.coefficients import config_for
 from recon3d.weak.identity import TEMPLATE_112, load_identity, template_matrices
 from recon3d.weak.models import ReconstructionNet, import_deep3d, load_reconstructor
@@ -65,6 +69,25 @@ def test_training_writes_numbers_strips_and_snapshots_and_resumes_exactly(place,
     assert train(place, "-r", "b", "-e", "2") == 0
     whole, resumed = (read_tensors(session / name / "00002/model.safetensors") for name in ("a", "b"))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_a_mobilenet_begins_with_a_regressors_weights_and_learns_true_shapes(place):
+    data = place / "supervised"
+    shutil.copytree(place / "prepared", data)
+    model = FaceModel.load(EMBEDDED_HEAD)
+    faces = embedded_faces(140, seed=5).batch(0, 4)
+    for i in range(3):
+        write_truth(data, f"face{i}", faces.identity[i].numpy(), faces.expression[i].numpy())
+    rest = ["--config", str(place / "x.ini"), "--data", str(data), "--sessionname", "m", "-b", "4", "-e", "1", "--lr", "1e-9"]
+    assert train_recon3d.main([*rest, "--backbone", "mobilenet_half", "--init-path", "regressor_120"]) == 0
+    old = load_regressor("regressor_120").model.network.state_dict()
+    new = load_reconstructor("m", place / "data/models/snapshots").net.network.backbone.state_dict()
+    assert torch.allclose(old["blocks.3.pointwise.weight"], new["blocks.3.pointwise.weight"], atol=1e-6)
+    rows = [line.split(",") for line in (place / "out/logs/m/scalars.csv").read_text().splitlines()]
+    (shape,) = {float(row[-1]) for row in rows if "shape" in row and "train" in row}
+    weights = skin_weights(model)
+    gaps = (model.shape(faces.identity[:3], faces.expression[:3]) - model.mean).norm(dim=-1)
+    assert shape == pytest.approx(100 * float((gaps @ weights).mean() / weights.sum()), rel=1e-3)  # the heads start at zero
 
 
 def test_bad_training_input_is_one_sentence(place, capsys):

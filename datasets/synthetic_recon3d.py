@@ -1,0 +1,65 @@
+"""Rendered faces prepared for 3D reconstruction: aligned crops, landmarks, skin, and the shape that each was made from.
+
+    python -m datasets.synthetic_recon3d data/prepared/synthetic --count 5000
+
+Faces come from the dataset `synthetic` in --root, where they are rendered on first use. The folder is read like one of
+datasets.prepare_recon3d; what was written before is kept, so a killed run goes on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from datasets.alignment import align, five_of_68
+from datasets.errors import DataError
+from datasets.images import read_image
+from datasets.skin_probability import skin_mask
+from datasets.synthetic import BATCH, FACES, render_split
+from datasets.weak_layouts import WeakSample, write_tf, write_truth
+from geometry.face_model import EMBEDDED_HEAD, FaceModel
+
+
+def write_faces(root: Path, out: Path, count: int, split: str = "train") -> None:
+    """Prepare the first faces of a split of the dataset `synthetic`. Raises: DataError for more faces than it has."""
+    if not 0 < count <= FACES[split]:
+        raise DataError(f"--count {count}: the split {split} has 1..{FACES[split]} faces.")
+    render_split(root, split)
+    reference = FaceModel.load(EMBEDDED_HEAD).five_points.double().numpy()
+    for first in tqdm(range(0, count, BATCH), desc="preparing"):
+        folder = root / split / f"{first // BATCH:04d}"
+        with np.load(folder.with_suffix(".npz")) as truth:
+            landmarks, identity, expression = (truth[key] for key in ("landmarks_2d", "identity", "expression"))
+        for i in range(min(BATCH, count - first)):
+            name = f"{folder.name}_{i:02d}"
+            if (out / f"{name}.png").is_file():
+                continue
+            alignment = align(five_of_68(landmarks[i].astype(np.float64)), reference, name)
+            image = read_image(folder / f"{i:02d}.jpg")
+            crop = alignment.crop()
+            cut = crop.extract(image)
+            write_truth(out, name, identity[i], expression[i])
+            sample = WeakSample(cut, crop.apply(landmarks[i]), skin_mask(cut))
+            write_tf(out, name, sample, alignment.trans_params(image.shape[1::-1]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 done, 2 wrong input."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--root", type=Path, default=Path("data/synthetic"), help="of the dataset synthetic [data/synthetic]")
+    parser.add_argument("--count", type=int, default=FACES["train"])
+    parser.add_argument("--split", choices=sorted(FACES), default="train")
+    options = parser.parse_args(arguments)
+    try:
+        write_faces(options.root, options.out, options.count, options.split)
+    except DataError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
