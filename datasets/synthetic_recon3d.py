@@ -22,12 +22,17 @@ from datasets.weak_layouts import WeakSample, write_tf, write_truth
 from geometry.face_model import EMBEDDED_HEAD, FaceModel
 
 
-def write_faces(root: Path, out: Path, count: int, split: str = "train") -> None:
-    """Prepare the first faces of a split of the dataset `synthetic`. Raises: DataError for more faces than it has."""
+def write_faces(root: Path, out: Path, count: int, split: str = "train") -> int:
+    """Prepare the first faces of a split of the dataset `synthetic`; how many of them could be used.
+
+    Profiles whose eyes or mouth corners change sides cannot be aligned by five points. Raises: DataError for more faces than
+    the split has.
+    """
     if not 0 < count <= FACES[split]:
         raise DataError(f"--count {count}: the split {split} has 1..{FACES[split]} faces.")
     render_split(root, split)
     reference = FaceModel.load(EMBEDDED_HEAD).five_points.double().numpy()
+    left_out = 0
     for first in tqdm(range(0, count, BATCH), desc="preparing"):
         folder = root / split / f"{first // BATCH:04d}"
         with np.load(folder.with_suffix(".npz")) as truth:
@@ -36,13 +41,18 @@ def write_faces(root: Path, out: Path, count: int, split: str = "train") -> None
             name = f"{folder.name}_{i:02d}"
             if (out / f"{name}.png").is_file():
                 continue
-            alignment = align(five_of_68(landmarks[i].astype(np.float64)), reference, name)
+            try:
+                alignment = align(five_of_68(landmarks[i].astype(np.float64)), reference, name)
+            except DataError:
+                left_out += 1
+                continue
             image = read_image(folder / f"{i:02d}.jpg")
             crop = alignment.crop()
             cut = crop.extract(image)
             write_truth(out, name, identity[i], expression[i])
             sample = WeakSample(cut, crop.apply(landmarks[i]), skin_mask(cut))
             write_tf(out, name, sample, alignment.trans_params(image.shape[1::-1]))
+    return count - left_out
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,10 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=sorted(FACES), default="train")
     options = parser.parse_args(arguments)
     try:
-        write_faces(options.root, options.out, options.count, options.split)
+        done = write_faces(options.root, options.out, options.count, options.split)
     except DataError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    sys.stdout.write(f"{done} faces in {options.out}\n")
     return 0
 
 

@@ -1,7 +1,8 @@
 """R-Net of Deng et al. 2019: a ResNet whose pooled features go through linear heads to face-model coefficients, pose and light.
 
-A MobileNet-V1 may take the ResNet's place where speed counts. Parameter names of the ResNets are those of
-Deep3DFaceRecon_pytorch's `net_recon`, so that its checkpoints load as they are.
+A MobileNet-V1 may take the ResNet's place where speed counts; it sees the crop at half size, near the 120 px of the parameter
+regressors that it may begin from. Parameter names of the ResNets are those of Deep3DFaceRecon_pytorch's `net_recon`, so that
+its checkpoints load as they are.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from networks.mobilenet import MobileNetV1
 from networks.regressor import normalise
@@ -79,7 +81,7 @@ class RNet(nn.Module):
         """(coefficients (B, P), pooled features (B, `features`)), the latter for mesh refinement."""
         net = self.backbone
         if self.config.backbone in MOBILENETS:
-            pooled = net.pooled(normalise(images * 255))
+            pooled = net.pooled(normalise(avg_pool2d(images, 2) * 255))
         else:
             x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
             pooled = net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x))))).flatten(1)
