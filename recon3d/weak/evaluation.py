@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from datasets.alignment import five_of_68, read_five
 from datasets.errors import DataError
-from datasets.images import IMAGE_SUFFIXES, read_image
+from datasets.images import read_image
 from datasets.points import read_pts
 from datasets.rendered import SyntheticFaces, SyntheticSettings
 from geometry.cameras import weak_perspective
@@ -28,6 +28,7 @@ from recon3d.photometric import skin_weights
 from recon3d.regression.benchmark import read_aflw2000
 from recon3d.regression.evaluation import EvalSettings, Predictions, image_names, protocol, score
 from recon3d.regression.method import box_nme
+from recon3d.regression.photos_benchmark import annotated_photos
 from recon3d.weak import losses
 from recon3d.weak.identity import SFace
 from recon3d.weak.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
@@ -38,7 +39,7 @@ from training.logs import console
 
 BATCH = 16
 SYNTHETIC_SEED = 99_991  # of faces that no training draws
-WEAK_BENCHMARKS = ("synthetic", "photos")
+SYNTHETIC_FACES = 256
 
 # image → scheme and landmarks (n, K, 2) px of its faces
 LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
@@ -46,7 +47,7 @@ LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
 
 def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
     """Whether the settings ask for something of this module."""
-    if settings.benchmark in WEAK_BENCHMARKS:
+    if settings.benchmark == "synthetic":
         return True
     if settings.checkpoint is None or settings.checkpoint.endswith((".pth", ".tar")):
         return settings.checkpoint is not None and settings.five is not None
@@ -62,7 +63,7 @@ def run_weak_evaluation(settings: EvalSettings, local: LocalConfig, find_landmar
         raise DataError("--checkpoint: name a reconstructor.")
     reconstructor = Reconstructor.from_pretrained(settings.checkpoint, local, settings.face_model, settings.device)
     if settings.benchmark == "synthetic":
-        result = score_synthetic(reconstructor, settings.count)
+        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES)
     elif settings.benchmark == "photos":
         sface = SFace(settings.sface) if settings.likeness else None
         result = score_photos(reconstructor, settings.images, settings.count, sface)
@@ -171,12 +172,7 @@ def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int |
 
     sface: also the cosine of its features of a photo and of the photo with the face drawn over it.
     """
-    if folder is None or not folder.is_dir():
-        raise DataError(f"--images {folder}: name a folder of photos with .pts beside them.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file())
-    if not paths:
-        raise DataError(f"--images {folder}: holds no photo with a .pts of its name.")
-    paths = paths[:count]
+    paths = annotated_photos(folder, count)
     errors: dict[str, list[Tensor]] = {}
     colour, cosines = [], []
     for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
