@@ -30,8 +30,9 @@ from datasets.images import IMAGE_SUFFIXES, read_image
 from datasets.mat import read_mat_file
 from datasets.points import read_text
 from datasets.sample import landmark_box
-from datasets.tables import numbers, write_bytes
+from datasets.tables import numbers
 from datasets.tar import index_tar
+from storage.atomic import write_file
 
 LP_PARTS = ("AFW", "HELEN", "IBUG", "LFPW")
 MAX_MAT_BYTES = 16 * 2**20
@@ -67,8 +68,8 @@ def convert_aflw2000(source: Path, out: Path) -> list[Path]:
     buffer = io.BytesIO()
     np.save(buffer, np.array(yaws))
     return [
-        write_bytes(out / "aflw2000_3D_anno_vd.json", json.dumps(records).encode()),
-        write_bytes(out / "aflw2000_3D_yaw.npy", buffer.getvalue()),
+        write_file(out / "aflw2000_3D_anno_vd.json", json.dumps(records).encode()),
+        write_file(out / "aflw2000_3D_yaw.npy", buffer.getvalue()),
     ]
 
 
@@ -98,7 +99,7 @@ def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> li
         raise DataError(f"{source}: holds none of the folders {', '.join(LP_PARTS)} with .mat files.")
     if landmarks is None:
         sys.stderr.write("note: z is 0 everywhere; give --landmarks to train a depth head (z needs the 3DMM).\n")
-    return [write_bytes(out / "300wLP_anno_tr.json", json.dumps(records).encode())]
+    return [write_file(out / "300wLP_anno_tr.json", json.dumps(records).encode())]
 
 
 def _lp_points(source: Path, part: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -202,7 +203,7 @@ def write_boxes(path: Path, rows: list[list], source: Path) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image_path", "x1", "y1", "x2", "y2", "scale"])
     writer.writerows([name, *(f"{v:.3f}" for v in values)] for name, *values in rows)
-    return write_bytes(path, text.getvalue().encode())
+    return write_file(path, text.getvalue().encode())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,8 @@ from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES
 from datasets.menpo import PROFILE_POINTS
 from datasets.points import read_pts
-from datasets.tables import write_bytes
 from geometry.schemes import IBUG_68, MENPO_84
+from storage.atomic import replacing, write_file
 
 # Folder of photos → its tar file. common and challenging share one, as their tables do.
 TARS = {"train": "menpo", "common": "menpo_test", "challenging": "menpo_test", "300w": "300W", "menpo3D84": "menpo3D84"}
@@ -41,7 +39,7 @@ def convert_menpo(source: Path, out: Path) -> list[Path]:
     for table, parts in TABLES.items():
         lines = [json.dumps(record) for part in parts for _, record in records.get(part, [])]
         if lines:
-            written.append(write_bytes(out / f"{table}.ljson", ("\n".join(lines) + "\n").encode()))
+            written.append(write_file(out / f"{table}.ljson", ("\n".join(lines) + "\n").encode()))
     return written
 
 
@@ -71,18 +69,10 @@ def _read_part(source: Path, part: str) -> list[tuple[Path, dict]]:
 
 def _write_tar(path: Path, photos: list[Path], source: Path) -> Path:
     """Photos in an uncompressed tar file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
-            for photo in photos:
-                entry = tarfile.TarInfo(member_name(photo, source))
-                content = photo.read_bytes()
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, tarfile.open(temporary, mode="w") as archive:
+        for photo in photos:
+            entry = tarfile.TarInfo(member_name(photo, source))
+            content = photo.read_bytes()
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
     return path

@@ -7,7 +7,6 @@ Each batch of faces is one folder of JPEG photos with one npz of truth; a killed
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from datasets.rendered import SyntheticBatch, SyntheticFaces, SyntheticSettings
 from datasets.sample import Annotation, FaceDataset
 from geometry.face_model import EMBEDDED_HEAD, FaceModel
 from geometry.schemes import IBUG_68
+from storage.atomic import replacing
 
 BATCH, JPEG_QUALITY = 50, 92
 FACES = {"train": 5000, "test": 500}
@@ -75,9 +75,8 @@ def render_split(root: Path, split: str) -> None:
         truth = {name: getattr(batch, name).numpy() for name in TRUTH}
         for scheme, points in batch.landmarks.items():
             truth |= {f"landmarks_{scheme}": points.numpy(), f"visibility_{scheme}": batch.visibility[scheme].numpy()}
-        temporary = folder.with_suffix(".part.npz")
-        np.savez(temporary, **truth)
-        os.replace(temporary, folder.with_suffix(".npz"))
+        with replacing(folder.with_suffix(".npz")) as temporary:
+            np.savez(temporary, **truth)
 
 
 class Synthetic(FaceDataset):

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.tables import write_bytes
 from datasets.threedfaw import LIST_FILE, POSES
 from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_68
+from storage.atomic import write_file
 
 TEST_YAW = {"left": (-45, -20), "center": (-5, 5), "right": (20, 45)}  # degrees
 _NOSE = dict(zip(range(27, 36), (0.2, 0.5, 0.8, 1, 0.4, 0.4, 0.4, 0.4, 0.4), strict=True))
@@ -98,9 +98,9 @@ def write_faces(root: Path, part: str, names: list[str], faces: np.ndarray, seed
         width, height = (int(side) for side in rng.integers(200, 401, 2))
         pixels = face * np.array([width, height, (width + height) / 2])
         text = "".join(f"{x:.6f},{y:.6f},{z:.6f}\n" for x, y, z in pixels)
-        write_bytes(root / f"{part}_lm" / f"{name}_lm.csv", text.encode())
+        write_file(root / f"{part}_lm" / f"{name}_lm.csv", text.encode())
         coded = cv2.imencode(".jpg", draw_face(pixels, width, height)[..., ::-1])[1]
-        write_bytes(root / f"{part}_img" / f"{name}.jpg", coded.tobytes())
+        write_file(root / f"{part}_img" / f"{name}.jpg", coded.tobytes())
 
 
 def write_dataset(root: Path, train: int = 512, valid: int = 128, per_pose: int = 10, seed: int = 0) -> None:
@@ -114,7 +114,7 @@ def write_dataset(root: Path, train: int = 512, valid: int = 128, per_pose: int 
         names = [f"syn_{pose}_{i:03d}" for i in range(per_pose)]
         write_faces(root, "valid", names, random_faces(per_pose, seed + 2 + number, TEST_YAW[pose]), seed + 2 + number)
         lines += [f"{name},test,{pose}\n" for name in names]
-    write_bytes(root / LIST_FILE, "".join(lines).encode())
+    write_file(root / LIST_FILE, "".join(lines).encode())
 
 
 def main(arguments: list[str] | None = None) -> int:

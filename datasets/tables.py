@@ -3,8 +3,6 @@
 import csv
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,18 +94,3 @@ def choose_split(items: list, split: str, name: Callable[[object], str]) -> list
     count = min(max(share, 1), len(order) - 1) if len(order) > 1 else share
     held_out = set(order[:count])
     return [item for item in items if (name(item) in held_out) != (split == "train")]
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """A file that appears whole or not at all; readable by all as the umask allows. Returns: the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path

@@ -24,8 +24,8 @@ from datasets.arrays import read_npz
 from datasets.errors import DataError
 from datasets.images import image_size, safe_join
 from datasets.points import read_text
-from datasets.tables import write_bytes
 from geometry.face_template import yaw_deg
+from storage.atomic import write_file
 
 POINTS, POSES = 66, ("left", "center", "right")
 SPLITS = ("train", "valid", "test")
@@ -185,7 +185,7 @@ def prepare(root: Path, out: Path) -> dict[str, Keypoints]:
             arrays["orientations"] = faces.poses
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
-        write_bytes(Path(out) / f"{split}.npz", buffer.getvalue())
+        write_file(Path(out) / f"{split}.npz", buffer.getvalue())
     return splits
 
 

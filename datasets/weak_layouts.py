@@ -18,6 +18,7 @@ from PIL import Image
 from datasets.alignment import SIZE_PX, Alignment, align, five_of_68, read_rows
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, read_image
+from storage.atomic import replacing, write_file
 
 LISTS = ("images", "landmarks", "masks")
 LAYOUTS = ("tf", "pt")
@@ -156,23 +157,23 @@ def write_truth(folder: Path, name: str, identity: np.ndarray, expression: np.nd
     """The coefficients of a rendered face; written before its `write_tf`."""
     stored = io.BytesIO()
     np.savez(stored, identity=identity, expression=expression)
-    _write_bytes(folder / "truth" / f"{name}.npz", stored.getvalue())
+    write_file(folder / "truth" / f"{name}.npz", stored.getvalue())
 
 
 def write_tf(folder: Path, name: str, sample: WeakSample, trans_params: np.ndarray) -> None:
     """One sample in Microsoft's layout, with the alignment beside it. The picture comes last: it says that all is there."""
     rows = to_index_up(sample.landmarks.astype(np.float64), SIZE_PX)
-    _write_text(folder / "lm" / f"{name}.txt", _rows_text(rows))
-    _write_bytes(folder / "lm_bin" / f"{name}.bin", np.ascontiguousarray(rows, dtype="<f8").tobytes())
-    _write_text(folder / "trans" / f"{name}.txt", " ".join(f"{value:.10g}" for value in trans_params) + "\n")
+    write_file(folder / "lm" / f"{name}.txt", _rows_text(rows))
+    write_file(folder / "lm_bin" / f"{name}.bin", np.ascontiguousarray(rows, dtype="<f8").tobytes())
+    write_file(folder / "trans" / f"{name}.txt", " ".join(f"{value:.10g}" for value in trans_params) + "\n")
     _write_png(folder / "mask" / f"{name}.png", np.repeat(sample.mask[..., None], 3, axis=2))
     _write_png(folder / f"{name}.png", sample.image)
 
 
 def write_pt(folder: Path, name: str, photo: np.ndarray, five: np.ndarray, landmarks: np.ndarray, mask: np.ndarray) -> None:
     """One whole photo in the layout of Deep3DFaceRecon_pytorch; `write_lists` follows once at the end."""
-    _write_text(folder / "detections" / f"{name}.txt", _rows_text(five - 0.5))
-    _write_text(folder / "landmarks" / f"{name}.txt", _rows_text(to_index_up(landmarks, photo.shape[0])))
+    write_file(folder / "detections" / f"{name}.txt", _rows_text(five - 0.5))
+    write_file(folder / "landmarks" / f"{name}.txt", _rows_text(to_index_up(landmarks, photo.shape[0])))
     _write_png(folder / "mask" / f"{name}.png", np.repeat(mask[..., None], 3, axis=2))
     _write_png(folder / f"{name}.png", photo)
 
@@ -184,7 +185,7 @@ def write_lists(folder: Path, split: str) -> int:
         "images": names, "landmarks": [f"landmarks/{Path(n).stem}.txt" for n in names], "masks": [f"mask/{n}" for n in names],
     }  # fmt: skip
     for column, lines in columns.items():
-        _write_text(folder / "datalist" / split / f"{column}.txt", "".join(f"{line}\n" for line in lines))
+        write_file(folder / "datalist" / split / f"{column}.txt", "".join(f"{line}\n" for line in lines))
     return len(names)
 
 
@@ -192,22 +193,9 @@ def _rows_text(rows: np.ndarray) -> str:
     return "".join(f"{x:.6f} {y:.6f}\n" for x, y in rows)
 
 
-def _write_text(path: Path, text: str) -> None:
-    _write_bytes(path, text.encode())
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
 def _write_png(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    Image.fromarray(image).save(temporary, "PNG")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, "PNG")
 
 
 def read_alignment(folder: Path, name: str) -> Alignment | None:

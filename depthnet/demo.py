@@ -10,7 +10,7 @@ from depthnet.lifting import Lifter, animation_angles
 from depthnet.movies import write_movie
 from depthnet.warp_tasks import render_rotation
 from geometry.schemes import IBUG_68
-from training.checkpoint import write_text
+from storage.atomic import write_file
 
 SHOWN_DEGREES = (-45, -30, -15, 0, 15, 30, 45)
 GREY = 60  # behind a turned face
@@ -36,7 +36,7 @@ def write_depth(out: Path, label: str, image: np.ndarray, points: np.ndarray, li
     """
     depth = lifter.photo_depth(points)
     rows = "".join(f"{x:.3f},{y:.3f},{z:.3f}\n" for (x, y), z in zip(points, depth, strict=True))
-    write_text(out / f"{label}_depth.csv", rows)
+    write_file(out / f"{label}_depth.csv", rows)
     crop, shown = crop_face(image, points)
     save_figure(depth_figure(crop, shown, depth), out / f"{label}_depth.png")
     return [out / f"{label}_depth.png", out / f"{label}_depth.csv"]

@@ -13,9 +13,8 @@ from PIL import Image
 from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.points import read_text
-from datasets.tables import write_bytes
 from depthnet.warper import POINTS, warp_faces
-from training.checkpoint import write_text
+from storage.atomic import write_file
 from training.logs import console
 
 PARTS = ("keypoints", "depth", "affine")
@@ -26,7 +25,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
     """(H, W, 3 or 4) uint8; whole or not at all."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def write_item(
@@ -38,9 +37,9 @@ def write_item(
     """
     form = "{:.0f} {:.0f}\n" if integer else "{:.6f} {:.6f}\n"
     rounded = np.trunc(keypoints) if integer else keypoints
-    write_text(root / "keypoints" / f"{name}.txt", "".join(form.format(x, y) for x, y in rounded))
-    write_text(root / "depth" / f"{name}.txt", "".join(f"{z:f}\n" for z in depth))
-    write_text(root / "affine" / f"{name}.txt", "".join(" ".join(f"{v:f}" for v in row) + "\n" for row in affine))
+    write_file(root / "keypoints" / f"{name}.txt", "".join(form.format(x, y) for x, y in rounded))
+    write_file(root / "depth" / f"{name}.txt", "".join(f"{z:f}\n" for z in depth))
+    write_file(root / "affine" / f"{name}.txt", "".join(" ".join(f"{v:f}" for v in row) + "\n" for row in affine))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from datasets.errors import DataError
 from datasets.images import read_image
+from storage.atomic import replacing
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,9 @@ class Panel:
 
 def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
     """A PNG that appears whole or not at all. Raises: DataError when it cannot be written."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, dpi=dpi, format="png")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=dpi, format="png")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder.") from None
 

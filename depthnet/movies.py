@@ -9,6 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from datasets.errors import DataError
+from storage.atomic import replacing
 from training.logs import save_picture
 
 SUFFIXES = (".png", ".gif", ".mp4")
@@ -23,15 +24,13 @@ def write_movie(path: Path, frames: Sequence[np.ndarray], fps: float = 25.0) -> 
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{path}: unknown kind of file; choose one of: {', '.join(SUFFIXES)}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".png":
             names = [path] if len(frames) == 1 else [path.with_name(f"{path.stem}_{i:06d}.png") for i in range(len(frames))]
             for name, frame in zip(names, tqdm(frames, desc=path.name, leave=False), strict=True):
                 save_picture(name, frame)
             return names
-        temporary = path.with_name(f".{path.stem}{path.suffix}")
-        (_write_gif if path.suffix.lower() == ".gif" else _write_mp4)(temporary, frames, fps)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            (_write_gif if path.suffix.lower() == ".gif" else _write_mp4)(temporary, frames, fps)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place.") from None
     return [path]

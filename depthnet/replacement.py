@@ -21,6 +21,7 @@ from depthnet.lifting import Lifter
 from depthnet.warper import composite, warp_faces
 from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_66, to_68
 from geometry.schemes import IBUG_68
+from storage.atomic import replacing
 
 FRONTAL, PROFILE = 0.2, 0.5  # of `asymmetry`
 FACE_SHARE = 0.30  # half face width of the frontal target, of the crop's side
@@ -140,8 +141,6 @@ def load_domains(path: Path, build: str, faces: FaceCrops, lifter: Lifter, model
         with np.load(path, allow_pickle=False) as content:
             return Domains(content["a"], content["b"])
     domains = BUILDERS[build](faces, lifter)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    np.savez(temporary, a=domains.a, b=domains.b)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        np.savez(temporary, a=domains.a, b=domains.b)
     return domains

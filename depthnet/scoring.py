@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from datasets.errors import DataError
-from datasets.tables import write_bytes
 from datasets.threedfaw import Keypoints, load_split
 from depthnet.controls import make_controls
 from depthnet.evaluation import Faces, score_controls, score_networks
@@ -18,7 +17,8 @@ from depthnet.inference import all_pair_depths
 from depthnet.models import LoadedDepthNet, load_model
 from depthnet.report import comparison, pose_comparison, upstream_lines
 from depthnet.settings import EvalSettings
-from training.checkpoint import json_safe, write_text
+from storage.atomic import write_file
+from training.checkpoint import json_safe
 from training.config import ConfigError, LocalConfig
 from training.logs import console
 from training.runtime import make_accelerator
@@ -76,7 +76,7 @@ def print_statistics(
             say(line)
     if settings.json:
         content = {"settings": dataclasses.asdict(settings), "models": results, "controls": controls}
-        write_text(settings.json, json.dumps(json_safe(content), indent=1))
+        write_file(settings.json, json.dumps(json_safe(content), indent=1))
         say(f"wrote {settings.json}")
 
 
@@ -96,7 +96,7 @@ def dump_depths(path: Path, models: dict[str, LoadedDepthNet], faces: Faces) -> 
         preds[np.arange(len(preds)), np.arange(len(preds))] = 0
     buffer = io.BytesIO()
     np.savez(buffer, preds=preds)
-    write_bytes(Path(path), buffer.getvalue())
+    write_file(Path(path), buffer.getvalue())
     console().info(f"wrote {path}: preds {preds.shape}")
 
 

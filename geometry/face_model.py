@@ -9,8 +9,10 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from storage.atomic import write_file
 
 FORMAT = 1
 EMBEDDED_HEAD = Path(__file__).resolve().parents[1] / "recon3d" / "assets" / "head.safetensors"
@@ -191,12 +193,7 @@ class FaceModel:
             elif value is not None:
                 scalars[f.name] = list(value) if isinstance(value, tuple) else value
         tensors = {k: (v.to(torch.int32) if v.dtype == torch.int64 else v).cpu().contiguous() for k, v in tensors.items()}
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
-        save_file(tensors, temporary, metadata={"face_model": json.dumps({"format": FORMAT, **scalars})})
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        write_file(path, save(tensors, metadata={"face_model": json.dumps({"format": FORMAT, **scalars})}))
 
     @classmethod
     def load(cls, path: Path) -> "FaceModel":

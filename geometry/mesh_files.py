@@ -6,8 +6,6 @@ are sRGB, texture coordinates have v up (row 0 of a texture is v = 1). Files are
 """
 
 import io
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from storage.atomic import write_file
 
 METRES_PER_DM = 0.1
 _PLY_TYPES = {
@@ -283,18 +283,3 @@ def _lines(form: str, table: np.ndarray) -> str:
 def _check_finite(path: Path, mesh: Mesh) -> None:
     if not np.isfinite(mesh.vertices).all():
         raise MeshFileError(f"{path}: a vertex is not finite; the mesh is not written.")
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Bytes that appear under a name whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -15,7 +15,7 @@ from datasets.photos import find_photos, free_name, make_folder, parse_box, pars
 from datasets.points import format_pts
 from landmarks.detector import Analysis, LandmarkDetector
 from landmarks.pictures import face_tiles, photo_with_faces
-from training.checkpoint import write_text
+from storage.atomic import write_file
 from training.config import LocalConfig, option
 from training.logs import console, save_picture
 
@@ -121,7 +121,7 @@ def write_photo(
             grey = np.repeat((collapsed * 255).astype(np.uint8)[..., None], 3, axis=2)
             written.append(_picture(out / f"{label}_heatmaps.png", grey))
         if "pts" in kinds:
-            write_text(out / f"{label}.pts", format_pts(analysis.face.landmarks))
+            write_file(out / f"{label}.pts", format_pts(analysis.face.landmarks))
             written.append(out / f"{label}.pts")
     return written
 
@@ -144,7 +144,7 @@ def write_json(path: Path, name: str, image: np.ndarray, faces: list[Analysis], 
             for a in faces
         ],
     }
-    write_text(path, json.dumps(content, indent=1))
+    write_file(path, json.dumps(content, indent=1))
     return path
 
 
@@ -156,7 +156,7 @@ def write_table(path: Path, rows: list[list]) -> Path:
     lines = [header, *([row[0], row[1], *(f"{v:.3f}" for v in row[2:])] for row in rows)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
-    write_text(path, text.getvalue())
+    write_file(path, text.getvalue())
     return path
 
 

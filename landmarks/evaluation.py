@@ -25,7 +25,7 @@ from metrics.plots import plot_ced
 from metrics.report import LandmarkReport, Protocol
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
-from training.checkpoint import write_text
+from storage.atomic import write_file
 from training.config import ConfigError, LocalConfig
 from training.logs import console, save_picture
 from training.runtime import current_commit, make_accelerator
@@ -181,9 +181,9 @@ def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, 
     for name, reason in report.failures:
         console().info(f"counted as failed: {name}: {reason}")
     if settings.json is not None:
-        write_text(settings.json, report.json_text())
+        write_file(settings.json, report.json_text())
     if settings.csv is not None:
-        write_text(settings.csv, report.csv_text())
+        write_file(settings.csv, report.csv_text())
     if settings.ced is not None:
         plot_ced({model.folder.name: report}, settings.ced)
     if not settings.benchmark and first is not None:

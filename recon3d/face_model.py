@@ -20,8 +20,9 @@ from torch import Tensor
 
 from datasets.errors import DataError
 from geometry.face_model import FaceModel, FaceModelError
-from geometry.mesh_files import MeshFileError, write_file
+from geometry.mesh_files import MeshFileError
 from recon3d.loaders import bfm09, flame, ict, surrey, tddfa_sparse, tddfa_v1, tddfa_v2
+from storage.atomic import write_file
 from training.config import LocalConfig
 
 ASSETS = Path(__file__).parent / "assets"

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from datasets.errors import DataError
 from geometry.face_model import FaceModel
-from geometry.mesh_files import write_file
 from recon3d.scene import Scene
+from storage.atomic import write_file
 
 DEPTH_STEP_MM = 0.1
 _STEP_KEY, _OFFSET_KEY = "depth_step_mm", "depth_offset_mm"

@@ -19,7 +19,7 @@ from recon3d.meshes import coloured_mesh, in_frame, scene_colours, textured_mesh
 from recon3d.outputs import colour_depth, normal_map, over_photo, position_codes, shaded, write_depth
 from recon3d.scene import Scene, metric_screen
 from recon3d.texture import UnwrappedTexture, unwrap
-from training.checkpoint import write_text
+from storage.atomic import write_file
 from training.logs import save_picture
 
 FOCAL_SHARE = 1.2  # assumed focal length in longer sides of the photo
@@ -147,7 +147,7 @@ def _write_parameters(out: Path, name: str, result: Reconstruction) -> list[Path
     faces = [{key: value[i] for key, value in rows.items()} for i in range(len(fit.scale))]
     content = {"photo": name, "model": result.model.name, "licence": result.model.licence, "faces": faces}
     path = out / f"{name}_fit.json"
-    write_text(path, json.dumps(content))
+    write_file(path, json.dumps(content))
     return [path]
 
 

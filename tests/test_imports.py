@@ -8,14 +8,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {  # a package may import itself, its own layer's infrastructure and everything below
-    "geometry": set(),
+    "storage": set(),
+    "geometry": {"storage"},
     "networks": {"geometry"},
     "metrics": {"geometry"},
-    "datasets": {"geometry"},
-    "training": set(),
-    "landmarks": {"geometry", "networks", "metrics", "datasets", "training"},
-    "recon3d": {"geometry", "networks", "metrics", "datasets", "training"},
-    "depthnet": {"geometry", "networks", "metrics", "datasets", "training"},
+    "datasets": {"geometry", "storage"},
+    "training": {"storage"},
+    "landmarks": {"geometry", "networks", "metrics", "datasets", "storage", "training"},
+    "recon3d": {"geometry", "networks", "metrics", "datasets", "storage", "training"},
+    "depthnet": {"geometry", "networks", "metrics", "datasets", "storage", "training"},
 }
 
 

@@ -181,21 +181,6 @@ def sessions_part(name: str, snapshots: Path) -> str:
     return path.parts[0] if not path.is_absolute() else path.parent.name
 
 
-def write_text(path: Path, text: str) -> None:
-    """A text file that appears whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def json_safe(value: object) -> object:
     """Numbers that JSON has no word for (NaN, ±inf) as None, recursively."""
     if isinstance(value, float):

@@ -10,13 +10,13 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from storage.atomic import replacing
+
 
 def save_picture(path: Path, image: np.ndarray) -> None:
     """(H, W, 3) uint8 RGB to a file whose suffix says the format; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{path.suffix}")
-    Image.fromarray(image).save(temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary)
 
 
 class TqdmHandler(logging.Handler):

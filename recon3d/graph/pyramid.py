@@ -20,9 +20,9 @@ from scipy import sparse
 from torch import Tensor
 
 from geometry.closest_points import closest_points
-from geometry.mesh_files import write_file
 from recon3d.graph.decimation import decimate
 from recon3d.graph.meshes import MeshGraphError, adjacency, check_mesh, normalised_laplacian, parts_of
+from storage.atomic import write_file
 
 FORMAT = 1
 LEVELS = 5

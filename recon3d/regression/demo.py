@@ -21,7 +21,7 @@ from recon3d.regression.training import open_face_model
 from recon3d.regression.video import KINDS, VideoOptions, is_video, process_video
 from recon3d.scene import Scene
 from recon3d.texture import unwrap
-from training.checkpoint import write_text
+from storage.atomic import write_file
 from training.config import LocalConfig, option
 from training.logs import console, save_picture
 
@@ -222,11 +222,11 @@ def _dump_face(photo: Photo, number: int, face: RegressedFace, settings: MeshSet
         np.save(path(".npy"), photo.regressor.screen([face])[0].cpu().numpy())
         console().info(f"Dump to {path('.npy')}")
     if settings.dump_pts:
-        write_text(path(".txt"), "\n".join(" ".join(f"{v:.3f}" for v in row) for row in face.landmarks.T) + "\n")
+        write_file(path(".txt"), "\n".join(" ".join(f"{v:.3f}" for v in row) for row in face.landmarks.T) + "\n")
         console().info(f"Save 68 3d landmarks to {path('.txt')}")
     if settings.dump_roi_box:
         corners = face.crop.invert(np.array([[0.0, 0.0], [face.crop.size, face.crop.size]]))
-        write_text(path(".roibox"), "\n".join(f"{v:.3f}" for v in corners.ravel()) + "\n")
+        write_file(path(".roibox"), "\n".join(f"{v:.3f}" for v in corners.ravel()) + "\n")
         console().info(f"Save roi box to {path('.roibox')}")
     if settings.dump_obj:
         write_mesh(path(".obj"), _image_mesh(photo, [number], coloured=True))

@@ -33,7 +33,7 @@ from recon3d.regression.photos_benchmark import score_photos
 from recon3d.regression.regressor import FaceRegressor, RegressedFace
 from recon3d.regression.roi import crop_from_roi
 from recon3d.regression.training import open_face_model
-from training.checkpoint import write_text
+from storage.atomic import write_file
 from training.config import LocalConfig, option
 from training.logs import console
 from training.runtime import current_commit
@@ -104,7 +104,7 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
         np.savez(settings.save, landmarks=predictions.landmarks, **extra)
     result = score(settings, truth, predictions)
     if settings.json is not None:
-        write_text(settings.json, json.dumps(result, indent=1))
+        write_file(settings.json, json.dumps(result, indent=1))
     return result
 
 
@@ -113,7 +113,7 @@ def _evaluate_photos(settings: EvalSettings, local: LocalConfig) -> dict:
     plain = protocol(settings) | {"crop": "rule of the annotated landmarks", "nme": "mean"}
     result = score_photos(regressor, settings.images, settings.count, settings.batchsize) | {"protocol": plain}
     if settings.json is not None:
-        write_text(settings.json, json.dumps(result, indent=1))
+        write_file(settings.json, json.dumps(result, indent=1))
     return result
 
 

@@ -33,7 +33,8 @@ from recon3d.weak import losses
 from recon3d.weak.identity import SFace
 from recon3d.weak.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
 from recon3d.weak.strips import overlay
-from training.checkpoint import CheckpointError, read_config, resolve_snapshot, write_text
+from storage.atomic import write_file
+from training.checkpoint import CheckpointError, read_config, resolve_snapshot
 from training.config import LocalConfig
 from training.logs import console
 
@@ -73,7 +74,7 @@ def run_weak_evaluation(settings: EvalSettings, local: LocalConfig, find_landmar
         raise DataError(f"--benchmark {settings.benchmark}: not for reconstructors; choose aflw2000, photos or synthetic.")
     result["protocol"] = protocol(settings) | result.get("protocol", {})
     if settings.json is not None:
-        write_text(settings.json, json.dumps(result, indent=1))
+        write_file(settings.json, json.dumps(result, indent=1))
     return result
 
 

@@ -11,14 +11,14 @@ import torch
 from scipy.io import savemat
 
 from datasets.points import format_pts
-from geometry.mesh_files import write_file, write_mesh
+from geometry.mesh_files import write_mesh
 from recon3d.meshes import coloured_mesh, in_frame, textured_mesh
 from recon3d.outputs import colour_depth, normal_map, over_photo, shaded, write_depth
 from recon3d.scene import Scene
 from recon3d.texture import unwrap
 from recon3d.weak.reconstructor import ReconstructedFaces
 from recon3d.weak.strips import draw_landmarks, overlay, shape_picture, to_bytes
-from training.checkpoint import write_text
+from storage.atomic import write_file
 from training.logs import save_picture
 
 TEXTURE_PX = 512
@@ -128,13 +128,13 @@ def _write_depth(out: Path, name: str, faces: ReconstructedFaces, i: int, frame:
 def _write_landmarks(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: str) -> list[Path]:
     """68 points in the full photo: .pts, and .json with pose and coefficients."""
     points, one = faces.landmarks_in_photo(i), faces.coefficients[i : i + 1]
-    write_text(out / f"{name}.pts", format_pts(points))
+    write_file(out / f"{name}.pts", format_pts(points))
     content = {
         "convention": "continuous", "landmarks": np.round(points, 3).tolist(),
         "pose_deg": dict(zip(("pitch", "yaw", "roll"), one.pose_deg()[0].tolist(), strict=True)),
         "model": faces.model.name, "licence": faces.model.licence, "coefficients": one.vector()[0].tolist(),
     }  # fmt: skip
-    write_text(out / f"{name}.json", json.dumps(content))
+    write_file(out / f"{name}.json", json.dumps(content))
     return [out / f"{name}.pts", out / f"{name}.json"]
 
 

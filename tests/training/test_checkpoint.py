@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from storage.atomic import write_file
 from training.checkpoint import (
     CheckpointError,
     json_safe,
@@ -25,7 +26,6 @@ from training.checkpoint import (
     restore_interrupted,
     save_snapshot,
     sessions_part,
-    write_text,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,6 +138,6 @@ def test_config_of_another_format(tmp_path):
 
 
 def test_text_files_and_numbers_that_json_cannot_say(tmp_path):
-    write_text(tmp_path / "deep" / "a.txt", "x")
+    write_file(tmp_path / "deep" / "a.txt", "x")
     assert (tmp_path / "deep" / "a.txt").read_text() == "x" and len(list((tmp_path / "deep").iterdir())) == 1
     assert json_safe({"a": float("inf"), "b": [float("nan"), 1.5], "c": Path("x")}) == {"a": None, "b": [None, 1.5], "c": "x"}

@@ -1,0 +1,1 @@
+"""Files on disk, below everything else: the one way to write them."""
