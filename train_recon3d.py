@@ -5,24 +5,51 @@
     python train_recon3d.py --data_path processed_data --val_data_path processed_val --model_name test1 --variant tf
     python train_recon3d.py --data datasets/CelebA --face-model bfm09:BFM --init-path resnet50.pth \\
         --identity-network arcface --identity-weights ms1mv3_arcface_r50_fp16.pth           # as Deep3DFaceRecon_pytorch
+    python train_recon3d.py --stage gcn --rnet rnet --data ... --val-data ...               # then the mesh refiner; own -h
+    python train_recon3d.py --stage gcn_texture --rnet rnet --data ...                      # or Lin et al.'s albedo per vertex
     accelerate launch --num_processes 4 train_recon3d.py ...                                # several GPUs or machines
 
 Reads what datasets.prepare_recon3d or the published codes wrote; writes snapshots to <data>/models/snapshots/<session>/,
-numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips input | overlay | landmarks | shape to
-<outputs>/reports/<session>/.
+numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips to <outputs>/reports/<session>/: input | overlay |
+landmarks | shape, of the graph stages input | R-Net | refined.
 """
 
+import argparse
 import sys
+from collections.abc import Callable
 
 from datasets.errors import DataError
-from recon3d.weak.settings import WeakSettings
-from recon3d.weak.training import train_reconstructor
 from training.scripts import run_script
+
+STAGES = ("rnet", "gcn", "gcn_texture")
+
+
+def script_of(stage: str) -> tuple[Callable, type]:
+    """What runs a stage, and its settings; graph networks are imported only where they are asked for."""
+    if stage == "gcn":
+        from recon3d.weak.refine_settings import RefineSettings
+        from recon3d.weak.refine_training import train_refiner
+
+        return train_refiner, RefineSettings
+    if stage == "gcn_texture":
+        from recon3d.weak.texture_training import train_texture
+
+        from recon3d.weak.refine_settings import TextureSettings
+
+        return train_texture, TextureSettings
+    from recon3d.weak.settings import WeakSettings
+    from recon3d.weak.training import train_reconstructor
+
+    return train_reconstructor, WeakSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_reconstructor, WeakSettings, __doc__, arguments, (DataError,))
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--stage", default="rnet", choices=STAGES)
+    run, settings = script_of(parser.parse_known_args(arguments)[0].stage)
+    return run_script(run, settings, __doc__, arguments, (DataError,))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from geometry.cameras import rigid_transform
 from geometry.face_model import FaceModel
 from geometry.normals import vertex_normals
 from recon3d.graph.refiner import MeshRefiner
+from recon3d.regression.method import box_nme
 from training.runtime import apply_gradients
 
-SCHEME = "ibug68"
 MM_PER_DM = 100
 
 
@@ -29,7 +28,7 @@ class RefinementBatch:
         features: (B, Z) of frozen networks.  vertices: (B, N, 3) the face model's shape, unposed, dm.
         rotation, translation: (B, 3, 3) and (B, 3) dm, model → camera.
         landmarks: (B, 68, 2) continuous px, y down, in the regressor's crop; NaN = unknown; None where there are none.
-        truth: (B, N, 3) true shape, unposed, where faces are synthetic, or None.
+        truth: (B, N, 3) true shape, unposed, of synthetic faces, rows of NaN for others; None where no face has one.
     """
 
     features: Tensor
@@ -45,12 +44,17 @@ class RefinementBatch:
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
 
+# refined shapes (B, N, 3), unposed dm, and their batch → (B, 68, 2) px in the crop
+Landmarks = Callable[[Tensor, RefinementBatch], Tensor]
+
+
 @dataclass(frozen=True)
 class RefinementWeights:
     """Weights of the terms, 0 = off; the first three are the seed's.
 
     landmark, per px²; shape: half mean square distance to the face model's shape, per dm²; normal: mean square difference of
-    the normals; truth: mean distance to the true shape, per dm.
+    the normals; truth: mean distance to the true shape, per dm. Where that is on, faces of known shape imitate nothing else:
+    their shape term is off and their normals are compared with the true ones.
     """
 
     landmark: float = 1.6e-3
@@ -63,34 +67,52 @@ def refinement_terms(
     found: Tensor,
     batch: RefinementBatch,
     model: FaceModel,
-    project: Callable[[Tensor], Tensor],
+    landmarks: Landmarks,
     landmark_weights: Tensor,
     weights: RefinementWeights,
+    vertex_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Named unweighted terms of refined shapes (B, N, 3), and their weighted sum `loss`.
 
-    Args: project: (B, K, 3) posed points, dm → (B, K, 2) px in the crop; landmark_weights (68,).
+    Args: landmarks: where the landmarks of shapes lie; landmark_weights (68,); vertex_weights (N,) of the truth term, default
+        all alike.
     Shape and normals are compared unposed: the rigid motion cancels.
     """
     terms: dict[str, Tensor] = {}
     total = found.new_zeros(())
+    target, imitating = batch.vertices, None
+    if weights.truth and batch.truth is not None:
+        known = torch.isfinite(batch.truth[:, 0, 0])
+        target = torch.where(known[:, None, None], batch.truth, batch.vertices)
+        imitating = (~known).to(found)
+        terms["l_truth"] = _mean_over(known, _distance(found, target, vertex_weights))
+        total = total + weights.truth * terms["l_truth"]
     if weights.shape:
-        terms["l_shape"] = 0.5 * (found - batch.vertices).square().mean()
+        squared = (found - target).square().mean((1, 2))
+        terms["l_shape"] = 0.5 * (squared if imitating is None else squared * imitating).mean()
         total = total + weights.shape * terms["l_shape"]
     if weights.normal:
-        normals = (vertex_normals(vertices, model.triangles) for vertices in (found, batch.vertices))
-        terms["l_normal"] = torch.sub(*normals).square().mean()
+        with torch.no_grad():
+            wanted = vertex_normals(target, model.triangles)
+        terms["l_normal"] = (vertex_normals(found, model.triangles) - wanted).square().mean()
         total = total + weights.normal * terms["l_normal"]
     if weights.landmark and batch.landmarks is not None:
-        points = rigid_transform(model.points(found, SCHEME), batch.rotation, batch.translation)
-        known = torch.isfinite(batch.landmarks).all(-1)
-        gap = (project(points) - batch.landmarks.nan_to_num()).square().sum(-1) * known
-        terms["l_landmark"] = (landmark_weights * gap).sum() / known.numel()
+        seen = torch.isfinite(batch.landmarks).all(-1)
+        gap = (landmarks(found, batch) - batch.landmarks.nan_to_num()).square().sum(-1) * seen
+        terms["l_landmark"] = (landmark_weights * gap).sum() / seen.numel()
         total = total + weights.landmark * terms["l_landmark"]
-    if weights.truth and batch.truth is not None:
-        terms["l_truth"] = (found - batch.truth).norm(dim=-1).mean()
-        total = total + weights.truth * terms["l_truth"]
     return terms | {"loss": total}
+
+
+def _distance(found: Tensor, truth: Tensor, weights: Tensor | None) -> Tensor:
+    """(B,) weighted mean distance of vertices (B, N, 3)."""
+    distance = (found - truth).norm(dim=-1)
+    return distance.mean(1) if weights is None else distance @ (weights / weights.sum())
+
+
+def _mean_over(known: Tensor, values: Tensor) -> Tensor:
+    """Mean of the values (B,) of the known rows; 0 without one."""
+    return (values * known).sum() / known.sum().clamp_min(1)
 
 
 class RefinerMethod:
@@ -98,11 +120,12 @@ class RefinerMethod:
 
     Args:
         networks: the refiner, on the device.  model: its face model, there too, with landmarks ibug68.
-        prepare: what turns a batch of the loader into a `RefinementBatch` on the device; runs without gradient, so a frozen
-            regressor belongs in it.
-        project, landmark_weights, weights: see `refinement_terms`.
+        prepare: what turns a batch of the loader into a `RefinementBatch` on the device, given the training's step, or None in
+            validation; runs without gradient, so a frozen regressor belongs in it.
+        landmarks, landmark_weights, weights, vertex_weights: see `refinement_terms`.
         learning_rate: of Adam.  clip_norm: of gradients, 0 = off.  describe: further content of config.json.
         validation: gives the loader's batches anew at each call, or None.
+        strips: draws pictures with the refiner, (H, W, 3) uint8 RGB, or None.
     Raises: MeshGraphError when refiner and face model do not fit.
     """
 
@@ -113,61 +136,80 @@ class RefinerMethod:
         networks: MeshRefiner,
         model: FaceModel,
         accelerator: Accelerator,
-        prepare: Callable[[object], RefinementBatch],
-        project: Callable[[Tensor], Tensor],
+        prepare: Callable[[object, int | None], RefinementBatch],
+        landmarks: Landmarks,
         landmark_weights: Tensor,
         weights: RefinementWeights = RefinementWeights(),
         learning_rate: float = 1e-4,
         clip_norm: float = 5.0,
         describe: dict | None = None,
         validation: Callable[[], Iterable[object]] | None = None,
+        vertex_weights: Tensor | None = None,
+        strips: Callable[[MeshRefiner], np.ndarray] | None = None,
     ) -> None:
         networks.check_fits(model)
         self.networks, self.model, self.accelerator = networks.train(), model, accelerator
-        self.prepare, self.project, self.weights, self.clip_norm = prepare, project, weights, clip_norm
-        self.landmark_weights, self.validation, self.description = landmark_weights, validation, describe or {}
+        self.prepare, self.landmarks, self.weights, self.clip_norm = prepare, landmarks, weights, clip_norm
+        self.landmark_weights, self.vertex_weights = landmark_weights, vertex_weights
+        self.validation, self.strips, self.description = validation, strips, describe or {}
         self.optimizers = {"gcn": torch.optim.Adam(networks.network.parameters(), learning_rate)}
 
     def training_step(self, batch: object, step: int) -> dict[str, Tensor]:
         """One update of the refiner."""
         with torch.no_grad():
-            ready = self.prepare(batch)
+            ready = self.prepare(batch, step)
         terms = self._terms(self.networks(ready.features, ready.vertices), ready)
         self.accelerator.backward(terms["loss"])
         apply_gradients(self.optimizers["gcn"], self.accelerator, self.clip_norm)
         return terms
 
     def _terms(self, found: Tensor, ready: RefinementBatch) -> dict[str, Tensor]:
-        return refinement_terms(found, ready, self.model, self.project, self.landmark_weights, self.weights)
+        return refinement_terms(
+            found, ready, self.model, self.landmarks, self.landmark_weights, self.weights, self.vertex_weights
+        )
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Means over the validation batches: terms; on true shapes the error per vertex in mm, before and after.
+        """Means over the validation faces: terms; before and after, landmark NME in % of the box and, of the faces with a true
+        shape, the error per vertex in mm.
 
-        `score` is the error after where there is truth, else the loss.
+        `score` is the latter after refinement where there is truth, else the NME, else the loss.
         """
         if self.validation is None:
             return {}
         self.networks.eval()
-        sums: dict[str, Tensor] = {}
-        count = 0
+        rows: dict[str, list[Tensor]] = {}
         for batch in self.validation():
-            ready = self.prepare(batch)
+            ready = self.prepare(batch, None)
             found = self.networks(ready.features, ready.vertices)
-            values = self._terms(found, ready)
-            if ready.truth is not None:
-                for name, shape in (("given_mm", ready.vertices), ("refined_mm", found)):
-                    values[name] = MM_PER_DM * (shape - ready.truth).norm(dim=-1).mean()
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0) + value.double() * len(found)
-            count += len(found)
+            for name, value in self._terms(found, ready).items():
+                rows.setdefault(name, []).append(value.expand(len(found)))
+            for name, shape in (("given", ready.vertices), ("refined", found)):
+                for measure, values in self._errors(shape, ready).items():
+                    rows.setdefault(f"{name}_{measure}", []).append(values)
         self.networks.train()
-        scores = {name: float(total) / count for name, total in sums.items()}
-        return scores | {"score": scores.get("refined_mm", scores["loss"])} if scores else {}
+        scores = {name: float(torch.cat(values).double().nanmean()) for name, values in rows.items()}
+        scores = {name: value for name, value in scores.items() if value == value}
+        best = next((scores[name] for name in ("refined_mm", "refined_nme", "loss") if name in scores), None)
+        return scores if best is None else scores | {"score": best}
 
+    def _errors(self, shape: Tensor, ready: RefinementBatch) -> dict[str, Tensor]:
+        """(B,) each, NaN where nothing is known."""
+        errors = {}
+        if ready.truth is not None:
+            errors["mm"] = MM_PER_DM * _distance(shape, ready.truth, self.vertex_weights)
+        if ready.landmarks is not None:
+            errors["nme"] = box_nme(self.landmarks(shape, ready), ready.landmarks)
+        return errors
+
+    @torch.no_grad()
     def pictures(self, epoch: int) -> dict[str, np.ndarray]:
-        """None; strips are drawn where the renderer is (stage rnet)."""
-        return {}
+        """Strips of the first validation photos, where something draws them."""
+        if self.strips is None:
+            return {}
+        strips = self.strips(self.networks.eval())
+        self.networks.train()
+        return {"imgs": strips}
 
     def config(self) -> dict:
         """Content of config.json."""

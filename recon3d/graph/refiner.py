@@ -22,6 +22,7 @@ from training.checkpoint import CheckpointError, load_strict, read_config, read_
 KIND = "mesh_refiner"
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 OUTPUTS = ("offset", "absolute")
+FLAT = 1e-6  # features of a smaller deviation say nothing and are left alone
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,13 @@ class MeshRefiner(nn.Module):
         if len(pyramid.sizes) != 5:
             raise MeshGraphError(f"the refiner needs a pyramid of five levels, not {len(pyramid.sizes)}.")
         self.config, self.face_model, self.digest = config, face_model, pyramid.digest
+        arrays = {k: v.astype("float32") if v.dtype.kind == "f" else v for k, v in pyramid.arrays().items()}
+        pyramid = MeshPyramid.from_arrays(pyramid.digest, arrays)  # at the precision of the file, or a resumed run would differ
         self.network = GraphGenerator(config.generator(), graph_levels(pyramid))
         template = torch.from_numpy(pyramid.vertices[0]).float()
         self.register_buffer("middle", template.mean(0), persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(config.features))
+        self.register_buffer("feature_spread", torch.ones(config.features))
         reach = float((template - self.middle).abs().max())
         if config.output == "absolute" and reach >= config.range_dm:
             raise MeshGraphError(
@@ -85,14 +90,21 @@ class MeshRefiner(nn.Module):
                 " range or the offset output."
             )
         self.pyramid = nn.Module()
-        for name, array in pyramid.arrays().items():
-            array = array.astype("float32") if array.dtype.kind == "f" else array
+        for name, array in arrays.items():
             self.pyramid.register_buffer(name.replace(".", "_"), torch.from_numpy(array))
 
     @property
     def num_vertices(self) -> int:
         """N."""
         return len(self.pyramid.vertices_0)
+
+    def standardise(self, features: Tensor) -> None:
+        """Take mean and deviation of the features of many faces (n, Z) for those of its input: pooled features are far from
+        zero mean. The seed has no such step; before the call, features go in as they are.
+        """
+        spread, mean = torch.std_mean(features, 0, correction=0)
+        self.feature_mean.copy_(mean)
+        self.feature_spread.copy_(torch.where(spread > FLAT, spread, 1.0))
 
     def forward(self, features: Tensor, vertices: Tensor) -> Tensor:
         """(B, Z) features, (B, N, 3) unposed vertices in dm → (B, N, 3) refined ones.
@@ -105,7 +117,8 @@ class MeshRefiner(nn.Module):
                 f" (B, {self.config.features}) and (B, {self.num_vertices}, 3) are expected."
             )
         with torch.autocast(vertices.device.type, enabled=False):  # sparse products know no half precision
-            movement = self.config.range_dm * self.network(features.to(vertices.dtype), vertices)
+            features = (features.to(vertices.dtype) - self.feature_mean) / self.feature_spread
+            movement = self.config.range_dm * self.network(features, vertices)
         return (vertices if self.config.output == "offset" else self.middle) + movement
 
     def describe(self) -> dict:

@@ -100,10 +100,12 @@ class FaceRenderer:
             shape = self.model.shape(coefficients.identity, coefficients.expression)
         rotation = coefficients.rotation
         posed = rigid_transform(shape, rotation, coefficients.translation)
+        return Geometry(shape, posed, self.camera.project(posed), self.landmarks(posed, rotation), rotation)
+
+    def landmarks(self, posed: Tensor, rotation: Tensor) -> Tensor:
+        """(B, 68, 2) px of posed shapes (B, V, 3) that were turned by (B, 3, 3)."""
         points = self.model.points(posed, SCHEME)
-        if self.slide_contour:
-            points = self._slid(points, posed, rotation)
-        return Geometry(shape, posed, self.camera.project(posed), self.camera.landmarks(points), rotation)
+        return self.camera.landmarks(self._slid(points, posed, rotation) if self.slide_contour else points)
 
     def _slid(self, points: Tensor, posed: Tensor, rotation: Tensor) -> Tensor:
         lines = self.model.contour

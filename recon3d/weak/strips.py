@@ -7,6 +7,7 @@ from torch import Tensor
 
 from geometry.render import studio_light
 from geometry.shading import sh_shade
+from recon3d.weak.coefficients import Coefficients
 from recon3d.weak.renderer import FaceRenderer, Geometry, Picture
 
 CLAY = 0.85  # grey albedo of shape pictures
@@ -39,9 +40,7 @@ def draw_landmarks(picture: np.ndarray, landmarks: Tensor, colour: tuple[int, in
     return drawn
 
 
-def training_strips(
-    photo: Tensor, renderer: FaceRenderer, geometry: Geometry, picture: Picture, truth: Tensor
-) -> np.ndarray:
+def training_strips(photo: Tensor, renderer: FaceRenderer, geometry: Geometry, picture: Picture, truth: Tensor) -> np.ndarray:
     """Rows of input | overlay | landmarks (annotated blue, found red) | shape: (≤ 8·H, 4·W, 3) uint8."""
     count = min(len(photo), MAX_ROWS)
     covered = to_bytes(overlay(photo, picture))
@@ -51,4 +50,27 @@ def training_strips(
     for i in range(count):
         dots = draw_landmarks(draw_landmarks(covered[i], truth[i], (40, 80, 255)), geometry.landmarks[i], (255, 40, 40))
         rows.append(np.concatenate([photos[i], covered[i], dots, grey[i]], 1))
+    return np.concatenate(rows)
+
+
+def refinement_strips(
+    photo: Tensor, renderer: FaceRenderer, coefficients: Coefficients, shapes: list[Tensor], truth: Tensor
+) -> np.ndarray:
+    """Rows of input | overlay of each shape, with landmarks (annotated blue, found red) | each shape in grey.
+
+    Args: photo (B, H, W, 3); shapes, each (B, V, 3) unposed, such as R-Net's and the refined one, in the albedo and light of
+        the coefficients; truth (B, 68, 2) px. Returns: (≤ 8·H, (1 + 2·shapes)·W, 3) uint8.
+    """
+    albedo = renderer.albedo(coefficients)
+    covered, grey, geometries = [], [], [renderer.geometry(coefficients, shape) for shape in shapes]
+    for geometry in geometries:
+        covered.append(to_bytes(overlay(photo, renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo)))))
+        grey.append(to_bytes(shape_picture(renderer, geometry).colours))
+    photos, rows = to_bytes(photo), []
+    for i in range(min(len(photo), MAX_ROWS)):
+        dots = [
+            draw_landmarks(draw_landmarks(drawn[i], truth[i], (40, 80, 255)), geometry.landmarks[i], (255, 40, 40))
+            for drawn, geometry in zip(covered, geometries, strict=True)
+        ]
+        rows.append(np.concatenate([photos[i], *dots, *(picture[i] for picture in grey)], 1))
     return np.concatenate(rows)

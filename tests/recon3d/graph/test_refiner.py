@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from geometry.cameras import pinhole
+from geometry.cameras import pinhole, rigid_transform
 from recon3d.face_model import load_face_model
 from recon3d.graph.meshes import MeshGraphError
 from recon3d.graph.method import RefinementBatch, RefinementWeights, RefinerMethod, refinement_terms
@@ -36,6 +36,13 @@ def sheet():
 
 def project(points):
     return pinhole(points, 1015.0, (112.0, 112.0), 10.0)[..., :2]
+
+
+def landmarks_of(model):
+    def landmarks(shapes, batch):
+        return project(rigid_transform(model.points(shapes, "ibug68"), batch.rotation, batch.translation))
+
+    return landmarks
 
 
 def faces(model, count=3, seed=0):
@@ -122,15 +129,54 @@ def test_terms_against_closed_forms(model):
     shift = torch.tensor([0.03, -0.02, 0.0])
     truth_px = project(model.points(given, "ibug68"))
     batch = batch_of(given, landmarks=truth_px, truth=given)
-    terms = refinement_terms(given + shift, batch, model, project, UNIT, RefinementWeights(truth=2.0))
-    assert terms["l_shape"].item() == pytest.approx((0.03**2 + 0.02**2) / 6, rel=1e-4)
+    terms = refinement_terms(given + shift, batch, model, landmarks_of(model), UNIT, RefinementWeights(truth=2.0))
+    assert terms["l_shape"].item() == 0  # faces of known shape imitate no other
+    seed = refinement_terms(given + shift, batch, model, landmarks_of(model), UNIT, RefinementWeights())
+    assert seed["l_shape"].item() == pytest.approx((0.03**2 + 0.02**2) / 6, rel=1e-4)
     assert terms["l_normal"].item() < 1e-8  # a translation turns no normal
     assert terms["l_truth"].item() == pytest.approx(math.hypot(0.03, 0.02), rel=1e-4)
     depth = 10 - model.points(given, "ibug68")[..., 2]
     expected = ((1015 * math.hypot(0.03, 0.02) / depth) ** 2).mean().item()
     assert terms["l_landmark"].item() == pytest.approx(expected, rel=1e-3)
+    assert "l_truth" not in seed
     sums = 1.6e-3 * terms["l_landmark"] + 100 * terms["l_shape"] + 100 * terms["l_normal"] + 2 * terms["l_truth"]
     assert terms["loss"].item() == pytest.approx(sums.item(), rel=1e-5)
+
+
+def test_unknown_truths_count_nothing(model):
+    """A photo among rendered faces: its row of NaN leaves the others' mean and all gradients alone."""
+    given = faces(model, 2)
+    truth = given.clone()
+    truth[1] = math.nan
+    moved = (given + torch.tensor([0.03, 0.0, 0.0])).requires_grad_()
+    weights = RefinementWeights(landmark=0, truth=1.0)
+    terms = refinement_terms(moved, batch_of(given, truth=truth), model, None, UNIT, weights)
+    assert terms["l_truth"].item() == pytest.approx(0.03, rel=1e-4)
+    assert terms["l_shape"].item() == pytest.approx(0.5 * 0.03**2 / 3 / 2, rel=1e-4)  # the photo's row alone
+    terms["loss"].backward()
+    assert torch.isfinite(moved.grad).all() and moved.grad[0].abs().sum() > 0
+    none = refinement_terms(moved, batch_of(given, truth=torch.full_like(truth, math.nan)), model, None, UNIT, weights)
+    assert none["l_truth"] == 0 and torch.isfinite(none["loss"])
+
+
+def test_truth_follows_the_vertex_weights(model):
+    given = faces(model, 1)
+    weights = torch.zeros(len(model.mean))
+    weights[:10] = 1
+    moved = given.clone()
+    moved[:, :5] += torch.tensor([0.0, 0.04, 0.0])
+    moved[:, 100:] += 1
+    off = RefinementWeights(0, 0, 0, truth=1.0)
+    terms = refinement_terms(moved, batch_of(given, truth=given), model, None, UNIT, off, weights)
+    assert terms["l_truth"].item() == pytest.approx(0.02, rel=1e-4)
+
+
+def test_standardised_features(sheet):
+    refiner = MeshRefiner(RefinerConfig(3), sheet)
+    features = torch.randn(500, 3) * torch.tensor([5.0, 0.1, 0.0]) + 7
+    refiner.standardise(features)
+    mean, spread = refiner.feature_mean, refiner.feature_spread
+    assert torch.allclose(((features - mean) / spread).std(0), torch.tensor([1.0, 1.0, 0.0]), atol=0.01)
 
 
 def test_unknown_landmarks_do_not_count(model):
@@ -138,7 +184,7 @@ def test_unknown_landmarks_do_not_count(model):
     landmarks = project(model.points(given, "ibug68")) + 3
     landmarks[:, 10:] = math.nan
     moved = given.clone().requires_grad_()
-    terms = refinement_terms(moved, batch_of(given, landmarks=landmarks), model, project, UNIT, RefinementWeights())
+    terms = refinement_terms(moved, batch_of(given, landmarks=landmarks), model, landmarks_of(model), UNIT, RefinementWeights())
     assert terms["l_landmark"].item() == pytest.approx(18 * 10 / 68, rel=1e-3)
     terms["loss"].backward()
     assert torch.isfinite(moved.grad).all()
@@ -155,7 +201,7 @@ def test_training_finds_what_the_features_know(model, pyramid, tmp_path):
     torch.manual_seed(0)
     refiner = MeshRefiner(RefinerConfig(6), pyramid, "head")
 
-    def prepare(raw):
+    def prepare(raw, step):
         truth, count = model.shape(raw.codes), len(raw.codes)
         pose = (torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3))
         return RefinementBatch(raw.codes, model.shape(raw.codes[:, :3]), *pose, truth=truth)
@@ -165,7 +211,7 @@ def test_training_finds_what_the_features_know(model, pyramid, tmp_path):
 
     weights = RefinementWeights(shape=0, normal=0, landmark=0, truth=1)
     method = RefinerMethod(
-        refiner, model, make_accelerator("cpu"), prepare, project, UNIT, weights, 3e-3, validation=validation
+        refiner, model, make_accelerator("cpu"), prepare, landmarks_of(model), UNIT, weights, 3e-3, validation=validation
     )  # fmt: skip
     before = method.evaluate(0)
     assert before["refined_mm"] == pytest.approx(before["given_mm"])
@@ -180,7 +226,7 @@ def test_training_finds_what_the_features_know(model, pyramid, tmp_path):
 
 def test_method_refuses_another_mesh(model, sheet):
     with pytest.raises(MeshGraphError, match="choose the face model"):
-        RefinerMethod(MeshRefiner(RefinerConfig(6), sheet, "sheet"), model, make_accelerator("cpu"), None, project, UNIT)
+        RefinerMethod(MeshRefiner(RefinerConfig(6), sheet, "sheet"), model, make_accelerator("cpu"), None, None, UNIT)
 
 
 def test_batch_from_a_dict(model):
