@@ -162,6 +162,7 @@ def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
     resumed = None if settings.resume is None else load_refiner(settings.resume, local.snapshots)
     if resumed is None:
         features = some_features(training, training_collate, preparation)
+        seed_everything(settings.seed, accelerator.process_index)  # initial weights are the same whether views were kept or not
         refiner = make_refiner(settings, model, features.shape[1], local).to(accelerator.device)
         if settings.generator == "ours":
             refiner.standardise(features)
