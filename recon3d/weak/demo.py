@@ -38,6 +38,7 @@ class ReconstructSettings:
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
     task: str = option("reconstruct", "reconstruct: shape, albedo, pose and light by R-Net")
     reconstructor: str = option("reconstructor", "bundled name, session, path, or published .pth", "--pretrain_weights", "-c")
+    refiner: str = option("auto", "mesh refiner: bundled name, session, path, none; auto: <reconstructor>_gcn where bundled")
     face_model: str | None = option(None, "face model; default: the one that the network was trained for")
     landmarks_from: Path | None = option(None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect")
     same_person: bool = option(False, "all photos show one person: average identity and albedo")
@@ -62,7 +63,9 @@ def run_reconstruct(settings: ReconstructSettings, local: LocalConfig, find_land
         raise DataError(f"--landmarks-from {settings.landmarks_from}: no such folder.")
     taken: set[str] = set()
     photos = list(find_photos(settings.inputs, taken))
-    reconstructor = Reconstructor.from_pretrained(settings.reconstructor, local, settings.face_model, settings.device)
+    reconstructor = Reconstructor.from_pretrained(
+        settings.reconstructor, local, settings.face_model, settings.device, settings.refiner
+    )
     out = settings.out or local.outputs / "reconstruct"
     make_folder(out)
     together: list[tuple[str, np.ndarray, np.ndarray]] = []

@@ -1,12 +1,10 @@
 """Score reconstructors: AFLW2000-3D by the mean of yaw bins, photos with 68 points, and shapes in mm on synthetic truth.
 
-Photos and synthetic faces compare the mean face, in the pose of a landmark fit, that fit, which knows the
-annotated landmarks, and R-Net.
+Photos and synthetic faces compare all of `recon3d.weak.candidates`.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +17,15 @@ from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.points import read_pts
 from datasets.rendered import SyntheticFaces, SyntheticSettings
-from geometry.cameras import weak_perspective
 from geometry.face_model import FaceModel
 from metrics.landmarks import auc, failure_rate
 from metrics.meshes import vertex_errors_mm
-from recon3d.fit import fit_landmarks
 from recon3d.photometric import skin_weights
 from recon3d.regression.benchmark import read_aflw2000
 from recon3d.regression.evaluation import EvalSettings, Predictions, image_names, protocol, score
 from recon3d.regression.method import box_nme
 from recon3d.regression.photos_benchmark import annotated_photos
-from recon3d.weak import losses
+from recon3d.weak.candidates import Candidate, candidates
 from recon3d.weak.identity import SFace
 from recon3d.weak.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
 from recon3d.weak.strips import overlay
@@ -62,7 +58,9 @@ def run_weak_evaluation(settings: EvalSettings, local: LocalConfig, find_landmar
     """Print and return the scores. Raises: DataError, CheckpointError."""
     if settings.checkpoint is None:
         raise DataError("--checkpoint: name a reconstructor.")
-    reconstructor = Reconstructor.from_pretrained(settings.checkpoint, local, settings.face_model, settings.device)
+    reconstructor = Reconstructor.from_pretrained(
+        settings.checkpoint, local, settings.face_model, settings.device, settings.refiner
+    )
     if settings.benchmark == "synthetic":
         result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES)
     elif settings.benchmark == "photos":
@@ -119,29 +117,33 @@ def _five(
     return five_points_of(scheme, landmarks[nearest, :, :2])
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """Shapes of B faces and where their landmarks lie in the crops."""
+class Table:
+    """Errors of all candidates on many faces, by measure and candidate."""
 
-    shape: Tensor  # (B, V, 3) unposed, dm
-    landmarks: Tensor  # (B, 68, 2) crop px
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, list[Tensor]]] = {}
 
+    def add(self, measure: str, name: str, values: Tensor) -> None:
+        """(B,) more values; NaN where there is none."""
+        self._values.setdefault(measure, {}).setdefault(name, []).append(values)
 
-def candidates(model: FaceModel, faces: ReconstructedFaces, landmarks: Tensor) -> dict[str, Candidate]:
-    """Mean face, landmark fit, and what the network found, for landmarks (B, 68, 2) in px of the crops."""
-    fit = fit_landmarks(model, landmarks)
-    mean = model.mean.expand(len(landmarks), -1, -1)
-    fixed = weak_perspective(model.points(mean, "ibug68"), fit.rotation, fit.scale, fit.translation)[..., :2]
-    fitted = weak_perspective(fit.points, fit.rotation, fit.scale, fit.translation)[..., :2]
-    return {
-        "mean face": Candidate(mean, fixed),
-        "landmark fit": Candidate(fit.vertices(model), fitted),
-        "R-Net": Candidate(faces.geometry.shape, faces.geometry.landmarks),
-    }
+    def values(self, measure: str, name: str) -> Tensor:
+        """(n,) all values."""
+        return torch.cat(self._values[measure][name]).cpu()
+
+    def means(self, measure: str) -> dict[str, float]:
+        """By candidate."""
+        return {name: float(self.values(measure, name).nanmean()) for name in self._values[measure]}
+
+    @property
+    def last(self) -> str:
+        """The candidate that the reconstructor stands for: refined where it refines."""
+        return list(next(iter(self._values.values())))[-1]
 
 
 def score_synthetic(reconstructor: Reconstructor, count: int) -> dict:
-    """Mean distance of vertices of the face in mm after a similarity, on rendered faces that no training draws.
+    """Mean distance of vertices of the face in mm after a similarity, landmark NME (box) and photometric error of all
+    `candidates`, on rendered faces that no training draws.
 
     The expression counts. Raises: DataError for a model other than the embedded head, which the faces are rendered from.
     """
@@ -150,60 +152,78 @@ def score_synthetic(reconstructor: Reconstructor, count: int) -> dict:
         raise DataError(f"face model {model.name}: synthetic faces are rendered from the embedded head; use --face-model head.")
     stream = SyntheticFaces(model, SyntheticSettings(size_px=224), SYNTHETIC_SEED, model.mean.device)
     weights = skin_weights(model)
-    errors: dict[str, list[Tensor]] = {}
-    nmes: dict[str, list[Tensor]] = {}
+    table = Table()
     for index in tqdm(range(-(-count // BATCH)), desc="synthetic faces"):
         batch = stream.batch(index, min(BATCH, count - index * BATCH))
         points = batch.landmarks_2d.double().cpu().numpy()
         faces = reconstructor(list(batch.images.cpu().numpy()), list(five_of_68(points)))
-        inside = _in_crops(faces, points, model)
         truth = model.shape(batch.identity, batch.expression)
-        for name, found in candidates(model, faces, inside).items():
-            errors.setdefault(name, []).append(vertex_errors_mm(found.shape, truth, weights))
-            nmes.setdefault(name, []).append(box_nme(found.landmarks, inside))
-    result = {name: float(torch.cat(values).mean()) for name, values in errors.items()}
-    for name, value in result.items():
-        nme = float(torch.cat(nmes[name]).mean())
-        console().info(f"synthetic, n={count}, {name}: {value:.3f} mm per vertex of the face, landmarks {nme:.2f} % of box")
-    return {"benchmark": "synthetic", "vertex_mm": result, "n": count, "nme": float(torch.cat(nmes["R-Net"]).mean())}
+        for name, found in _compare(table, faces, points).items():
+            table.add("vertex_mm", name, vertex_errors_mm(found.shape, truth, weights))
+    means = {measure: table.means(measure) for measure in ("vertex_mm", "nme", "photo")}
+    for name, value in means["vertex_mm"].items():
+        console().info(
+            f"synthetic, n={count}, {name}: {value:.3f} mm per vertex of the face, landmarks {means['nme'][name]:.2f} % of box,"
+            f" photometric error {means['photo'][name]:.4f}"
+        )
+    result = {"benchmark": "synthetic", "n": count, "vertex_mm": means["vertex_mm"], "nme_all": means["nme"]}
+    return result | {"photo_all": means["photo"], "nme": means["nme"][table.last], "photo": means["photo"][table.last]}
+
+
+def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray) -> dict[str, Candidate]:
+    """The candidates for annotated landmarks (B, 68, 2) px of the photos; NME and photometric errors go into the table."""
+    inside = _in_crops(faces, points, faces.model)
+    photos = torch.from_numpy(faces.images).to(faces.albedo) / 255
+    found = candidates(faces, inside)
+    for name, candidate in found.items():
+        table.add("nme", name, box_nme(candidate.landmarks, inside))
+        table.add("photo", name, candidate.photometric_errors(faces.model, photos))
+    return found
 
 
 def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int | None, sface: SFace | None = None) -> dict:
-    """Landmark NME (box) and photometric error on photos with `.pts` beside them; five points from the annotation.
+    """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from the
+    annotation.
 
     sface: also the cosine of its features of a photo and of the photo with the face drawn over it.
     """
     paths = annotated_photos(folder, count)
-    errors: dict[str, list[Tensor]] = {}
-    colour, cosines = [], []
+    table, cosines = Table(), []
     for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
         part = paths[start : start + BATCH]
         images = [read_image(path) for path in part]
         points = np.stack([read_pts(path.with_suffix(".pts"), 68) for path in part]).astype(np.float64)
         faces = reconstructor(images, list(five_of_68(points)))
-        inside = _in_crops(faces, points, reconstructor.model)
-        for name, found in candidates(reconstructor.model, faces, inside).items():
-            errors.setdefault(name, []).append(box_nme(found.landmarks, inside))
-        picture = faces.picture()
-        photo = torch.from_numpy(faces.images).to(picture.colours) / 255
-        for i in range(len(faces)):
-            attention = picture.face[i : i + 1].float()
-            colour.append(losses.photometric_loss(picture.colours[i : i + 1], photo[i : i + 1], attention))
+        _compare(table, faces, points)
         if sface is not None:
-            pair = [sface.features(x.permute(0, 3, 1, 2), inside.to(x)) for x in (photo, overlay(photo, picture))]
-            cosines += (pair[0] * pair[1]).sum(1).tolist()
-    nme = {name: float(torch.cat(values).mean()) for name, values in errors.items()}
-    photometric = float(torch.stack(colour).mean())
+            cosines += _likeness(sface, faces, _in_crops(faces, points, reconstructor.model))
+    nme, photo, last = table.means("nme"), table.means("photo"), table.last
     for name, value in nme.items():
-        console().info(f"{folder}, n={len(paths)}, five points: gt, {name}: NME {value:.2f} % of box")
-    console().info(f"photometric error of R-Net on the face: {photometric:.4f}")
+        console().info(
+            f"{folder}, n={len(paths)}, five points: gt, {name}: NME {value:.2f} % of box, photometric error {photo[name]:.4f}"
+        )
     if cosines:
-        console().info(f"likeness of R-Net by SFace (cosine, same person from 0.36): {np.mean(cosines):.3f}")
-    own = torch.cat(errors["R-Net"]).cpu()
-    result = {"benchmark": "photos", "nme_all": nme, "nme": nme["R-Net"], "photo": photometric, "n": len(paths)}
+        console().info(f"likeness of {last} by SFace (cosine, same person from 0.36): {np.mean(cosines):.3f}")
+    own = table.values("nme", last)
+    result = {
+        "benchmark": "photos",
+        "nme_all": nme,
+        "photo_all": photo,
+        "nme": nme[last],
+        "photo": photo[last],
+        "n": len(paths),
+    }
     result |= {"auc": auc(own), "failure_rate": failure_rate(own)}
     result |= {"likeness": float(np.mean(cosines))} if cosines else {}
     return result | {"protocol": {"crop": "five points: gt"}}
+
+
+def _likeness(sface: SFace, faces: ReconstructedFaces, inside: Tensor) -> list[float]:
+    """Cosines of B photos and of the same with their faces drawn over them; inside (B, 68, 2) crop px."""
+    picture = faces.picture()
+    photo = torch.from_numpy(faces.images).to(picture.colours) / 255
+    pair = [sface.features(x.permute(0, 3, 1, 2), inside.to(x)) for x in (photo, overlay(photo, picture))]
+    return (pair[0] * pair[1]).sum(1).tolist()
 
 
 def _in_crops(faces: ReconstructedFaces, points: np.ndarray, model: FaceModel) -> Tensor:

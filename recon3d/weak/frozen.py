@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from recon3d.weak.data import WeakBatch
 from recon3d.weak.identity import IdentityFeatures
 from recon3d.weak.models import ReconstructionNet
 from recon3d.weak.renderer import FaceRenderer
+from training.checkpoint import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Seen:
 class FrozenNetworks:
     """R-Net, its face model and, where there is one, an identity network; none of them learns here.
 
-    Args: net on the device; renderer of its face model; identity: its embedding follows R-Net's pooled features; supervised:
-        whether the true shape of any face will be known.
+    Args: net on the device; renderer of its face model; identity: its embedding follows R-Net's pooled features; name: of
+        R-Net; supervised: whether the true shape of any face will be known.
     """
 
     def __init__(
@@ -56,15 +58,31 @@ class FrozenNetworks:
         net: ReconstructionNet,
         renderer: FaceRenderer,
         identity: IdentityFeatures | None = None,
+        name: str = "",
         supervised: bool = False,
     ) -> None:
         self.net, self.renderer, self.identity = net.eval().requires_grad_(False), renderer, identity
-        self.supervised = supervised
+        self.name, self.supervised = name, supervised
 
     @property
     def model(self) -> FaceModel:
         """The face model."""
         return self.renderer.model
+
+    def describe(self, identity_weights: Path | None) -> dict:
+        """What config.json of a graph network says of its features, so that no others are fed to it later."""
+        identity = None if self.identity is None else [self.identity.kind, str(identity_weights)]
+        return {"rnet": self.name, "rnet_digest": digest_of(self.net), "identity": identity}
+
+    def check(self, info: dict, name: str) -> None:
+        """Raises: CheckpointError when a graph network was trained behind another R-Net, or with another identity network."""
+        inputs = info.get("inputs") or {}
+        if inputs.get("rnet_digest") != digest_of(self.net):
+            trained = inputs.get("rnet") or "unknown"
+            raise CheckpointError(f"{name}: was trained behind another reconstructor ({trained}); use that one, or train anew.")
+        was, now = (inputs.get("identity") or ["off"])[0], self.identity.kind if self.identity is not None else "off"
+        if was != now:
+            raise CheckpointError(f"{name}: was trained with --identity-network {was}, not {now}; give the same.")
 
     @torch.no_grad()
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """Reconstruct faces of photos: five points and a picture in, shape, albedo, pose, light and landmarks in the photo out.
 
-    reconstructor = Reconstructor.from_pretrained("reconstructor")
-    faces = reconstructor([photo], [five_points])              # (H, W, 3) uint8 RGB, (5, 2) px
-    faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
+reconstructor = Reconstructor.from_pretrained("reconstructor")      # refiner="none": the face model's own shape
+faces = reconstructor([photo], [five_points])              # (H, W, 3) uint8 RGB, (5, 2) px
+faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,12 @@ from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, five_of_
 from datasets.crop import Crop
 from datasets.errors import DataError
 from geometry.face_model import FaceModel
+from recon3d.graph.refiner import MeshRefiner, load_refiner
 from recon3d.scene import Scene
 from recon3d.weak.coefficients import Coefficients, split
-from recon3d.weak.models import ReconstructionNet, load_reconstructor, open_face_model
+from recon3d.weak.frozen import FrozenNetworks
+from recon3d.weak.identity import IdentityFeatures, load_identity
+from recon3d.weak.models import PRETRAINED, ReconstructionNet, load_reconstructor, open_face_model
 from recon3d.weak.renderer import FaceRenderer, Geometry, Picture
 from training.config import LocalConfig
 from training.runtime import make_accelerator
@@ -38,13 +41,19 @@ class ReconstructedFaces:
     crops: list[Crop]
     images: np.ndarray  # (B, 224, 224, 3) uint8 RGB, what the network saw
     coefficients: Coefficients
-    geometry: Geometry  # in px of the crops
+    geometry: Geometry  # in px of the crops; refined where a refiner was there
+    pca: Geometry  # the same of the face model's own shape; the same object where nothing was refined
     albedo: Tensor  # (B, V, 3) 0 … 1, not clipped
     colours: Tensor  # (B, V, 3) lit
     renderer: FaceRenderer
 
     def __len__(self) -> int:
         return len(self.crops)
+
+    @property
+    def refined(self) -> bool:
+        """Whether the shapes are more than the face model's."""
+        return self.geometry is not self.pca
 
     @property
     def model(self) -> FaceModel:
@@ -72,30 +81,63 @@ class ReconstructedFaces:
         return Scene(screens, self.geometry.posed[list(faces)].cpu(), self.model.triangles.cpu(), photo.shape[:2], True)
 
     def neutral_shapes(self) -> Tensor:
-        """(B, V, 3) unposed shapes without expression, dm."""
+        """(B, V, 3) unposed shapes of the face model without expression, dm; without refinement, which is of one expression."""
         return self.model.shape(self.coefficients.identity)
 
 
 class Reconstructor:
-    """One network on one device. Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`."""
+    """One network on one device, with or without a mesh refiner behind it.
+
+    Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`; refiner; identity: network that it was
+        trained with, if any. Raises: MeshGraphError, ValueError when refiner and face model or features do not fit.
+    """
 
     def __init__(
-        self, net: ReconstructionNet, model: FaceModel, device: torch.device | str = "cpu", slide_contour: bool = True
+        self,
+        net: ReconstructionNet,
+        model: FaceModel,
+        device: torch.device | str = "cpu",
+        slide_contour: bool = True,
+        refiner: MeshRefiner | None = None,
+        identity: IdentityFeatures | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.net, self.model = net.to(self.device).eval(), model.to(self.device)
         self.renderer = FaceRenderer(self.model, net.camera, slide_contour)
+        self.frozen = FrozenNetworks(self.net, self.renderer, None if identity is None else identity.to(self.device))
+        if refiner is not None:
+            refiner.check_fits(self.model)
+        self.refiner = None if refiner is None else refiner.to(self.device).eval()
         self.reference = model.five_points.double().cpu().numpy()
 
     @classmethod
     def from_pretrained(
-        cls, name: str, local: LocalConfig | None = None, face_model: str | None = None, device: str = "auto"
+        cls,
+        name: str,
+        local: LocalConfig | None = None,
+        face_model: str | None = None,
+        device: str = "auto",
+        refiner: str = "auto",
     ) -> "Reconstructor":
-        """By bundled name, session, path, or published `.pth`. Raises: CheckpointError, DataError in one sentence."""
+        """By bundled name, session, path, or published `.pth`.
+
+        Args: refiner: bundled name, session or path of one that was trained behind this network; "none"; "auto": <name>_gcn
+            where that is bundled. Raises: CheckpointError, DataError in one sentence.
+        """
         snapshots = Path("data/models/snapshots") if local is None else local.snapshots
         loaded = load_reconstructor(name, snapshots)
         model = open_face_model(face_model or loaded.net.face_model, local, loaded.net)
-        return cls(loaded.net, model, make_accelerator(device).device)
+        device = make_accelerator(device).device
+        if refiner == "auto":
+            refiner = f"{name}_gcn" if (PRETRAINED / f"{name}_gcn/config.json").is_file() else "none"
+        if refiner == "none":
+            return cls(loaded.net, model, device)
+        found = load_refiner(refiner, snapshots)
+        kind, weights = (found.info.get("inputs") or {}).get("identity") or (None, None)
+        identity = None if kind is None else load_identity(kind, Path(weights), device)
+        reconstructor = cls(loaded.net, model, device, refiner=found.refiner, identity=identity)
+        reconstructor.frozen.check(found.info, refiner)
+        return reconstructor
 
     @torch.inference_mode()
     def __call__(self, photos: Sequence[np.ndarray], five: Sequence[np.ndarray]) -> ReconstructedFaces:
@@ -113,33 +155,45 @@ class Reconstructor:
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
         images = np.stack([crop.extract(photo) for crop, photo in zip(crops, photos, strict=True)])
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-        parts = [self.net((part.to(self.device)).float() / 255) for part in pixels.split(BATCH)]
-        coefficients = split(self.model, torch.cat(parts).float())
-        return self.draw(photos, np.stack(five), alignments, images, coefficients)
+        parts = [self.frozen.look(part.to(self.device).float() / 255) for part in pixels.split(BATCH)]
+        features, output = (torch.cat(values).float() for values in zip(*parts, strict=True))
+        coefficients = split(self.model, output)
+        movement = None if self.refiner is None else self._movement(features, coefficients)
+        return self.draw(photos, np.stack(five), alignments, images, coefficients, movement)
+
+    def _movement(self, features: Tensor, coefficients: Coefficients) -> Tensor:
+        """(B, V, 3) dm, from the face model's shape to the refined one."""
+        shape = self.model.shape(coefficients.identity, coefficients.expression)
+        parts = [self.refiner(*part) for part in zip(features.split(BATCH), shape.split(BATCH), strict=True)]
+        return torch.cat(parts) - shape
 
     @torch.no_grad()
     def draw(
         self, photos: Sequence[np.ndarray], five: np.ndarray, alignments: list[Alignment], images: np.ndarray,
-        coefficients: Coefficients,
+        coefficients: Coefficients, movement: Tensor | None = None,
     ) -> ReconstructedFaces:  # fmt: skip
-        """What follows from coefficients; also for coefficients that were changed (averaged, refined)."""
-        geometry = self.renderer.geometry(coefficients)
+        """What follows from coefficients, also from averaged ones. movement (B, V, 3): of refinement, added to the shape."""
+        pca = self.renderer.geometry(coefficients)
+        geometry = pca if movement is None else self.renderer.geometry(coefficients, pca.shape + movement)
         albedo = self.renderer.albedo(coefficients)
         colours = self.renderer.lit(coefficients, geometry, albedo)
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
         return ReconstructedFaces(
-            photos, five, alignments, crops, images, coefficients, geometry, albedo, colours, self.renderer
+            photos, five, alignments, crops, images, coefficients, geometry, pca, albedo, colours, self.renderer
         )
 
     def as_one_person(self, faces: ReconstructedFaces) -> ReconstructedFaces:
-        """The same photos with the mean identity and albedo of all of them: several photos of one person."""
+        """The same photos with the mean identity and albedo of all of them: several photos of one person; each keeps what its
+        refinement added.
+        """
         old = faces.coefficients
         count = len(faces)
         merged = old.replaced(
             identity=old.identity.mean(0, keepdim=True).expand(count, -1).clone(),
             albedo=old.albedo.mean(0, keepdim=True).expand(count, -1).clone(),
         )
-        return self.draw(faces.photos, faces.five, faces.alignments, faces.images, merged)
+        movement = faces.geometry.shape - faces.pca.shape if faces.refined else None
+        return self.draw(faces.photos, faces.five, faces.alignments, faces.images, merged, movement)
 
 
 def five_points_of(scheme: str, landmarks: np.ndarray) -> np.ndarray:

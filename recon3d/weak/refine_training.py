@@ -13,7 +13,7 @@ from recon3d.graph.pyramid import cached_pyramid
 from recon3d.graph.refiner import MeshRefiner, RefinerConfig, load_refiner
 from recon3d.weak.augment import AlignedAugmentation
 from recon3d.weak.data import PreparedPhotos, WeakBatch, collate
-from recon3d.weak.frozen import FrozenNetworks, digest_of
+from recon3d.weak.frozen import FrozenNetworks
 from recon3d.weak.losses import landmark_weights
 from recon3d.weak.method import augmentation_of
 from recon3d.weak.models import load_reconstructor, open_face_model
@@ -22,7 +22,7 @@ from recon3d.weak.renderer import FaceRenderer
 from recon3d.weak.strips import MAX_ROWS, refinement_strips
 from recon3d.weak.training import open_data, open_identity
 from recon3d.weak.views import ViewBatch, ViewDataset, cached_views
-from training.checkpoint import CheckpointError, json_safe, sessions_part
+from training.checkpoint import json_safe, sessions_part
 from training.config import ConfigError, LocalConfig
 from training.logs import console
 from training.loop import LoopOptions, Repeated, train
@@ -40,27 +40,8 @@ def open_frozen(settings: GraphStageSettings, local: LocalConfig, device: torch.
     net = load_reconstructor(settings.rnet, local.snapshots).net
     model = open_face_model(settings.face_model or net.face_model, local, net).to(device)
     net = net.to(device, memory_format=torch.channels_last)
-    return FrozenNetworks(net, FaceRenderer(model, net.camera, settings.slide_contour), open_identity(settings, device))
-
-
-def inputs_of(settings: GraphStageSettings, frozen: FrozenNetworks) -> dict:
-    """What config.json says of the features, so that nothing else is fed to the network later."""
-    identity = None if frozen.identity is None else [settings.identity_network, str(settings.identity_weights)]
-    return {"rnet": settings.rnet, "rnet_digest": digest_of(frozen.net), "identity": identity}
-
-
-def check_inputs(info: dict, frozen: FrozenNetworks, name: str) -> None:
-    """Raises: CheckpointError when a graph network was trained behind another reconstructor or identity network."""
-    inputs = info.get("inputs") or {}
-    if inputs.get("rnet_digest") != digest_of(frozen.net):
-        raise CheckpointError(
-            f"{name}: was trained behind another reconstructor ({inputs.get('rnet', 'unknown')}); use that one, or train anew."
-        )
-    kinds = inputs["identity"][0] if inputs.get("identity") else None, frozen.identity.kind if frozen.identity else None
-    if kinds[0] != kinds[1]:
-        raise CheckpointError(
-            f"{name}: was trained with --identity-network {kinds[0] or 'off'}, not {kinds[1] or 'off'}; give the same."
-        )
+    renderer = FaceRenderer(model, net.camera, settings.slide_contour)
+    return FrozenNetworks(net, renderer, open_identity(settings, device), settings.rnet)
 
 
 class Preparation:
@@ -167,7 +148,7 @@ def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
         if settings.generator == "ours":
             refiner.standardise(features)
     else:
-        check_inputs(resumed.info, frozen, settings.resume)
+        frozen.check(resumed.info, settings.resume)
         refiner = resumed.refiner.to(accelerator.device)
     synchronise(refiner, accelerator)
     weights = RefinementWeights(settings.w_lm, settings.w_shape, settings.w_normal, settings.w_truth)
@@ -176,7 +157,7 @@ def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
         refiner, model, accelerator, preparation, frozen.landmarks, landmark_weights(accelerator.device), weights, settings.lr,
         settings.clip_norm,
         {
-            "inputs": inputs_of(settings, frozen), "data": [str(source) for source in settings.data],
+            "inputs": frozen.describe(settings.identity_weights), "data": [str(source) for source in settings.data],
             "settings": json_safe(dataclasses.asdict(settings)),
         },
         validation, UNSEEN_WEIGHT + (1 - UNSEEN_WEIGHT) * face, None if unseen is None else strip_drawer(frozen, unseen),

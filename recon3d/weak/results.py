@@ -29,7 +29,8 @@ def mat_fields(faces: ReconstructedFaces, i: int) -> dict[str, np.ndarray]:
     """All fields of the published `.mat` files, TF's and PyTorch's, for face i (deep3d.md §5.1).
 
     Landmarks run y down (the TF code writes lm_68p y up, though it says otherwise). Beside the published fields: tri (1-based),
-    trans_params, lm_68p_photo and lm_5p_photo in the full photo, neutral_shape.
+    trans_params, lm_68p_photo and lm_5p_photo in the full photo, neutral_shape. Where the shape was refined, all fields are of
+    the refined one, and face_shape_pca and lm_68p_pca of the face model's.
     """
     one = faces.coefficients[i : i + 1]
     picture = faces.picture()
@@ -53,6 +54,9 @@ def mat_fields(faces: ReconstructedFaces, i: int) -> dict[str, np.ndarray]:
         "tri": faces.model.triangles.cpu().numpy() + 1,
         "trans_params": faces.alignments[i].trans_params(photo.shape[1::-1]),
     }  # fmt: skip
+    if faces.refined:
+        fields["face_shape_pca"] = faces.pca.posed[i].cpu().numpy().astype(np.float32)
+        fields["lm_68p_pca"] = faces.pca.landmarks[i].cpu().numpy() - _HALF_PIXEL
     return fields
 
 
@@ -84,15 +88,21 @@ def _write_glb(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: s
 
 
 def _write_strip(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: str) -> list[Path]:
-    """Input | face over it | landmarks | shape | normals | depth, of the crop."""
+    """Of the crop: input | face over it | landmarks | shape | normals | depth; where it was refined input | face model |
+    refined | normals | depth.
+    """
     path = out / f"{name}_strip.png"
     picture = faces.picture()
     photo = torch.from_numpy(faces.images).to(picture.colours) / 255
     covered = to_bytes(overlay(photo, picture)[i])
-    grey = to_bytes(shape_picture(faces.renderer, faces.geometry).colours[i])
     scene = crop_scene(faces, i)
-    dots = draw_landmarks(faces.images[i], faces.geometry.landmarks[i], (255, 40, 40))
-    tiles = [faces.images[i], covered, dots, grey, normal_map(scene), colour_depth(scene.depth_mm())]
+    if faces.refined:
+        lit = faces.renderer.lit(faces.coefficients, faces.pca, faces.albedo)
+        middle = [to_bytes(overlay(photo, faces.renderer.picture(faces.pca, lit))[i]), covered]
+    else:
+        dots = draw_landmarks(faces.images[i], faces.geometry.landmarks[i], (255, 40, 40))
+        middle = [covered, dots, to_bytes(shape_picture(faces.renderer, faces.geometry).colours[i])]
+    tiles = [faces.images[i], *middle, normal_map(scene), colour_depth(scene.depth_mm())]
     save_picture(path, np.concatenate(tiles, 1))
     return [path]
 
