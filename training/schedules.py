@@ -2,7 +2,7 @@
 
 import math
 
-SCHEDULES = ("constant", "cosine", "step", "milestones")
+SCHEDULES = ("constant", "cosine", "step", "decay", "milestones")
 
 
 def learning_rate_factor(
@@ -12,6 +12,7 @@ def learning_rate_factor(
 
     Args:
         schedule: constant; cosine (to 1 % at the end of the stage); step (×0.9 every 10 epochs, ParFace-Net's --lr-adjust);
+            decay (×0.98 every epoch, Lin et al. 2020);
             milestones (×0.2 after each of some epochs of the stage, and during the warm-up instead of a ramp, 3DDFA).
         progress: done share of the stage in [0, 1].  epochs_done: whole epochs of the stage.
         warmup: share of the stage with a linear ramp from 0, 0 = off.  milestones: epochs, for that schedule alone.
@@ -23,6 +24,8 @@ def learning_rate_factor(
         return ramp
     if schedule == "step":
         return ramp * 0.9 ** (epochs_done // 10)
+    if schedule == "decay":
+        return ramp * 0.98**epochs_done
     if schedule == "cosine":
         return ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
     raise ValueError(f"unknown schedule '{schedule}'; choose one of: {', '.join(SCHEDULES)}")

@@ -10,17 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from geometry.face_model import FaceModel
 from networks.graph_generators import GeneratorConfig, GraphGenerator
-from recon3d.graph.levels import graph_levels
 from recon3d.graph.meshes import MeshGraphError
 from recon3d.graph.pyramid import MeshPyramid
-from training.checkpoint import CheckpointError, load_strict, read_config, read_tensors, resolve_snapshot, save_snapshot
+from recon3d.graph.stored import OnFaceMesh, load_stored
 
 KIND = "mesh_refiner"
-PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 OUTPUTS = ("offset", "absolute")
 FLAT = 1e-6  # features of a smaller deviation say nothing and are left alone
 
@@ -65,21 +62,19 @@ class RefinerConfig:
         )
 
 
-class MeshRefiner(nn.Module):
+class MeshRefiner(OnFaceMesh):
     """A `GraphGenerator` on the pyramid of one mesh, which is stored with its weights.
 
     Raises: MeshGraphError when an absolute output cannot reach the whole mesh, or the pyramid has not five levels.
     """
 
+    title = "mesh refiner"
+
     def __init__(self, config: RefinerConfig, pyramid: MeshPyramid, face_model: str = "") -> None:
-        super().__init__()
-        if len(pyramid.sizes) != 5:
-            raise MeshGraphError(f"the refiner needs a pyramid of five levels, not {len(pyramid.sizes)}.")
-        self.config, self.face_model, self.digest = config, face_model, pyramid.digest
-        arrays = {k: v.astype("float32") if v.dtype.kind == "f" else v for k, v in pyramid.arrays().items()}
-        pyramid = MeshPyramid.from_arrays(pyramid.digest, arrays)  # at the precision of the file, or a resumed run would differ
-        self.network = GraphGenerator(config.generator(), graph_levels(pyramid))
-        template = torch.from_numpy(pyramid.vertices[0]).float()
+        super().__init__(pyramid, face_model)
+        self.config = config
+        self.network = GraphGenerator(config.generator(), self.levels())
+        template = self.pyramid.vertices_0
         self.register_buffer("middle", template.mean(0), persistent=False)
         self.register_buffer("feature_mean", torch.zeros(config.features))
         self.register_buffer("feature_spread", torch.ones(config.features))
@@ -89,14 +84,6 @@ class MeshRefiner(nn.Module):
                 f"the mesh reaches {reach:.2f} dm from its middle, an absolute output only {config.range_dm} dm; use a larger"
                 " range or the offset output."
             )
-        self.pyramid = nn.Module()
-        for name, array in arrays.items():
-            self.pyramid.register_buffer(name.replace(".", "_"), torch.from_numpy(array))
-
-    @property
-    def num_vertices(self) -> int:
-        """N."""
-        return len(self.pyramid.vertices_0)
 
     def standardise(self, features: Tensor) -> None:
         """Take mean and deviation of the features of many faces (n, Z) for those of its input: pooled features are far from
@@ -123,23 +110,7 @@ class MeshRefiner(nn.Module):
 
     def describe(self) -> dict:
         """JSON-ready content of config.json that `load_refiner` rebuilds this from."""
-        return {"kind": KIND, "refiner": asdict(self.config), "pyramid": self.digest, "face_model": self.face_model}
-
-    def check_fits(self, model: FaceModel) -> None:
-        """Raises: MeshGraphError when a face model has another mesh than the one that this was made for."""
-        triangles = self.pyramid.triangles_0.cpu()
-        if model.num_vertices != self.num_vertices or not torch.equal(model.triangles.cpu().int(), triangles):
-            raise MeshGraphError(
-                f"the refiner was made for the mesh of '{self.face_model}' ({self.num_vertices} vertices), not for that of"
-                f" {model.name} ({model.num_vertices}); choose the face model that it was trained with."
-            )
-
-    def save(self, folder: Path, half: bool = False) -> None:
-        """Write a snapshot without training state; half: weights in fp16, the form of bundled models."""
-        tensors = self.state_dict()
-        if half:
-            tensors = {k: v.half() if k.startswith("network.") else v for k, v in tensors.items()}
-        save_snapshot(folder, tensors, self.describe())
+        return {"kind": KIND, "refiner": asdict(self.config), **super().describe()}
 
 
 @dataclass(frozen=True)
@@ -156,18 +127,11 @@ def load_refiner(name: str, snapshots: Path = Path("data/models/snapshots")) -> 
 
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another kind.
     """
-    folder = resolve_snapshot(str(name), snapshots, PRETRAINED)
-    info = read_config(folder)
-    if info.get("kind") != KIND:
-        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not a mesh refiner; choose another snapshot.")
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
-    stored = {k.removeprefix("pyramid.").replace("_", "."): v.numpy() for k, v in tensors.items() if k.startswith("pyramid.")}
-    try:
-        pyramid = MeshPyramid.from_arrays(info["pyramid"], stored)
-        fields = {field.name for field in dataclasses.fields(RefinerConfig)}
-        config = RefinerConfig(**{key: value for key, value in info["refiner"].items() if key in fields})
-        refiner = MeshRefiner(config, pyramid, info.get("face_model", ""))
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise CheckpointError(f"{folder}: its description is not usable ({error}); copy the snapshot again.") from None
-    load_strict(refiner, tensors, folder)
-    return LoadedRefiner(refiner.eval(), info, folder)
+
+    def build(info: dict, pyramid: MeshPyramid) -> MeshRefiner:
+        known = {field.name for field in dataclasses.fields(RefinerConfig)}
+        config = RefinerConfig(**{key: value for key, value in info["refiner"].items() if key in known})
+        return MeshRefiner(config, pyramid, info.get("face_model", ""))
+
+    stored = load_stored(name, snapshots, KIND, MeshRefiner.title, build)
+    return LoadedRefiner(stored.network, stored.info, stored.folder)

@@ -96,6 +96,13 @@ def texture_terms(refined: Tensor, batch: TextureBatch, model: FaceModel) -> dic
     return terms
 
 
+def seen_error(albedo: Tensor, batch: TextureBatch) -> Tensor:
+    """L1 distance of lit colours (B, N, 3) to the photo, mean over the vertices that it shows."""
+    visible = visibility(batch)
+    gap = (albedo * batch.shading - sample_nearest(batch.photo, batch.screen)).abs()
+    return (visible * gap).sum() / (3 * visible.sum()).clamp_min(1)
+
+
 def weighted_sum(terms: dict[str, Tensor], weights: TextureWeights, epoch: float) -> Tensor:
     """λ_ref l_reference + λ_ren (l_projection + weighted l_identity, l_symmetry, l_variance, l_adversarial where they are)."""
     rendering, reference = rendering_and_reference(epoch)

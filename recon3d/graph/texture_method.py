@@ -1,7 +1,8 @@
 """Stage `gcn_texture`: train a generator of albedo per vertex as Lin et al. 2020; see `training.loop.Method`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,15 +12,15 @@ from torch import Tensor, nn
 from geometry.face_model import FaceModel
 from geometry.rasteriser import interpolate, rasterize
 from networks.graph_generators import FaceCritic, GeneratorConfig, GraphGenerator
-from recon3d.graph.levels import graph_levels
-from recon3d.graph.meshes import MeshGraphError
 from recon3d.graph.pyramid import MeshPyramid
+from recon3d.graph.stored import OnFaceMesh, Stored, load_stored
 from recon3d.graph.texture_losses import (
     SIGNAL_CHANNELS,
     TextureBatch,
     TextureWeights,
     critic_loss,
     identity_distance,
+    seen_error,
     texture_signal,
     texture_terms,
     weighted_sum,
@@ -31,14 +32,15 @@ FC_DECAY = 5e-4  # of the fully connected layer's weights alone
 CRITIC_STEPS = 5
 
 
-class TextureRefiner(nn.Module):
-    """Photo features and a `TextureBatch` in, albedo per vertex out. Raises: ValueError for a pyramid without five levels."""
+class TextureRefiner(OnFaceMesh):
+    """A `TextureBatch` in, albedo per vertex out. Raises: MeshGraphError for a pyramid without five levels."""
+
+    title = "texture refiner"
 
     def __init__(self, features: int, pyramid: MeshPyramid, face_model: str = "", width: int = 1) -> None:
-        super().__init__()
+        super().__init__(pyramid, face_model)
         self.config = GeneratorConfig(features, SIGNAL_CHANNELS, width, activation="elu")
-        self.face_model, self.digest, self.num_vertices = face_model, pyramid.digest, pyramid.sizes[0]
-        self.network = GraphGenerator(self.config, graph_levels(pyramid))
+        self.network = GraphGenerator(self.config, self.levels())
 
     def forward(self, batch: TextureBatch) -> Tensor:
         """(B, N, 3) albedo, 0 … 1."""
@@ -46,19 +48,35 @@ class TextureRefiner(nn.Module):
 
     def describe(self) -> dict:
         """JSON-ready content of config.json."""
-        return {"kind": KIND, "generator": asdict(self.config), "pyramid": self.digest, "face_model": self.face_model}
+        return {"kind": KIND, "generator": asdict(self.config), **super().describe()}
+
+
+def load_texture_refiner(name: str, snapshots: Path = Path("data/models/snapshots")) -> Stored:
+    """Load by bundled name, session, session/epoch or path; a critic's tensors are among `others`.
+
+    Raises: CheckpointError in one sentence for anything that is missing, damaged or of another kind.
+    """
+
+    def build(info: dict, pyramid: MeshPyramid) -> TextureRefiner:
+        generator = info["generator"]
+        return TextureRefiner(generator["features"], pyramid, info.get("face_model", ""), generator["width"])
+
+    return load_stored(name, snapshots, KIND, TextureRefiner.title, build, "refiner.")
 
 
 class TextureMethod:
-    """A texture refiner, and a critic where `adversarial` asks for one.
+    """A texture refiner, and a critic where there is one.
 
     Args:
         networks: the refiner, on the device.  model: its face model, there too.
-        prepare: what turns a batch of the loader into a `TextureBatch` on the device; runs without gradient.
+        prepare: what turns a batch of the loader into a `TextureBatch` on the device, given the step of the training, or None
+            in validation; runs without gradient.
         steps_per_epoch: the weights of the terms follow the epoch.
         identity: pictures (B, 3, H, W) → (B, D) features of a frozen network, or None for no such term.
-        adversarial: train a `FaceCritic` too; pictures must be 224 px then.
+        critic: trained too where it is given; pictures must be 224 px then.
         learning_rate: of both Adams; the published one falls by 2 % an epoch.  clip_norm: 0 = off.
+        validation: gives the loader's batches anew at each call, or None.
+        strips: draws pictures with the refiner, (H, W, 3) uint8 RGB, or None.
     Raises: MeshGraphError when refiner and face model do not fit.
     """
 
@@ -69,25 +87,23 @@ class TextureMethod:
         networks: TextureRefiner,
         model: FaceModel,
         accelerator: Accelerator,
-        prepare: Callable[[object], TextureBatch],
+        prepare: Callable[[object, int | None], TextureBatch],
         steps_per_epoch: int,
         weights: TextureWeights | None = None,
         identity: Callable[[Tensor], Tensor] | None = None,
-        adversarial: bool = False,
+        critic: FaceCritic | None = None,
         learning_rate: float = 1e-4,
         clip_norm: float = 5.0,
         describe: dict | None = None,
+        validation: Callable[[], Iterable[object]] | None = None,
+        strips: Callable[[TextureRefiner], np.ndarray] | None = None,
     ) -> None:
-        if networks.num_vertices != model.num_vertices:
-            raise MeshGraphError(
-                f"the texture refiner was made for {networks.num_vertices} vertices, {model.name} has {model.num_vertices};"
-                " choose the face model that it was trained with."
-            )
+        networks.check_fits(model)
         self.refiner, self.model, self.accelerator = networks, model, accelerator
         self.prepare, self.identity, self.clip_norm = prepare, identity, clip_norm
         self.weights = weights or TextureWeights()
         self.steps_per_epoch, self.description = steps_per_epoch, describe or {}
-        self.critic = FaceCritic().to(accelerator.device) if adversarial else None
+        self.critic, self.validation, self.strips = critic, validation, strips
         parts = {"refiner": networks} if self.critic is None else {"refiner": networks, "critic": self.critic}
         self.networks = nn.ModuleDict(parts).train()
         fc = networks.network.fc.weight
@@ -107,7 +123,7 @@ class TextureMethod:
     def training_step(self, batch: object, step: int) -> dict[str, Tensor]:
         """One update of the refiner, after five of the critic where there is one."""
         with torch.no_grad():
-            ready = self.prepare(batch)
+            ready = self.prepare(batch, step)
         refined = self.refiner(ready)
         terms = texture_terms(refined, ready, self.model)
         if self.identity is not None or self.critic is not None:
@@ -134,13 +150,36 @@ class TextureMethod:
             apply_gradients(self.optimizers["critic"], self.accelerator)
         return loss.detach()
 
+    @torch.no_grad()
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Nothing: there is no truth to compare with."""
-        return {}
+        """Means over the validation faces: terms that need no picture, and the L1 distance of lit colours to the photo at
+        vertices that it shows, of the face model's albedo (given) and of the refined one, which is the score.
+        """
+        if self.validation is None:
+            return {}
+        self.networks.eval()
+        sums: dict[str, Tensor] = {}
+        count = 0
+        for batch in self.validation():
+            ready = self.prepare(batch, None)
+            refined = self.refiner(ready)
+            values = texture_terms(refined, ready, self.model)
+            values |= {"given_photo": seen_error(ready.albedo, ready), "refined_photo": seen_error(refined, ready)}
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0) + value.double() * len(refined)
+            count += len(refined)
+        self.networks.train()
+        scores = {name: float(total) / count for name, total in sums.items()}
+        return scores | {"score": scores["refined_photo"]}
 
+    @torch.no_grad()
     def pictures(self, epoch: int) -> dict[str, np.ndarray]:
-        """None; strips are drawn where the renderer is (stage rnet)."""
-        return {}
+        """Strips of the first validation photos, where something draws them."""
+        if self.strips is None:
+            return {}
+        strips = self.strips(self.refiner.eval())
+        self.networks.train()
+        return {"imgs": strips}
 
     def config(self) -> dict:
         """Content of config.json."""

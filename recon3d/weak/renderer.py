@@ -130,9 +130,13 @@ class FaceRenderer:
 
     def picture(self, geometry: Geometry, colours: Tensor) -> Picture:
         """Draw vertex colours (B, V, 3); gradients reach colours and geometry. A face outside the picture draws nothing."""
+        return self.drawn(geometry.screen, colours)
+
+    def drawn(self, screen: Tensor, colours: Tensor) -> Picture:
+        """The same for faces of which only the screen (B, V, 3) is known."""
         size = (self.camera.size, self.camera.size)
         triangles = self.model.triangles
-        ids = rasterize(geometry.screen.detach(), triangles, size, perspective=True, allow_empty=True)
+        ids = rasterize(screen.detach(), triangles, size, perspective=True, allow_empty=True)
         weights = self.face_weights.expand(len(colours), -1, -1)
-        drawn = interpolate(geometry.screen, triangles, ids, torch.cat([colours, weights], -1), perspective=True)
+        drawn = interpolate(screen, triangles, ids, torch.cat([colours, weights], -1), perspective=True)
         return Picture(drawn[..., :3], ids >= 0, drawn[..., 3].detach() > 0.5, ids)

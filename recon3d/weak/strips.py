@@ -74,3 +74,15 @@ def refinement_strips(
         ]
         rows.append(np.concatenate([photos[i], *dots, *(picture[i] for picture in grey)], 1))
     return np.concatenate(rows)
+
+
+def texture_strips(photo: Tensor, renderer: FaceRenderer, screen: Tensor, shading: Tensor, albedos: list[Tensor]) -> np.ndarray:
+    """Rows of input | photo with the face over it in each albedo | each albedo without light.
+
+    Args: photo (B, H, W, 3); screen (B, V, 3); shading (B, V, 3) light on the vertices; albedos, each (B, V, 3).
+    Returns: (≤ 8·H, (1 + 2·albedos)·W, 3) uint8.
+    """
+    pictures = [renderer.drawn(screen, albedo * shading) for albedo in albedos]
+    tiles = [photo, *(overlay(photo, picture) for picture in pictures)]
+    tiles += [renderer.drawn(screen, albedo).colours for albedo in albedos]
+    return np.concatenate([to_bytes(torch.cat([tile[i] for tile in tiles], 1)) for i in range(min(len(photo), MAX_ROWS))])

@@ -5,6 +5,7 @@ import torch
 
 from geometry.cameras import pinhole
 from geometry.normals import vertex_normals
+from networks.graph_generators import FaceCritic
 from recon3d.face_model import load_face_model
 from recon3d.graph.meshes import MeshGraphError
 from recon3d.graph.pyramid import build_pyramid
@@ -88,7 +89,7 @@ def test_a_step_trains_refiner_and_critic(batch, model):
     refiner = TextureRefiner(5, build_pyramid(model.mean, model.triangles), "head")
     features = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten())
     method = TextureMethod(
-        refiner, model, make_accelerator("cpu"), lambda raw: raw, 1, identity=features, adversarial=True, learning_rate=1e-3
+        refiner, model, make_accelerator("cpu"), lambda raw, step: raw, 1, None, features, FaceCritic(), learning_rate=1e-3
     )  # fmt: skip
     before = {name: p.clone() for name, p in method.networks.named_parameters()}
     terms = method.training_step(batch, 5)
@@ -102,11 +103,11 @@ def test_a_step_trains_refiner_and_critic(batch, model):
 def test_albedo_is_learned(batch, model):
     """At epoch 0 only the model's albedo counts."""
     refiner = TextureRefiner(5, build_pyramid(model.mean, model.triangles), "head")
-    method = TextureMethod(refiner, model, make_accelerator("cpu"), lambda raw: raw, 10**9, learning_rate=3e-3)
+    method = TextureMethod(refiner, model, make_accelerator("cpu"), lambda raw, step: raw, 10**9, learning_rate=3e-3)
     losses = [method.training_step(batch, 0)["l_reference"].item() for _ in range(30)]
     assert losses[-1] < 0.6 * losses[0]
 
 
 def test_another_mesh(model):
-    with pytest.raises(MeshGraphError, match="1600 vertices, head has"):
+    with pytest.raises(MeshGraphError, match="choose the face model"):
         TextureMethod(TextureRefiner(5, build_pyramid(*grid(40))), model, make_accelerator("cpu"), None, 1)
