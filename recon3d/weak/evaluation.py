@@ -59,7 +59,7 @@ def run_weak_evaluation(settings: EvalSettings, local: LocalConfig, find_landmar
     if settings.checkpoint is None:
         raise DataError("--checkpoint: name a reconstructor.")
     reconstructor = Reconstructor.from_pretrained(
-        settings.checkpoint, local, settings.face_model, settings.device, settings.refiner
+        settings.checkpoint, local, settings.face_model, settings.device, settings.refiner, settings.texture
     )
     if settings.benchmark == "synthetic":
         result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES)

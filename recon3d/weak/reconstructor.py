@@ -16,14 +16,17 @@ from torch import Tensor
 from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, five_of_68
 from datasets.crop import Crop
 from datasets.errors import DataError
+from datasets.skin_probability import skin_mask
 from geometry.face_model import FaceModel
 from recon3d.graph.refiner import MeshRefiner, load_refiner
+from recon3d.graph.texture_method import TextureRefiner, load_texture_refiner
 from recon3d.scene import Scene
 from recon3d.weak.coefficients import Coefficients, split
 from recon3d.weak.frozen import FrozenNetworks
 from recon3d.weak.identity import IdentityFeatures, load_identity
 from recon3d.weak.models import PRETRAINED, ReconstructionNet, load_reconstructor, open_face_model
 from recon3d.weak.renderer import FaceRenderer, Geometry, Picture
+from recon3d.weak.texture_inputs import texture_inputs
 from training.config import LocalConfig
 from training.runtime import make_accelerator
 
@@ -43,7 +46,8 @@ class ReconstructedFaces:
     coefficients: Coefficients
     geometry: Geometry  # in px of the crops; refined where a refiner was there
     pca: Geometry  # the same of the face model's own shape; the same object where nothing was refined
-    albedo: Tensor  # (B, V, 3) 0 … 1, not clipped
+    albedo: Tensor  # (B, V, 3) 0 … 1, not clipped; refined where a texture refiner was there
+    pca_albedo: Tensor  # the same of the face model; the same object where nothing was refined
     colours: Tensor  # (B, V, 3) lit
     renderer: FaceRenderer
 
@@ -54,6 +58,11 @@ class ReconstructedFaces:
     def refined(self) -> bool:
         """Whether the shapes are more than the face model's."""
         return self.geometry is not self.pca
+
+    @property
+    def textured(self) -> bool:
+        """Whether the albedo is more than the face model's."""
+        return self.albedo is not self.pca_albedo
 
     @property
     def model(self) -> FaceModel:
@@ -86,10 +95,10 @@ class ReconstructedFaces:
 
 
 class Reconstructor:
-    """One network on one device, with or without a mesh refiner behind it.
+    """One network on one device, with or without refiners of shape and albedo behind it.
 
-    Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`; refiner; identity: network that it was
-        trained with, if any. Raises: MeshGraphError, ValueError when refiner and face model or features do not fit.
+    Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`; refiner, texture; identity: network that
+        they were trained with, if any. Raises: MeshGraphError, ValueError when refiner and face model or features do not fit.
     """
 
     def __init__(
@@ -99,15 +108,18 @@ class Reconstructor:
         device: torch.device | str = "cpu",
         slide_contour: bool = True,
         refiner: MeshRefiner | None = None,
+        texture: TextureRefiner | None = None,
         identity: IdentityFeatures | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.net, self.model = net.to(self.device).eval(), model.to(self.device)
         self.renderer = FaceRenderer(self.model, net.camera, slide_contour)
         self.frozen = FrozenNetworks(self.net, self.renderer, None if identity is None else identity.to(self.device))
-        if refiner is not None:
-            refiner.check_fits(self.model)
+        for network in (refiner, texture):
+            if network is not None:
+                network.check_fits(self.model)
         self.refiner = None if refiner is None else refiner.to(self.device).eval()
+        self.texture = None if texture is None else texture.to(self.device).eval()
         self.reference = model.five_points.double().cpu().numpy()
 
     @classmethod
@@ -118,11 +130,12 @@ class Reconstructor:
         face_model: str | None = None,
         device: str = "auto",
         refiner: str = "auto",
+        texture: str = "none",
     ) -> "Reconstructor":
         """By bundled name, session, path, or published `.pth`.
 
         Args: refiner: bundled name, session or path of one that was trained behind this network; "none"; "auto": <name>_gcn
-            where that is bundled. Raises: CheckpointError, DataError in one sentence.
+            where that is bundled; texture: a texture refiner, or "none". Raises: CheckpointError, DataError in one sentence.
         """
         snapshots = Path("data/models/snapshots") if local is None else local.snapshots
         loaded = load_reconstructor(name, snapshots)
@@ -130,13 +143,16 @@ class Reconstructor:
         device = make_accelerator(device).device
         if refiner == "auto":
             refiner = f"{name}_gcn" if (PRETRAINED / f"{name}_gcn/config.json").is_file() else "none"
-        if refiner == "none":
-            return cls(loaded.net, model, device)
-        found = load_refiner(refiner, snapshots)
-        kind, weights = (found.info.get("inputs") or {}).get("identity") or (None, None)
-        identity = None if kind is None else load_identity(kind, Path(weights), device)
-        reconstructor = cls(loaded.net, model, device, refiner=found.refiner, identity=identity)
-        reconstructor.frozen.check(found.info, refiner)
+        mesh = None if refiner == "none" else load_refiner(refiner, snapshots)
+        colour = None if texture == "none" else load_texture_refiner(texture, snapshots)
+        infos = {name: found.info for name, found in ((refiner, mesh), (texture, colour)) if found is not None}
+        used = [info["inputs"]["identity"] for info in infos.values() if (info.get("inputs") or {}).get("identity")]
+        identity = load_identity(used[0][0], Path(used[0][1]), device) if used else None
+        reconstructor = cls(
+            loaded.net, model, device, refiner=mesh and mesh.refiner, texture=colour and colour.network, identity=identity
+        )
+        for trained, info in infos.items():
+            reconstructor.frozen.check(info, trained)
         return reconstructor
 
     @torch.inference_mode()
@@ -159,7 +175,20 @@ class Reconstructor:
         features, output = (torch.cat(values).float() for values in zip(*parts, strict=True))
         coefficients = split(self.model, output)
         movement = None if self.refiner is None else self._movement(features, coefficients)
-        return self.draw(photos, np.stack(five), alignments, images, coefficients, movement)
+        repaint = None if self.texture is None else self._repaint(features, coefficients, images)
+        return self.draw(photos, np.stack(five), alignments, images, coefficients, movement, repaint)
+
+    def _repaint(self, features: Tensor, coefficients: Coefficients, images: np.ndarray) -> Tensor:
+        """(B, V, 3) from the face model's albedo to the refined one."""
+        masks = torch.from_numpy(np.stack([skin_mask(image) for image in images]))[:, None].to(self.device).float() / 255
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device).float() / 255
+        parts = []
+        for start in range(0, len(images), BATCH):
+            part = slice(start, start + BATCH)
+            parts.append(
+                self.texture(texture_inputs(self.renderer, coefficients[part], features[part], pixels[part], masks[part]))
+            )
+        return torch.cat(parts) - self.renderer.albedo(coefficients)
 
     def _movement(self, features: Tensor, coefficients: Coefficients) -> Tensor:
         """(B, V, 3) dm, from the face model's shape to the refined one."""
@@ -170,16 +199,20 @@ class Reconstructor:
     @torch.no_grad()
     def draw(
         self, photos: Sequence[np.ndarray], five: np.ndarray, alignments: list[Alignment], images: np.ndarray,
-        coefficients: Coefficients, movement: Tensor | None = None,
+        coefficients: Coefficients, movement: Tensor | None = None, repaint: Tensor | None = None,
     ) -> ReconstructedFaces:  # fmt: skip
-        """What follows from coefficients, also from averaged ones. movement (B, V, 3): of refinement, added to the shape."""
+        """What follows from coefficients, also from averaged ones.
+
+        movement, repaint (B, V, 3): of refinement, added to shape and albedo.
+        """
         pca = self.renderer.geometry(coefficients)
         geometry = pca if movement is None else self.renderer.geometry(coefficients, pca.shape + movement)
-        albedo = self.renderer.albedo(coefficients)
+        own = self.renderer.albedo(coefficients)
+        albedo = own if repaint is None else own + repaint
         colours = self.renderer.lit(coefficients, geometry, albedo)
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
         return ReconstructedFaces(
-            photos, five, alignments, crops, images, coefficients, geometry, pca, albedo, colours, self.renderer
+            photos, five, alignments, crops, images, coefficients, geometry, pca, albedo, own, colours, self.renderer
         )
 
     def as_one_person(self, faces: ReconstructedFaces) -> ReconstructedFaces:
@@ -193,7 +226,8 @@ class Reconstructor:
             albedo=old.albedo.mean(0, keepdim=True).expand(count, -1).clone(),
         )
         movement = faces.geometry.shape - faces.pca.shape if faces.refined else None
-        return self.draw(faces.photos, faces.five, faces.alignments, faces.images, merged, movement)
+        repaint = faces.albedo - faces.pca_albedo if faces.textured else None
+        return self.draw(faces.photos, faces.five, faces.alignments, faces.images, merged, movement, repaint)
 
 
 def five_points_of(scheme: str, landmarks: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ def mat_fields(faces: ReconstructedFaces, i: int) -> dict[str, np.ndarray]:
 
     Landmarks run y down (the TF code writes lm_68p y up, though it says otherwise). Beside the published fields: tri (1-based),
     trans_params, lm_68p_photo and lm_5p_photo in the full photo, neutral_shape. Where the shape was refined, all fields are of
-    the refined one, and face_shape_pca and lm_68p_pca of the face model's.
+    the refined one, and face_shape_pca and lm_68p_pca of the face model's; likewise face_texture_pca.
     """
     one = faces.coefficients[i : i + 1]
     picture = faces.picture()
@@ -57,6 +57,8 @@ def mat_fields(faces: ReconstructedFaces, i: int) -> dict[str, np.ndarray]:
     if faces.refined:
         fields["face_shape_pca"] = faces.pca.posed[i].cpu().numpy().astype(np.float32)
         fields["lm_68p_pca"] = faces.pca.landmarks[i].cpu().numpy() - _HALF_PIXEL
+    if faces.textured:
+        fields["face_texture_pca"] = 255 * faces.pca_albedo[i].cpu().numpy().astype(np.float32)
     return fields
 
 
@@ -96,8 +98,8 @@ def _write_strip(out: Path, name: str, faces: ReconstructedFaces, i: int, frame:
     photo = torch.from_numpy(faces.images).to(picture.colours) / 255
     covered = to_bytes(overlay(photo, picture)[i])
     scene = crop_scene(faces, i)
-    if faces.refined:
-        lit = faces.renderer.lit(faces.coefficients, faces.pca, faces.albedo)
+    if faces.refined or faces.textured:
+        lit = faces.renderer.lit(faces.coefficients, faces.pca, faces.pca_albedo)
         middle = [to_bytes(overlay(photo, faces.renderer.picture(faces.pca, lit))[i]), covered]
     else:
         dots = draw_landmarks(faces.images[i], faces.geometry.landmarks[i], (255, 40, 40))

@@ -3,17 +3,14 @@
 import dataclasses
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from networks.graph_generators import FaceCritic
 from recon3d.graph.pyramid import cached_pyramid
 from recon3d.graph.texture_losses import TextureBatch, TextureWeights
 from recon3d.graph.texture_method import TextureMethod, TextureRefiner, load_texture_refiner
-from recon3d.light import shading
 from recon3d.weak.augment import AlignedAugmentation
 from recon3d.weak.data import PreparedPhotos, WeakBatch, collate
 from recon3d.weak.frozen import FrozenNetworks
@@ -21,29 +18,13 @@ from recon3d.weak.method import augmentation_of
 from recon3d.weak.refine_settings import TextureSettings
 from recon3d.weak.refine_training import batches_of, loop_options, open_frozen
 from recon3d.weak.strips import MAX_ROWS, texture_strips
+from recon3d.weak.texture_inputs import texture_inputs
 from recon3d.weak.training import open_data
 from training.checkpoint import json_safe, load_strict
 from training.config import ConfigError, LocalConfig
 from training.logs import console
 from training.loop import train
 from training.runtime import is_main_process, make_accelerator, seed_everything, synchronise
-
-SKIN_SHARE = 0.5
-DILATE_PX, ERODE_PX, EROSIONS = 5, 9, 2  # Lin et al.'s ellipses
-
-
-def inner_skin(masks: Tensor) -> Tensor:
-    """Skin probability (B, 1, H, W) 0 … 1 → (B, H, W) 0 or 1: holes closed, then well inside the skin (Lin et al. 2020)."""
-    skin = _dilated((masks > SKIN_SHARE).float(), DILATE_PX)
-    for _ in range(EROSIONS):
-        skin = 1 - _dilated(1 - skin, ERODE_PX)
-    return skin[:, 0]
-
-
-def _dilated(binary: Tensor, size: int) -> Tensor:
-    """(B, 1, H, W) 0 or 1, with an ellipse; nothing comes in over the border."""
-    ellipse = torch.from_numpy(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))).to(binary)
-    return (F.conv2d(binary, ellipse[None, None], padding=size // 2) > 0.5).float()
 
 
 class TexturePreparation:
@@ -57,13 +38,7 @@ class TexturePreparation:
         augmentation = AlignedAugmentation.none() if step is None else self.augmentation
         raw = batch.to(self.frozen.model.mean.device)
         seen, images, masks = self.frozen.see(raw, step or 0, augmentation, self.seed)
-        renderer, coefficients = self.frozen.renderer, self.frozen.coefficients(seen)
-        geometry = renderer.geometry(coefficients)
-        normals = renderer.normals(geometry)
-        return TextureBatch(
-            seen.features, renderer.albedo(coefficients).clamp(0, 1), images, inner_skin(masks), geometry.screen, normals,
-            shading(normals, coefficients.gamma),
-        )  # fmt: skip
+        return texture_inputs(self.frozen.renderer, self.frozen.coefficients(seen), seen.features, images, masks)
 
 
 def texture_strip_drawer(
