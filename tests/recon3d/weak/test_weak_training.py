@@ -198,3 +198,27 @@ def test_identity_networks_load_from_a_path_and_align(tmp_path):
     turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]]) * 1.7
     matrix = template_matrices((template @ turn.T + 20)[None])[0]
     assert torch.allclose((template @ turn.T + 20) @ matrix[:, :2].T + matrix[:, 2], template, atol=1e-3)
+
+
+def test_the_seeds_commands(place, session, capsys):
+    base = ["--config", str(place / "x.ini"), "--image_dir", str(place / "photos"), "--landmark_dir", str(place / "photos")]
+    own = ["--use_pb", "0", "--pretrain_weights", "a"]
+    out = place / "strips"
+    assert demo.main(["renderer", *base, *own, "--out_dir", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == [f"face{i}_strip.png" for i in range(4)]
+    height, width = np.asarray(Image.open(out / "face0_strip.png")).shape[:2]
+    assert height == 224 and width % 224 == 0
+    assert demo.main(["obj", *base, *own, "--frame", "canonical"]) == 0
+    written = place / "out/obj"
+    assert len(list(written.iterdir())) == 8
+    canonical = read_obj(written / "face2_mesh.obj").vertices
+    mean = FaceModel.load(EMBEDDED_HEAD).mean.numpy()
+    assert canonical.shape == mean.shape and np.abs(canonical.mean(0) - mean.mean(0)).max() < 0.3  # unposed, dm
+    for arguments, message in (
+        (["--use_pb", "0"], "name it with --pretrain_weights"),
+        (["--use_pb", "1", "--pretrain_weights", "a"], "--use_pb 1 takes the bundled network"),
+        (["--pretrain_weights", "network/FaceReconModel.pb"], "TensorFlow's files are not read"),
+    ):
+        assert demo.main(["obj", *base, *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert demo.main(["--task", "nme"]) == 2 and "renderer, obj" in capsys.readouterr().err
