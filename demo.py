@@ -7,6 +7,7 @@
     python demo.py --task mesh -f photo.jpg            # 3D landmarks and meshes; its own options: -h
     python demo.py --task fit photo.jpg                # a 3D face model fitted to landmarks and pixels; its own options: -h
     python demo.py --task reconstruct photo.jpg        # shape, albedo, pose, light by R-Net; its own options: -h
+    python demo.py renderer photo.jpg                  # only its strip of pictures; demo.py obj photo.jpg: only its meshes
     python demo.py photo.jpg --task depth              # depth of the landmarks: picture and csv
     python demo.py photo.jpg --task rotate             # the face turned by ±45°: gif and picture
 
@@ -49,13 +50,15 @@ def depth_task(name: str) -> Callable[[DemoSettings, LocalConfig], None]:
     return run_task
 
 
+MESH_TASKS = ("mesh", "fit", "reconstruct", "renderer", "obj")
+SUBCOMMANDS = ("renderer", "obj")  # `demo.py obj …` is `demo.py --task obj …`
 TASKS = {"landmarks": run_landmarks, "depth": depth_task("depth"), "rotate": depth_task("rotate")}
 
 
 def run(settings: DemoSettings, local: LocalConfig) -> None:
     """Hand over to the task. Raises: DataError for an unknown one."""
     if settings.task not in TASKS:
-        raise DataError(f"unknown --task '{settings.task}'; choose one of: {', '.join(TASKS)}.")
+        raise DataError(f"unknown --task '{settings.task}'; choose one of: {', '.join((*TASKS, *MESH_TASKS))}.")
     TASKS[settings.task](settings, local)
 
 
@@ -92,19 +95,21 @@ def script_of(task: str) -> tuple[Callable, type, str]:
             fit_demo.run_fit(settings, local, landmark_finder(settings, local))
 
         return run_fit, fit_demo.FitDemoSettings, fit_demo.MANUAL
-    if task == "reconstruct":
+    if task in MESH_TASKS:
         from recon3d.weak import demo as weak_demo
 
         def run_reconstruct(settings: weak_demo.ReconstructSettings, local: LocalConfig) -> None:
             weak_demo.run_reconstruct(settings, local, landmark_finder(settings, local))
 
-        return run_reconstruct, weak_demo.ReconstructSettings, weak_demo.MANUAL
+        return run_reconstruct, *weak_demo.TASKS[task]
     return run, DemoSettings, __doc__
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 when something could not be processed."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments and arguments[0] in SUBCOMMANDS:
+        arguments = ["--task", *arguments]
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--task", default="landmarks")
     return run_script(*script_of(parser.parse_known_args(arguments)[0].task), arguments, (DataError,))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from datasets.alignment import MIN_PHOTO_PX, align, check_five, five_of_68, read_reference, read_rows
+from datasets.alignment import MIN_PHOTO_PX, align, check_five, check_inside, five_of_68, read_reference, read_rows
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, read_image
 from datasets.points import read_json_points, read_pts
@@ -63,6 +63,8 @@ def prepare(
     if min(image.shape[:2]) < MIN_PHOTO_PX:
         raise DataError(f"{photo}: {image.shape[1]}×{image.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px.")
     five, landmarks = given_points(photo, folder)
+    if five is not None:
+        check_inside(five, image.shape[1::-1], str(photo))
     if landmarks is None:
         landmarks = find(image, None if five is None else box_of_five(five))
         if landmarks is None:
@@ -115,6 +117,8 @@ def run(options: argparse.Namespace) -> int:
     """Prepare all photos; how many. Raises: DataError when none could be used."""
     if not options.images.is_dir():
         raise DataError(f"--images {options.images}: no such folder.")
+    if options.landmarks is not None and not options.landmarks.is_dir():
+        raise DataError(f"--landmarks {options.landmarks}: no such folder.")
     photos = sorted(p for p in options.images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     if not photos:
         raise DataError(f"--images {options.images}: holds no photos ({', '.join(IMAGE_SUFFIXES)}).")

@@ -109,6 +109,8 @@ def read_sample(entry: WeakEntry, reference: np.ndarray) -> WeakSample:
     landmarks = read_landmarks(entry.landmarks, image.shape[0])
     if mask.shape != image.shape[:2]:
         raise DataError(f"{entry.mask}: {mask.shape[1]}×{mask.shape[0]} px, its photo {image.shape[1]}×{image.shape[0]}.")
+    if not mask.any():
+        raise DataError(f"{entry.mask}: marks nothing as skin, so its photo cannot teach colours; leave the photo out.")
     if not entry.aligned:
         crop = align(five_of_68(landmarks), reference, str(entry.landmarks)).crop()
         image, landmarks = crop.extract(image), crop.apply(landmarks)

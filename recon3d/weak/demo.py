@@ -15,7 +15,7 @@ from recon3d.given_landmarks import read_landmarks
 from recon3d.meshes import FRAMES, coloured_mesh
 from recon3d.weak.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
 from recon3d.weak.results import WRITERS
-from training.config import LocalConfig, option
+from training.config import ConfigError, LocalConfig, option
 from training.logs import console
 
 MANUAL = """Reconstruct the faces of photos with a weakly supervised network (Deep3D).
@@ -31,43 +31,108 @@ Per face: .mat with the published fields, coloured .obj (lit, and neutral), text
 LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
 
 
+RENDERER_MANUAL = """Draw reconstructions of photos beside them: one strip input | PCA | … | normals | depth a photo.
+
+    python demo.py renderer photo.jpg folder/                              # the bundled network
+    python demo.py renderer --image_dir input --landmark_dir input --out_dir output --use_pb 0 --pretrain_weights epoch_20.pth
+
+Writes <out>/<photo>_strip.png. All options of demo.py --task reconstruct are understood.
+"""
+OBJ_MANUAL = """Write the meshes of reconstructions: coloured .obj of the lit face, and of the neutral one.
+
+    python demo.py obj photo.jpg folder/ --frame canonical                 # or posed (dm, as published), image (px)
+    python demo.py obj --image_dir input --landmark_dir input --out_dir output --use_pb 0 --pretrain_weights epoch_20.pth
+
+Writes <out>/<photo>_mesh.obj and _neutral.obj. All options of demo.py --task reconstruct are understood.
+"""
+BUNDLED = "reconstructor"
+
+
 @dataclass(frozen=True)
 class ReconstructSettings:
     """demo.py --task reconstruct."""
 
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
     task: str = option("reconstruct", "reconstruct: shape, albedo, pose and light by R-Net")
-    reconstructor: str = option("reconstructor", "bundled name, session, path, or published .pth", "--pretrain_weights", "-c")
+    reconstructor: str = option(
+        BUNDLED, "bundled name, session, path, or published .pth", "--checkpoint", "--pretrain_weights", "-c"
+    )
+    use_pb: bool | None = option(None, "as the seed has it: 1 the bundled network, 0 that of --pretrain_weights", "--use_pb")
+    image_dir: Path | None = option(None, "folder of photos, beside those named", "--image_dir")
     refiner: str = option("auto", "mesh refiner: bundled name, session, path, none; auto: <reconstructor>_gcn where bundled")
     texture: str = option("none", "texture refiner: session, path, or none")
-    face_model: str | None = option(None, "face model; default: the one that the network was trained for")
-    landmarks_from: Path | None = option(None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect")
+    face_model: str | None = option(None, "face model; default: the one that the network was trained for", "--facemodel")
+    landmarks_from: Path | None = option(
+        None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect", "--landmark_dir"
+    )
     same_person: bool = option(False, "all photos show one person: average identity and albedo")
     model: str = option("landmarks_300w", "landmark model: bundled name, session, session/epoch or path", "-r", "--resume")
     detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
     box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
     flip: bool = option(True, "average landmarks with those of the mirrored crop")
-    out: Path | None = option(None, "folder for results; default <outputs>/reconstruct")
+    out: Path | None = option(None, "folder for results; default <outputs>/reconstruct", "--out_dir")
     save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}")
     frame: str = option("posed", "of the lit mesh: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES)
     device: str = option("auto", "auto, cpu, cuda or mps")
+
+
+@dataclass(frozen=True)
+class RendererSettings(ReconstructSettings):
+    """demo.py renderer: the seed's renderer.py."""
+
+    task: str = option("renderer", "renderer: strips of pictures")
+    save: str = option("strip", f"comma-separated results to write: {', '.join(WRITERS)}")
+
+
+@dataclass(frozen=True)
+class ObjSettings(ReconstructSettings):
+    """demo.py obj: the seed's obj.py."""
+
+    task: str = option("obj", "obj: meshes")
+    save: str = option("obj", f"comma-separated results to write: {', '.join(WRITERS)}")
+
+
+# name of demo.py's task → its settings and its manual; all run `run_reconstruct`
+TASKS: dict[str, tuple[type[ReconstructSettings], str]] = {
+    "reconstruct": (ReconstructSettings, MANUAL),
+    "renderer": (RendererSettings, RENDERER_MANUAL),
+    "obj": (ObjSettings, OBJ_MANUAL),
+}
+
+
+def network_of(settings: ReconstructSettings) -> str:
+    """Which network --reconstructor (the seed's --pretrain_weights) and --use_pb name together.
+
+    Raises: ConfigError where they contradict each other, or name a TensorFlow graph.
+    """
+    name = settings.reconstructor
+    if settings.use_pb and name != BUNDLED:
+        raise ConfigError(f"--use_pb 1 takes the bundled network, but {name} is named; leave one out, or --use_pb 0.")
+    if settings.use_pb is False and name == BUNDLED:
+        raise ConfigError("--use_pb 0 takes a network of yours: name it with --pretrain_weights.")
+    if name.endswith((".pb", ".ckpt", ".meta", ".index")) or ".ckpt-" in name:
+        raise ConfigError(
+            f"{name}: TensorFlow's files are not read; give a session of train_recon3d.py or a .pth of Deep3DFaceRecon_pytorch."
+        )
+    return name
 
 
 def run_reconstruct(settings: ReconstructSettings, local: LocalConfig, find_landmarks: LandmarkFinder) -> None:
     """Process all inputs; a photo that fails is named and the others go on.
 
     Args: find_landmarks is asked where `landmarks_from` is not given.
-    Raises: DataError or CheckpointError for a wrong option, and DataError at the end when some photo gave no result.
+    Raises: DataError or ConfigError for a wrong option, and DataError at the end when some photo gave no result.
     """
     kinds = parse_save(settings.save, list(WRITERS))
     if settings.landmarks_from is not None and not settings.landmarks_from.is_dir():
         raise DataError(f"--landmarks-from {settings.landmarks_from}: no such folder.")
     taken: set[str] = set()
-    photos = list(find_photos(settings.inputs, taken))
+    inputs = settings.inputs if settings.image_dir is None else [*settings.inputs, str(settings.image_dir)]
+    photos = list(find_photos(inputs, taken))
     reconstructor = Reconstructor.from_pretrained(
-        settings.reconstructor, local, settings.face_model, settings.device, settings.refiner, settings.texture
+        network_of(settings), local, settings.face_model, settings.device, settings.refiner, settings.texture
     )
-    out = settings.out or local.outputs / "reconstruct"
+    out = settings.out or local.outputs / settings.task
     make_folder(out)
     together: list[tuple[str, np.ndarray, np.ndarray]] = []
 

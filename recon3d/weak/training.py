@@ -37,9 +37,10 @@ def open_identity(settings: WeakSettings, device) -> IdentityFeatures | None:
     """The perceptual term's network, or None. Raises: ConfigError for half a specification, CheckpointError."""
     if settings.identity_network is None:
         return None
-    if settings.identity_weights is None:
+    if settings.identity_weights is None and settings.identity_network != "small":
         raise ConfigError(
-            f"--identity-network {settings.identity_network}: needs --identity-weights; leave both out to train without."
+            f"--identity-network {settings.identity_network}: needs --identity-weights; take small, which is bundled, or leave"
+            " both out to train without."
         )
     return load_identity(settings.identity_network, settings.identity_weights, device)
 

@@ -198,3 +198,73 @@ def test_identity_networks_load_from_a_path_and_align(tmp_path):
     turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]]) * 1.7
     matrix = template_matrices((template @ turn.T + 20)[None])[0]
     assert torch.allclose((template @ turn.T + 20) @ matrix[:, :2].T + matrix[:, 2], template, atol=1e-3)
+
+
+def test_the_seeds_commands(place, session, capsys):
+    base = ["--config", str(place / "x.ini"), "--image_dir", str(place / "photos"), "--landmark_dir", str(place / "photos")]
+    own = ["--use_pb", "0", "--pretrain_weights", "a"]
+    out = place / "strips"
+    assert demo.main(["renderer", *base, *own, "--out_dir", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == [f"face{i}_strip.png" for i in range(4)]
+    height, width = np.asarray(Image.open(out / "face0_strip.png")).shape[:2]
+    assert height == 224 and width % 224 == 0
+    assert demo.main(["obj", *base, *own, "--frame", "canonical"]) == 0
+    written = place / "out/obj"
+    assert len(list(written.iterdir())) == 8
+    canonical = read_obj(written / "face2_mesh.obj").vertices
+    mean = FaceModel.load(EMBEDDED_HEAD).mean.numpy()
+    assert canonical.shape == mean.shape and np.abs(canonical.mean(0) - mean.mean(0)).max() < 0.3  # unposed, dm
+    for arguments, message in (
+        (["--use_pb", "0"], "name it with --pretrain_weights"),
+        (["--use_pb", "1", "--pretrain_weights", "a"], "--use_pb 1 takes the bundled network"),
+        (["--pretrain_weights", "network/FaceReconModel.pb"], "TensorFlow's files are not read"),
+    ):
+        assert demo.main(["obj", *base, *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert demo.main(["--task", "nme"]) == 2 and "renderer, obj" in capsys.readouterr().err
+
+
+def test_divergence_names_the_term_and_keeps_the_last_good_state(place, session, capsys, monkeypatch):
+    good = (session / "a/00002/model.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("recon3d.weak.losses.reflectance_loss", lambda albedo, skin: albedo.sum() * torch.nan)
+        assert train(place, "-r", "a", "-e", "3") == 3
+    error = capsys.readouterr().err
+    assert "the loss is not finite (term: reflectance)" in error and "face0.png" in error and "Traceback" not in error
+    with monkeypatch.context() as patch:
+        patch.setattr(ReconstructionNet, "forward", lambda net, images: net.network(images) + torch.nan)
+        assert train(place, "-r", "a", "-e", "3") == 3
+    assert "coefficients cannot be drawn (term: photo" in capsys.readouterr().err
+    assert not (session / "a/00003").exists() and (session / "a/00002/model.safetensors").read_bytes() == good
+
+
+def test_points_of_another_photo_and_swapped_ones_are_refused(place, session, capsys):
+    points = place / "points"
+    points.mkdir()
+    five = five_of_68(read_pts(place / "photos/face0.pts")) - 0.5
+    cases = {
+        "swapped or mirrored": five[[1, 0, 2, 3, 4]], "eyes or mouth corners are swapped": five[[0, 1, 2, 4, 3]],
+        "4 landmarks": five[:4], "outside the photo of 140": five + 500, "nose tip is not between": five[[0, 1, 2, 3, 4]] * 1.0,
+    }  # fmt: skip
+    cases["nose tip is not between"][2] += 3 * (five[:2].mean(0) - five[3:].mean(0))
+    for message, rows in cases.items():
+        (points / "face0.txt").write_text("".join(f"{x} {y}\n" for x, y in rows))
+        where = ["--config", str(place / "x.ini"), "-c", "a", "--landmarks-from", str(points)]
+        assert demo.main(["obj", str(place / "photos/face0.png"), *where]) == 2
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
+        photos = ["--images", str(place / "photos"), "--out", str(points / "o")]
+        assert prepare_recon3d.main([*photos, "--landmarks", str(points)]) == 2
+        assert message in capsys.readouterr().err
+    assert prepare_recon3d.main(["--images", str(place / "photos"), "--landmarks", str(place / "none")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_a_mask_without_skin_is_named(place, capsys):
+    folder = place / "masked"
+    shutil.copytree(place / "prepared", folder)
+    for mask in (folder / "mask").iterdir():
+        Image.new("RGB", (224, 224)).save(mask)
+    arguments = ["--config", str(place / "x.ini"), "--data", str(folder), "--backbone", "resnet18", "-b", "2", "-e", "1"]
+    assert train_recon3d.main(arguments) == 2
+    assert "marks nothing as skin" in capsys.readouterr().err
