@@ -108,6 +108,10 @@ class WarpSettings:
     source_depth: bool = option(False, "use the depths of --src-kpts-file instead of the model's")
     rotate_source: bool = option(True, "0: turn the target, whose file has depths, and fit the source to it", "--rotate_source")
     whole_pixels: bool = option(True, "export keypoints as whole pixels, as FaceWarper's example has them")
+    save_plots: bool | None = option(
+        None, "export: draw plots and plot_warp, by default for one target; export-animation: plot_source and plot_target, "
+        "by default not", "--save_plots",
+    )  # fmt: skip
     fps: float = option(25.0, "of movies")
     identity: bool = option(False, "dataset: ignore the affines, which cuts faces out")
     start_index: int = option(0, "dataset: first item", "--start_index")

@@ -13,6 +13,7 @@ from depthnet.facewarper import dataset_items, render_dataset, serve, write_item
 from depthnet.lifting import Lifter, animation_angles, fit_affines, rotation_affines, turned_keypoints
 from depthnet.models import load_model
 from depthnet.movies import SUFFIXES, write_movie
+from depthnet.plots import moved_points, plot_export, plot_frames
 from depthnet.settings import WarpSettings
 from depthnet.warper import composite, warp_faces
 from geometry.face_template import to_68
@@ -209,9 +210,13 @@ def export(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
         size = output_size(settings.output_size, source, target)
         scaled, resized = source.resized(size), target.resized(size)
         depths, affines = match(settings, lifter, scaled, [resized])
-        write_item(root, path.name, scaled.points68, to_68(depths[0][:, None])[:, 0], affines[0], settings.whole_pixels)
+        depth = to_68(depths[0][:, None])[:, 0]
+        write_item(root, path.name, scaled.points68, depth, affines[0], settings.whole_pixels)
         write_png(root / "source" / f"{path.name}.png", scaled.image)
         write_png(root / "tgt_images" / f"{path.name}.png", resized.image)
+        if settings.save_plots or (settings.save_plots is None and len(targets) == 1):
+            name = path.name if len(targets) > 1 else ""
+            plot_export(root, name, scaled.points68, resized.points68, depth, affines[0], size)
     (root / "expected_result").mkdir(parents=True, exist_ok=True)
     console().info(f"wrote {len(targets)} items to {root}")
 
@@ -220,7 +225,7 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
     """SOURCE [TARGET]: FaceWarper's folder with one item per angle."""
     paths = expect(files, 1, 2, "export-animation SOURCE [TARGET]")
     root, angles = settings.output_dir or local.outputs / "facewarper_input", frame_angles(settings)
-    source = read_source(settings, paths[0], detect)
+    source, turned = read_source(settings, paths[0], detect), None
     size = source.size
     if settings.rotate_source:
         depth = pixel_depth(settings, local, source)
@@ -239,6 +244,11 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
     for i, (depth, affine) in enumerate(zip(depths, affines, strict=True)):
         write_item(root, f"{i:06d}", source.points68, depth, affine, settings.whole_pixels)
     write_png(root / "source" / "src.png", source.image)
+    if settings.save_plots:
+        moved = np.stack([moved_points(source.points68, *pair) for pair in zip(depths, affines, strict=True)])
+        plot_frames(root / "plot_source", "source moved", moved, depths, size)
+        if turned is not None:
+            plot_frames(root / "plot_target", "target turned", turned, target.depth * sum(size) / 2, size)
     (root / "expected_result").mkdir(parents=True, exist_ok=True)
     render = f"--use-dir keypoints --img-override {root}/source/src.png"
     console().info(f"wrote {len(angles)} frames to {root}; render with: warp_face.py dataset {root} {render}")

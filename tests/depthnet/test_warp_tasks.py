@@ -27,6 +27,7 @@ from depthnet.movies import write_movie
 from geometry.face_template import to_66, to_68
 from networks.depthnet import DepthNet, DepthNetConfig
 
+EXACT = ("--source-depth", "--save-plots", "0")
 SIZES = {"source": (160, 120), "target": (200, 240)}
 
 
@@ -63,7 +64,7 @@ def numbers(path):
 def test_export_lands_on_the_target(place, size):
     """Affine · keypoints is the least-squares target in output pixels, for pictures that are not square."""
     out = place / "export"
-    assert run(place, "export", "--output-dir", str(out), "--output-size", size, "--whole-pixels", "0", "--source-depth") == 0
+    assert run(place, "export", "--output-dir", str(out), "--output-size", size, "--whole-pixels", "0", *EXACT) == 0
     for part in ("keypoints", "depth", "affine"):
         assert (out / part / "target.png.txt").read_text().endswith("\n")
     points, depth, affine = (numbers(out / part / "target.png.txt") for part in ("keypoints", "depth", "affine"))
@@ -78,7 +79,7 @@ def test_export_lands_on_the_target(place, size):
 
 def test_exported_folder_can_be_rendered(place, capsys):
     out = place / "export"
-    assert run(place, "export", "--output-dir", str(out)) == 0
+    assert run(place, "export", "--output-dir", str(out), "--save-plots", "0") == 0
     assert numbers(out / "keypoints/target.png.txt").astype(int).tolist() == numbers(out / "keypoints/target.png.txt").tolist()
     flags = ["--config", str(place / "x.ini"), "--results", str(place / "r"), "--mode", "compat"]
     assert warp_face.main(["dataset", str(out), *flags]) == 0
@@ -98,6 +99,32 @@ def test_animation_has_the_published_number_of_frames(place):
     first = numbers(out / "affine/000000.txt")
     np.testing.assert_allclose(first, [[1, 0, 0, 0], [0, 1, 0, 0]], atol=1e-6)
     assert run(place, "export-animation", "--rotate-source", "0", *flags[:-1]) == 0
+
+
+def test_plots_of_an_export(place):
+    """Five plots and 100 steps for one target; by default none for several."""
+    out = place / "one"
+    assert run(place, "export", "--output-dir", str(out), "--output-size", "90x130") == 0
+    names = {"src_kpts.png", "tgt_kpts.png", "src_3d.png", "tgt_3d.png", "pred_kpts.png"}
+    assert {path.name for path in (out / "plots").iterdir()} == names
+    steps = sorted((out / "plot_warp").iterdir())
+    assert [path.name for path in steps] == [f"{i:06d}.png" for i in range(100)]
+    first, middle, last = (np.array(Image.open(steps[i])).astype(int) for i in (0, 50, 99))
+    assert first.shape == last.shape and (first != middle).any() and (middle != last).any()
+    flags = ["--config", str(place / "x.ini"), "--kpt-file-separator", " ", "--src-kpts-file", str(place / "source.txt")]
+    flags += ["--tgt-kpts-dir", str(place), "--source-depth"]
+    pictures = [str(place / f"{name}.png") for name in ("source", "source", "target")]
+    assert warp_face.main(["export", *pictures, *flags, "--output-dir", str(place / "several")]) == 0
+    assert len(list((place / "several/affine").iterdir())) == 2 and not (place / "several/plots").exists()
+
+
+def test_plots_of_an_animation(place):
+    flags = ["--angles", "3", "3", "--save-plots", "--output-dir"]
+    count = len(animation_angles(np.deg2rad(3), np.deg2rad(3)))
+    assert run(place, "export-animation", *flags, str(place / "a"), names=("source",)) == 0
+    assert len(list((place / "a/plot_source").iterdir())) == count and not (place / "a/plot_target").exists()
+    assert run(place, "export-animation", "--rotate-source", "0", *flags, str(place / "b")) == 0
+    assert all(len(list((place / "b" / name).iterdir())) == count for name in ("plot_source", "plot_target"))
 
 
 def test_rotations_turn_about_the_face(place):
