@@ -62,6 +62,19 @@ def read_face(photo: Path, keypoints: Path | None, separator: str = ",", detect:
     return PhotoFace(image, rows[:, :2], rows[:, 2] if rows.shape[1] == 3 else None)
 
 
+def file_depth(face: PhotoFace, size: tuple[int, int], why: str) -> np.ndarray:
+    """(66,) depths of the keypoint file in pixels of a picture of that (width, height); the file has 3DFAW's unit, sides.
+
+    Args: why: the option that needs them, for the message. Raises: DataError without a depth column, or when all are equal, as
+    files without depth have them.
+    """
+    if face.depth is None:
+        raise DataError(f"{why} needs a third column of depths in the keypoint file.")
+    if np.ptp(face.depth) == 0:
+        raise DataError(f"{why} needs depths, but all in the keypoint file are {face.depth[0]:g}; give another file.")
+    return np.asarray(face.depth) * sum(size) / 2
+
+
 def check_inside(points: np.ndarray, image: np.ndarray, photo: Path, keypoints: Path) -> None:
     """Raises: DataError when more than half of the keypoints lie outside the photo: they belong to another one."""
     height, width = image.shape[:2]

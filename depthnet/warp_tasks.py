@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.errors import DataError
-from depthnet.faces import Detect, PhotoFace, read_face
+from depthnet.faces import Detect, PhotoFace, file_depth, read_face
 from depthnet.facewarper import dataset_items, render_dataset, serve, write_item, write_png
 from depthnet.lifting import Lifter, animation_angles, fit_affines, rotation_affines, turned_keypoints
 from depthnet.models import load_model
@@ -22,6 +22,7 @@ from training.logs import console
 from training.runtime import make_accelerator
 
 FRAMES_AT_ONCE = 64
+SOURCE_DEPTH = "--source-depth"
 
 
 def run_warp(settings: WarpSettings, local: LocalConfig, detect: Detect) -> None:
@@ -61,8 +62,8 @@ def output_size(text: str, source: PhotoFace, target: PhotoFace) -> tuple[int, i
 def read_source(settings: WarpSettings, path: Path, detect: Detect) -> PhotoFace:
     """The source face; with depths when --source-depth asks for them."""
     face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect)
-    if settings.source_depth and face.depth is None:
-        raise DataError("--source-depth: the source's keypoints have no depth column; leave it out to use the model.")
+    if settings.source_depth:
+        file_depth(face, face.size, SOURCE_DEPTH)
     return face
 
 
@@ -134,7 +135,7 @@ def match(
     points = np.stack([target.points for target in targets])
     if not settings.source_depth:
         return lifter.to_targets(source.points, points)
-    depths = np.repeat((np.asarray(source.depth) * sum(source.size) / 2)[None], len(targets), axis=0)
+    depths = np.repeat(file_depth(source, source.size, SOURCE_DEPTH)[None], len(targets), axis=0)
     return depths, fit_affines(source.points, depths, points)
 
 
@@ -183,7 +184,7 @@ def frame_angles(settings: WarpSettings) -> np.ndarray:
 def pixel_depth(settings: WarpSettings, local: LocalConfig, source: PhotoFace) -> np.ndarray:
     """(66,) depths in pixels: the file's, whose unit is that of 3DFAW, or the model's."""
     if settings.source_depth:
-        return np.asarray(source.depth) * sum(source.size) / 2
+        return file_depth(source, source.size, SOURCE_DEPTH)
     return make_lifter(settings, local).photo_depth(source.points)
 
 
@@ -233,12 +234,10 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
         affines = rotation_affines(source.points68, depths[0], settings.axis, angles)
     else:
         target = target_faces(settings, expect(files[1:], 1, 1, "export-animation SOURCE TARGET"), detect)[0]
-        if target.depth is None:
-            raise DataError("--rotate-source 0 turns the target, whose keypoint file needs a third column of depths.")
         size = output_size(settings.output_size, source, target)
         source = source.resized(size)
-        depth = np.asarray(target.depth) * sum(size) / 2
-        turned = turned_keypoints(target.resized(size).points, depth, settings.axis, angles)
+        target_depth = file_depth(target, size, "--rotate-source 0 turns the target, so it")
+        turned = turned_keypoints(target.resized(size).points, target_depth, settings.axis, angles)
         depths, affines = make_lifter(settings, local).to_targets(source.points, turned)
         depths = to_68(depths[..., None])[..., 0]
     for i, (depth, affine) in enumerate(zip(depths, affines, strict=True)):
@@ -248,7 +247,7 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
         moved = np.stack([moved_points(source.points68, *pair) for pair in zip(depths, affines, strict=True)])
         plot_frames(root / "plot_source", "source moved", moved, depths, size)
         if turned is not None:
-            plot_frames(root / "plot_target", "target turned", turned, target.depth * sum(size) / 2, size)
+            plot_frames(root / "plot_target", "target turned", turned, target_depth, size)
     (root / "expected_result").mkdir(parents=True, exist_ok=True)
     render = f"--use-dir keypoints --img-override {root}/source/src.png"
     console().info(f"wrote {len(angles)} frames to {root}; render with: warp_face.py dataset {root} {render}")
