@@ -103,6 +103,7 @@ class WarpSettings:
     output_size: str = option("tgt", "tgt, src, a number or WIDTHxHEIGHT in px", "--output_size")
     mode: str = option("visible", "visible hides what is hidden; compat has FaceWarper's pixels", choices=("visible", "compat"))
     onto: str = option("black", "what is behind the face", choices=("black", "target", "source", "transparent"))
+    repair: str | None = option(None, "CycleGAN session: repairs `warp --onto target`, paints the background of frontalise")
     axis: str = option("y", "of rotate and export-animation: x nods, y turns, z tilts", choices=("x", "y", "z"))
     angles: list[float] = option([45.0, -45.0], "degrees: from 0 to the first, then to the second")
     source_depth: bool = option(False, "use the depths of --src-kpts-file instead of the model's")

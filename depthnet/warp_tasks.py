@@ -14,6 +14,7 @@ from depthnet.lifting import Lifter, animation_angles, fit_affines, rotation_aff
 from depthnet.models import load_model
 from depthnet.movies import SUFFIXES, write_movie
 from depthnet.plots import moved_points, plot_export, plot_frames
+from depthnet.repair import Repairer, frontalise, repair_swap
 from depthnet.settings import WarpSettings
 from depthnet.warper import composite, warp_faces
 from geometry.face_template import to_68
@@ -96,7 +97,7 @@ def warp(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list
     source_path, *target_paths = expect(files, 2, None, "warp SOURCE TARGET…")
     target_paths = expand(target_paths)
     source, targets = read_source(settings, source_path, detect), target_faces(settings, target_paths, detect)
-    frames = [face for face in render_targets(settings, make_lifter(settings, local), source, targets)]
+    frames = render_targets(settings, local, make_lifter(settings, local), source, targets)
     out = settings.out or local.outputs / "warp" / f"{source_path.stem}.png"
     if len(frames) > 1 and out.suffix.lower() not in SUFFIXES:
         for path, frame in zip(target_paths, frames, strict=True):
@@ -139,12 +140,22 @@ def match(
     return depths, fit_affines(source.points, depths, points)
 
 
+def make_repairer(settings: WarpSettings, local: LocalConfig, task: str, lifter: Lifter) -> Repairer | None:
+    """The CycleGAN of --repair, or None. Raises: DataError where there is nothing to repair."""
+    if settings.repair is None:
+        return None
+    if task == "faceswap" and settings.onto != "target":
+        raise DataError("--repair mends a face on another head; give --onto target too.")
+    return Repairer(settings.repair, local.snapshots, task, lifter.device)
+
+
 def render_targets(
-    settings: WarpSettings, lifter: Lifter, source: PhotoFace, targets: list[PhotoFace]
+    settings: WarpSettings, local: LocalConfig, lifter: Lifter, source: PhotoFace, targets: list[PhotoFace]
 ) -> list[np.ndarray]:
     """The source's face in every target's pose, at the output size."""
     targets = [target.resized(output_size(settings.output_size, source, target)) for target in targets]
     depths, affines = match(settings, lifter, source, targets)
+    repairer = make_repairer(settings, local, "faceswap", lifter)
     frames = []
     for target, depth, affine in zip(targets, depths, affines, strict=True):
         size = target.size
@@ -153,7 +164,8 @@ def render_targets(
             source.image[None], source.points68[None], depth68[None], affine[None], settings.mode, (size[1], size[0])
         )
         behind = {"target": target, "source": source}.get(settings.onto)
-        frames.append(background(settings, rendered, None if behind is None else behind.resized(size).image)[0])
+        frame = background(settings, rendered, None if behind is None else behind.resized(size).image)[0]
+        frames.append(frame if repairer is None else repair_swap(repairer, frame, target.points68))
     return frames
 
 
@@ -198,6 +210,19 @@ def rotate(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
     out = settings.out or local.outputs / "warp" / f"{path.stem}_rotate.gif"
     written = save_frames(settings, out, list(frames))
     console().info(f"wrote {written[0]}: {len(frames)} frames of {source.size[0]}×{source.size[1]} px")
+
+
+def turn_to_front(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list[str]) -> None:
+    """PHOTO…: every face from the front, on black or, with --repair, before a painted background."""
+    paths = expand(expect(files, 1, None, "frontalise PHOTO…"))
+    lifter = make_lifter(settings, local)
+    repairer = make_repairer(settings, local, "background", lifter)
+    out = settings.out or local.outputs / "warp"
+    for path in tqdm(paths, desc="faces", leave=False, disable=len(paths) < 8):
+        face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect)
+        name = out if out.suffix.lower() == ".png" and len(paths) == 1 else out / f"{path.stem}_frontal.png"
+        write_png(name, frontalise(face.image, face.points68, lifter, repairer))
+    console().info(f"wrote {len(paths)} frontal faces to {out}")
 
 
 def export(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list[str]) -> None:
@@ -273,6 +298,6 @@ def run_server(settings: WarpSettings, local: LocalConfig, detect: Detect, files
 
 
 ACTIONS = {
-    "warp": warp, "rotate": rotate, "export": export, "export-animation": export_animation, "dataset": dataset,
-    "serve": run_server,
+    "warp": warp, "rotate": rotate, "frontalise": turn_to_front, "export": export, "export-animation": export_animation,
+    "dataset": dataset, "serve": run_server,
 }  # fmt: skip
