@@ -10,8 +10,8 @@
     python warp_face.py dataset facewarper_input --results frontalised --mode compat
     python warp_face.py serve                                                         # FaceWarper's protocol on stdin
 
-Keypoints come from files (66 or 68 rows, x,y or x,y,z in pixels) or from this codebase's landmark detector. Do not use it to
-deceive: see "Use" in README.md.
+Keypoints come from files (66 or 68 rows, x,y or x,y,z in pixels; see --scale-depth) or from this codebase's landmark
+detector. Do not use it to deceive: see "Use" in README.md.
 """
 
 import sys

@@ -50,7 +50,7 @@ class TrainSettings:
     device: str = option("auto", "auto, cpu, cuda or mps")
     precision: str = option("no", "of AIGN's convolutions: no (float32) or bf16", choices=("no", "bf16"))
     cpu: bool = option(False, "accepted for old command lines; the same as --device cpu")
-    compile: bool = option(False, "torch.compile generator and critic, on a GPU with CUDA graphs")
+    compile: bool = option(False, "torch.compile the generator, on a GPU with CUDA graphs")
 
     def __post_init__(self) -> None:
         """Raises: ConfigError for combinations that mean nothing."""
@@ -107,6 +107,13 @@ class WarpSettings:
     axis: str = option("y", "of rotate and export-animation: x nods, y turns, z tilts", choices=("x", "y", "z"))
     angles: list[float] = option([45.0, -45.0], "degrees: from 0 to the first, then to the second")
     source_depth: bool = option(False, "use the depths of --src-kpts-file instead of the model's")
+    scale_depth: float | None = option(
+        None, "a keypoint file's depths divided by it are in image sides; 0: their range is one side; default: the unit is "
+        "told by the numbers, sides or pixels", "--scale_depth",
+    )  # fmt: skip
+    rotate_about: str = option(
+        "face", "its centre, or origin: the picture's corner, as FaceWarper's exporter did", choices=("face", "origin")
+    )  # fmt: skip
     rotate_source: bool = option(True, "0: turn the target, whose file has depths, and fit the source to it", "--rotate_source")
     whole_pixels: bool = option(True, "export keypoints as whole pixels, as FaceWarper's example has them")
     save_plots: bool | None = option(

@@ -62,7 +62,7 @@ def output_size(text: str, source: PhotoFace, target: PhotoFace) -> tuple[int, i
 
 def read_source(settings: WarpSettings, path: Path, detect: Detect) -> PhotoFace:
     """The source face; with depths when --source-depth asks for them."""
-    face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect)
+    face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect, settings.scale_depth)
     if settings.source_depth:
         file_depth(face, face.size, SOURCE_DEPTH)
     return face
@@ -77,7 +77,7 @@ def target_faces(settings: WarpSettings, paths: list[Path], detect: Detect) -> l
         keypoints = settings.tgt_kpts_file
         if settings.tgt_kpts_dir is not None:
             keypoints = settings.tgt_kpts_dir / f"{path.stem}.txt"
-        faces.append(read_face(path, keypoints, settings.kpt_file_separator, detect))
+        faces.append(read_face(path, keypoints, settings.kpt_file_separator, detect, settings.scale_depth))
     return faces
 
 
@@ -219,7 +219,7 @@ def turn_to_front(settings: WarpSettings, local: LocalConfig, detect: Detect, fi
     repairer = make_repairer(settings, local, "background", lifter)
     out = settings.out or local.outputs / "warp"
     for path in tqdm(paths, desc="faces", leave=False, disable=len(paths) < 8):
-        face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect)
+        face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect, settings.scale_depth)
         name = out if out.suffix.lower() == ".png" and len(paths) == 1 else out / f"{path.stem}_frontal.png"
         write_png(name, frontalise(face.image, face.points68, lifter, repairer))
     console().info(f"wrote {len(paths)} frontal faces to {out}")
@@ -256,7 +256,8 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
     if settings.rotate_source:
         depth = pixel_depth(settings, local, source)
         depths = np.repeat(to_68(depth[:, None])[None, :, 0], len(angles), axis=0)
-        affines = rotation_affines(source.points68, depths[0], settings.axis, angles)
+        about = np.zeros(3) if settings.rotate_about == "origin" else None
+        affines = rotation_affines(source.points68, depths[0], settings.axis, angles, about)
     else:
         target = target_faces(settings, expect(files[1:], 1, 1, "export-animation SOURCE TARGET"), detect)[0]
         size = output_size(settings.output_size, source, target)

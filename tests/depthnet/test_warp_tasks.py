@@ -10,6 +10,7 @@ from PIL import Image
 import warp_face
 from datasets.errors import DataError
 from datasets.synthetic_depth import draw_face, random_faces
+from depthnet.faces import depth_in_sides
 from depthnet.facewarper import read_numbers, serve
 from depthnet.lifting import (
     Lifter,
@@ -89,6 +90,23 @@ def test_exported_folder_can_be_rendered(place, capsys):
     assert "target.png.txt" in capsys.readouterr().err
 
 
+def test_depths_of_a_file_may_be_in_sides_or_pixels(place):
+    """The same face with depths in sides, in pixels, and in another unit that is given; whatever the output size."""
+    sides = numbers(place / "source.txt")
+    side = sum(SIZES["source"]) / 2
+    written = []
+    for unit, more in ((1, ()), (side, ()), (7, ("--scale-depth", "7"))):
+        np.savetxt(place / "source.txt", sides * np.array([1, 1, unit]), fmt="%.8f", delimiter=" ")
+        for size in ("tgt", "src"):
+            out = place / f"{unit}{size}"
+            assert run(place, "export", "--output-dir", str(out), "--output-size", size, *EXACT, *more) == 0
+            written.append(numbers(out / "depth/target.png.txt"))
+    for i in (0, 1):
+        np.testing.assert_allclose(written[2 + i], written[i], atol=1e-4)
+        np.testing.assert_allclose(written[4 + i], written[i], atol=1e-4)
+    np.testing.assert_allclose(depth_in_sides(sides[:, 2], SIZES["source"], 0).max(), 1)
+
+
 def test_animation_has_the_published_number_of_frames(place):
     assert len(animation_angles(0.785, -0.785)) == 78 + 157
     out = place / "animation"
@@ -99,6 +117,10 @@ def test_animation_has_the_published_number_of_frames(place):
     first = numbers(out / "affine/000000.txt")
     np.testing.assert_allclose(first, [[1, 0, 0, 0], [0, 1, 0, 0]], atol=1e-6)
     assert run(place, "export-animation", "--rotate-source", "0", *flags[:-1]) == 0
+    assert run(place, "export-animation", "--rotate-about", "origin", *flags, names=("source",)) == 0
+    affine = numbers(out / f"affine/{count // 4:06d}.txt")
+    np.testing.assert_allclose(affine[:, 3], 0, atol=1e-6)
+    assert abs(affine[0, 2]) > 0.01
 
 
 def test_plots_of_an_export(place):
@@ -244,6 +266,7 @@ def test_bad_actions(place, capsys, arguments, says):
         ("".join(f"{900 + i} {i * i}\n" for i in range(66)), [], "lie outside"),
         ("".join(f"{i % 9 * 9} {i}\n" for i in range(66)), ["--source-depth"], "third column of depths"),
         ("".join(f"{i % 9 * 9} {i} 0\n" for i in range(66)), ["--source-depth"], "all in the keypoint file are 0"),
+        (None, ["--source-depth", "--scale-depth", "-1"], "--scale-depth"),
         (None, ["--output-size", "big"], "--output-size"), (None, ["--angles", "500"], "--angles"),
         (None, ["--out", "movie.avi", "--source-depth"], "unknown kind of file"),
         (None, ["--onto", "transparent", "--out", "a.gif", "--source-depth"], "--onto transparent"),
