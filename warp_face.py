@@ -1,6 +1,8 @@
 """Warp, turn and export faces by their keypoints' depth; render FaceWarper's folders without OpenGL.
 
     python warp_face.py warp source.jpg target.jpg --onto target --out result.png     # source's face in the target's pose
+    python warp_face.py warp source.jpg target.jpg --onto target --repair cyclegan_faceswap --out result.png
+    python warp_face.py frontalise photo.jpg --out front.png                          # --repair cyclegan_background
     python warp_face.py rotate photo.jpg --angles 45 -45 --out turned.gif             # .png, .gif or .mp4
     python warp_face.py rotate src.png --src-kpts-file keypoints.txt --kpt-file-separator " " --source-depth
     python warp_face.py export source.jpg targets_folder --output-dir facewarper_input
@@ -8,8 +10,8 @@
     python warp_face.py dataset facewarper_input --results frontalised --mode compat
     python warp_face.py serve                                                         # FaceWarper's protocol on stdin
 
-Keypoints come from files (66 or 68 rows, x,y or x,y,z in pixels) or from this codebase's landmark detector. Do not use it to
-deceive: see "Use" in README.md.
+Keypoints come from files (66 or 68 rows, x,y or x,y,z in pixels; see --scale-depth) or from this codebase's landmark
+detector. Do not use it to deceive: see "Use" in README.md.
 """
 
 import sys

@@ -70,7 +70,7 @@ def read_keypoints(path: Path, separator: str = ",", columns: tuple[int, ...] = 
         try:
             row = [float(word) for word in words]
         except ValueError:
-            hint = "; give the right --kpt-file-separator" if len(words) == 1 else ""
+            hint = "; give the right separator (--kpt-file-separator)" if len(words) == 1 else ""
             found = line.strip()[:40]
             raise DataError(f"{path}:{number}: '{found}' is not numbers separated by '{separator}'{hint}.") from None
         if len(row) not in columns or (values and len(row) != len(values[0])):

@@ -126,9 +126,11 @@ def animation_angles(first: float, second: float) -> np.ndarray:
     )
 
 
-def rotation_affines(points: np.ndarray, depth: np.ndarray, axis: str, angles: np.ndarray) -> np.ndarray:
-    """(N, 2, 4) affines that turn keypoints (K, 2) with depths (K,), all in one unit, about their centroid."""
-    centre = np.append(points.mean(axis=0), depth.mean())
+def rotation_affines(
+    points: np.ndarray, depth: np.ndarray, axis: str, angles: np.ndarray, centre: np.ndarray | None = None
+) -> np.ndarray:
+    """(N, 2, 4) affines that turn keypoints (K, 2) with depths (K,), all in one unit, about a centre (3,) or their centroid."""
+    centre = np.append(points.mean(axis=0), depth.mean()) if centre is None else centre
     return np.stack([rotation_affine(axis_rotation(axis, angle), centre) for angle in angles])
 
 

@@ -1,10 +1,10 @@
 """Losses of DepthNet (Moniz et al. 2018) per seed: keypoints, critic, gradient penalty."""
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from depthnet.pairs import Pairs
 from geometry.lifted_affine import apply_affine, keypoint_loss, solve_affine
+from training.penalties import Critic, input_gradient
 
 
 def target_error(
@@ -28,8 +28,6 @@ def target_error(
     return (error.abs() if absolute else error.square()).mean(dim=(1, 2, 3, 4))
 
 
-def gradient_penalty(critic: nn.Module, real: Tensor) -> Tensor:
+def gradient_penalty(critic: Critic, real: Tensor) -> Tensor:
     """Mean over the batch of ‖∂ΣD/∂real‖² (S,): zero-centred, on real faces (S, B, 198) alone."""
-    real = real.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(real).sum(), real, create_graph=True)
-    return gradient.square().sum(dim=2).mean(dim=1)
+    return input_gradient(critic, real).square().sum(dim=2).mean(dim=1)

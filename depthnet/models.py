@@ -71,7 +71,8 @@ def save_for_inference(model: LoadedDepthNet, folder: Path, seed: int = 0) -> No
     tensors = {k: v[seed : seed + 1].half() for k, v in model.networks.state_dict().items() if k.startswith("g.")}
     names = ("dataset", "layout", "depth_scale", "settings", "epoch", "step", "metrics", "torch")
     kept = {k: v for k, v in model.config.items() if k in names}
-    save_snapshot(folder, tensors, {**model_config(single), **kept, "run": seed, "inference_only": True})
+    run = model.config.get("run", seed)  # a bundled model's only run keeps its number
+    save_snapshot(folder, tensors, {**model_config(single), **kept, "run": run, "inference_only": True})
 
 
 def import_authors(path: Path) -> LoadedDepthNet:

@@ -50,7 +50,7 @@ class TrainSettings:
     device: str = option("auto", "auto, cpu, cuda or mps")
     precision: str = option("no", "of AIGN's convolutions: no (float32) or bf16", choices=("no", "bf16"))
     cpu: bool = option(False, "accepted for old command lines; the same as --device cpu")
-    compile: bool = option(False, "torch.compile generator and critic, on a GPU with CUDA graphs")
+    compile: bool = option(False, "torch.compile the generator, on a GPU with CUDA graphs")
 
     def __post_init__(self) -> None:
         """Raises: ConfigError for combinations that mean nothing."""
@@ -103,11 +103,23 @@ class WarpSettings:
     output_size: str = option("tgt", "tgt, src, a number or WIDTHxHEIGHT in px", "--output_size")
     mode: str = option("visible", "visible hides what is hidden; compat has FaceWarper's pixels", choices=("visible", "compat"))
     onto: str = option("black", "what is behind the face", choices=("black", "target", "source", "transparent"))
+    repair: str | None = option(None, "CycleGAN session: repairs `warp --onto target`, paints the background of frontalise")
     axis: str = option("y", "of rotate and export-animation: x nods, y turns, z tilts", choices=("x", "y", "z"))
     angles: list[float] = option([45.0, -45.0], "degrees: from 0 to the first, then to the second")
     source_depth: bool = option(False, "use the depths of --src-kpts-file instead of the model's")
+    scale_depth: float | None = option(
+        None, "a keypoint file's depths divided by it are in image sides; 0: their range is one side; default: the unit is "
+        "told by the numbers, sides or pixels", "--scale_depth",
+    )  # fmt: skip
+    rotate_about: str = option(
+        "face", "its centre, or origin: the picture's corner, as FaceWarper's exporter did", choices=("face", "origin")
+    )  # fmt: skip
     rotate_source: bool = option(True, "0: turn the target, whose file has depths, and fit the source to it", "--rotate_source")
     whole_pixels: bool = option(True, "export keypoints as whole pixels, as FaceWarper's example has them")
+    save_plots: bool | None = option(
+        None, "export: draw plots and plot_warp, by default for one target; export-animation: plot_source and plot_target, "
+        "by default not", "--save_plots",
+    )  # fmt: skip
     fps: float = option(25.0, "of movies")
     identity: bool = option(False, "dataset: ignore the affines, which cuts faces out")
     start_index: int = option(0, "dataset: first item", "--start_index")

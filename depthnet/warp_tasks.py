@@ -8,11 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.errors import DataError
-from depthnet.faces import Detect, PhotoFace, read_face
+from depthnet.faces import Detect, PhotoFace, file_depth, read_face
 from depthnet.facewarper import dataset_items, render_dataset, serve, write_item, write_png
 from depthnet.lifting import Lifter, animation_angles, fit_affines, rotation_affines, turned_keypoints
 from depthnet.models import load_model
 from depthnet.movies import SUFFIXES, write_movie
+from depthnet.plots import moved_points, plot_export, plot_frames
+from depthnet.repair import Repairer, frontalise, repair_swap
 from depthnet.settings import WarpSettings
 from depthnet.warper import composite, warp_faces
 from geometry.face_template import to_68
@@ -21,6 +23,7 @@ from training.logs import console
 from training.runtime import make_accelerator
 
 FRAMES_AT_ONCE = 64
+SOURCE_DEPTH = "--source-depth"
 
 
 def run_warp(settings: WarpSettings, local: LocalConfig, detect: Detect) -> None:
@@ -59,9 +62,9 @@ def output_size(text: str, source: PhotoFace, target: PhotoFace) -> tuple[int, i
 
 def read_source(settings: WarpSettings, path: Path, detect: Detect) -> PhotoFace:
     """The source face; with depths when --source-depth asks for them."""
-    face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect)
-    if settings.source_depth and face.depth is None:
-        raise DataError("--source-depth: the source's keypoints have no depth column; leave it out to use the model.")
+    face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect, settings.scale_depth)
+    if settings.source_depth:
+        file_depth(face, face.size, SOURCE_DEPTH)
     return face
 
 
@@ -74,7 +77,7 @@ def target_faces(settings: WarpSettings, paths: list[Path], detect: Detect) -> l
         keypoints = settings.tgt_kpts_file
         if settings.tgt_kpts_dir is not None:
             keypoints = settings.tgt_kpts_dir / f"{path.stem}.txt"
-        faces.append(read_face(path, keypoints, settings.kpt_file_separator, detect))
+        faces.append(read_face(path, keypoints, settings.kpt_file_separator, detect, settings.scale_depth))
     return faces
 
 
@@ -94,7 +97,7 @@ def warp(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list
     source_path, *target_paths = expect(files, 2, None, "warp SOURCE TARGET…")
     target_paths = expand(target_paths)
     source, targets = read_source(settings, source_path, detect), target_faces(settings, target_paths, detect)
-    frames = [face for face in render_targets(settings, make_lifter(settings, local), source, targets)]
+    frames = render_targets(settings, local, make_lifter(settings, local), source, targets)
     out = settings.out or local.outputs / "warp" / f"{source_path.stem}.png"
     if len(frames) > 1 and out.suffix.lower() not in SUFFIXES:
         for path, frame in zip(target_paths, frames, strict=True):
@@ -133,16 +136,26 @@ def match(
     points = np.stack([target.points for target in targets])
     if not settings.source_depth:
         return lifter.to_targets(source.points, points)
-    depths = np.repeat((np.asarray(source.depth) * sum(source.size) / 2)[None], len(targets), axis=0)
+    depths = np.repeat(file_depth(source, source.size, SOURCE_DEPTH)[None], len(targets), axis=0)
     return depths, fit_affines(source.points, depths, points)
 
 
+def make_repairer(settings: WarpSettings, local: LocalConfig, task: str, lifter: Lifter) -> Repairer | None:
+    """The CycleGAN of --repair, or None. Raises: DataError where there is nothing to repair."""
+    if settings.repair is None:
+        return None
+    if task == "faceswap" and settings.onto != "target":
+        raise DataError("--repair mends a face on another head; give --onto target too.")
+    return Repairer(settings.repair, local.snapshots, task, lifter.device)
+
+
 def render_targets(
-    settings: WarpSettings, lifter: Lifter, source: PhotoFace, targets: list[PhotoFace]
+    settings: WarpSettings, local: LocalConfig, lifter: Lifter, source: PhotoFace, targets: list[PhotoFace]
 ) -> list[np.ndarray]:
     """The source's face in every target's pose, at the output size."""
     targets = [target.resized(output_size(settings.output_size, source, target)) for target in targets]
     depths, affines = match(settings, lifter, source, targets)
+    repairer = make_repairer(settings, local, "faceswap", lifter)
     frames = []
     for target, depth, affine in zip(targets, depths, affines, strict=True):
         size = target.size
@@ -151,7 +164,8 @@ def render_targets(
             source.image[None], source.points68[None], depth68[None], affine[None], settings.mode, (size[1], size[0])
         )
         behind = {"target": target, "source": source}.get(settings.onto)
-        frames.append(background(settings, rendered, None if behind is None else behind.resized(size).image)[0])
+        frame = background(settings, rendered, None if behind is None else behind.resized(size).image)[0]
+        frames.append(frame if repairer is None else repair_swap(repairer, frame, target.points68))
     return frames
 
 
@@ -182,7 +196,7 @@ def frame_angles(settings: WarpSettings) -> np.ndarray:
 def pixel_depth(settings: WarpSettings, local: LocalConfig, source: PhotoFace) -> np.ndarray:
     """(66,) depths in pixels: the file's, whose unit is that of 3DFAW, or the model's."""
     if settings.source_depth:
-        return np.asarray(source.depth) * sum(source.size) / 2
+        return file_depth(source, source.size, SOURCE_DEPTH)
     return make_lifter(settings, local).photo_depth(source.points)
 
 
@@ -198,6 +212,19 @@ def rotate(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
     console().info(f"wrote {written[0]}: {len(frames)} frames of {source.size[0]}×{source.size[1]} px")
 
 
+def turn_to_front(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list[str]) -> None:
+    """PHOTO…: every face from the front, on black or, with --repair, before a painted background."""
+    paths = expand(expect(files, 1, None, "frontalise PHOTO…"))
+    lifter = make_lifter(settings, local)
+    repairer = make_repairer(settings, local, "background", lifter)
+    out = settings.out or local.outputs / "warp"
+    for path in tqdm(paths, desc="faces", leave=False, disable=len(paths) < 8):
+        face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect, settings.scale_depth)
+        name = out if out.suffix.lower() == ".png" and len(paths) == 1 else out / f"{path.stem}_frontal.png"
+        write_png(name, frontalise(face.image, face.points68, lifter, repairer))
+    console().info(f"wrote {len(paths)} frontal faces to {out}")
+
+
 def export(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list[str]) -> None:
     """SOURCE TARGET…: FaceWarper's folder for one source and all targets."""
     source_path, *target_paths = expect(files, 2, None, "export SOURCE TARGET…")
@@ -209,9 +236,13 @@ def export(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
         size = output_size(settings.output_size, source, target)
         scaled, resized = source.resized(size), target.resized(size)
         depths, affines = match(settings, lifter, scaled, [resized])
-        write_item(root, path.name, scaled.points68, to_68(depths[0][:, None])[:, 0], affines[0], settings.whole_pixels)
+        depth = to_68(depths[0][:, None])[:, 0]
+        write_item(root, path.name, scaled.points68, depth, affines[0], settings.whole_pixels)
         write_png(root / "source" / f"{path.name}.png", scaled.image)
         write_png(root / "tgt_images" / f"{path.name}.png", resized.image)
+        if settings.save_plots or (settings.save_plots is None and len(targets) == 1):
+            name = path.name if len(targets) > 1 else ""
+            plot_export(root, name, scaled.points68, resized.points68, depth, affines[0], size)
     (root / "expected_result").mkdir(parents=True, exist_ok=True)
     console().info(f"wrote {len(targets)} items to {root}")
 
@@ -220,25 +251,29 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
     """SOURCE [TARGET]: FaceWarper's folder with one item per angle."""
     paths = expect(files, 1, 2, "export-animation SOURCE [TARGET]")
     root, angles = settings.output_dir or local.outputs / "facewarper_input", frame_angles(settings)
-    source = read_source(settings, paths[0], detect)
+    source, turned = read_source(settings, paths[0], detect), None
     size = source.size
     if settings.rotate_source:
         depth = pixel_depth(settings, local, source)
         depths = np.repeat(to_68(depth[:, None])[None, :, 0], len(angles), axis=0)
-        affines = rotation_affines(source.points68, depths[0], settings.axis, angles)
+        about = np.zeros(3) if settings.rotate_about == "origin" else None
+        affines = rotation_affines(source.points68, depths[0], settings.axis, angles, about)
     else:
         target = target_faces(settings, expect(files[1:], 1, 1, "export-animation SOURCE TARGET"), detect)[0]
-        if target.depth is None:
-            raise DataError("--rotate-source 0 turns the target, whose keypoint file needs a third column of depths.")
         size = output_size(settings.output_size, source, target)
         source = source.resized(size)
-        depth = np.asarray(target.depth) * sum(size) / 2
-        turned = turned_keypoints(target.resized(size).points, depth, settings.axis, angles)
+        target_depth = file_depth(target, size, "--rotate-source 0 turns the target, so it")
+        turned = turned_keypoints(target.resized(size).points, target_depth, settings.axis, angles)
         depths, affines = make_lifter(settings, local).to_targets(source.points, turned)
         depths = to_68(depths[..., None])[..., 0]
     for i, (depth, affine) in enumerate(zip(depths, affines, strict=True)):
         write_item(root, f"{i:06d}", source.points68, depth, affine, settings.whole_pixels)
     write_png(root / "source" / "src.png", source.image)
+    if settings.save_plots:
+        moved = np.stack([moved_points(source.points68, *pair) for pair in zip(depths, affines, strict=True)])
+        plot_frames(root / "plot_source", "source moved", moved, depths, size)
+        if turned is not None:
+            plot_frames(root / "plot_target", "target turned", turned, target_depth, size)
     (root / "expected_result").mkdir(parents=True, exist_ok=True)
     render = f"--use-dir keypoints --img-override {root}/source/src.png"
     console().info(f"wrote {len(angles)} frames to {root}; render with: warp_face.py dataset {root} {render}")
@@ -264,6 +299,6 @@ def run_server(settings: WarpSettings, local: LocalConfig, detect: Detect, files
 
 
 ACTIONS = {
-    "warp": warp, "rotate": rotate, "export": export, "export-animation": export_animation, "dataset": dataset,
-    "serve": run_server,
+    "warp": warp, "rotate": rotate, "frontalise": turn_to_front, "export": export, "export-animation": export_animation,
+    "dataset": dataset, "serve": run_server,
 }  # fmt: skip

@@ -14,7 +14,6 @@ from landmarks.losses import (
     StructuralLoss,
     discriminator_loss,
     generator_loss,
-    gradient_penalty,
     pixel_l1,
     pixel_l2,
 )
@@ -22,6 +21,7 @@ from landmarks.pictures import autoencoder_pictures
 from landmarks.settings import CommonSettings, UnsupervisedSettings
 from metrics.images import ssim
 from networks.aae import AAE
+from training.penalties import interpolation_penalty
 from training.runtime import apply_gradients
 
 GRADIENT_PENALTY_WEIGHT = 10.0
@@ -161,7 +161,7 @@ class AutoencoderMethod:
             real_score, fake_score = critic(real), critic(fake)
         if not self.settings.with_wgan_gp:
             return discriminator_loss(real_score, fake_score)
-        penalty = gradient_penalty(critic, real, fake)
+        penalty = interpolation_penalty(critic, real, fake)
         return fake_score.float().mean() - real_score.float().mean() + GRADIENT_PENALTY_WEIGHT * penalty
 
     @torch.no_grad()

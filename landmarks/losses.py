@@ -104,16 +104,6 @@ def generator_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake.float()).mean()
 
 
-def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """mean (‖∇ D(x̃)‖₂ − 1)², x̃ = αX + (1 − α)X̂, α ~ U(0, 1) per image (Gulrajani et al. 2017, eq. 3)."""
-    with torch.autocast(real.device.type, enabled=False):
-        alpha = torch.rand(len(real), 1, 1, 1, device=real.device)
-        mixed = (alpha * real.float() + (1 - alpha) * fake.float()).requires_grad_()
-        (gradient,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
-        norm = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
-        return (norm - 1).square().mean()
-
-
 class PerceptualLoss(nn.Module):
     """Sum over VGG-19 layers of the mean squared feature difference, images resized to 224 px.
 

@@ -1,12 +1,14 @@
 """What every script does around its one call: settings, errors, exit codes."""
 
+import argparse
 import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from training.checkpoint import json_safe
-from training.config import ConfigError, parse_settings
+from training.config import ConfigError, LocalConfig, parse_settings, read_local_config
 from training.loop import DivergenceError, Interrupted
 
 
@@ -30,6 +32,30 @@ def run_script(
         return _complain(error, 3)
     except Interrupted as error:
         return _complain(error, error.exit_code)
+    return 0
+
+
+def run_bundler(
+    save: Callable[[argparse.Namespace, LocalConfig], None], manual: str, arguments: list[str] | None,
+    flags: dict[str, dict] | None = None, bad_input: tuple[type, ...] = (),
+) -> int:
+    """`python -m <method>.bundle SESSION FOLDER`: make a bundled model from a training snapshot.
+
+    Args: save: does it, given `session`, `folder` and the flags; flags: name → arguments of `add_argument`; bad_input: see
+        `run_script`.
+    Returns: exit code: 0 done, 2 wrong input with one sentence on standard error.
+    """
+    parser = argparse.ArgumentParser(description=manual)
+    parser.add_argument("session", help="session, session/epoch or path")
+    parser.add_argument("folder", type=Path, help="where the bundled model goes")
+    for name, extra in (flags or {}).items():
+        parser.add_argument(name, **extra)
+    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="ini file [local_config.ini]")
+    options = parser.parse_args(arguments)
+    try:
+        save(options, read_local_config(options.config))
+    except (ConfigError, *bad_input) as error:
+        return _complain(error, 2)
     return 0
 
 

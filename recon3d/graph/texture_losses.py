@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geometry.face_model import FaceModel
+from training.penalties import interpolation_penalty
 
 HIDDEN_WEIGHT = 0.3  # of invisible vertices in the projection loss
 SIGNAL_CHANNELS = 7
@@ -125,8 +126,5 @@ def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, penalty: float = 
 
     Args: real, fake (B, 3, H, W).
     """
-    share = torch.rand(len(real), 1, 1, 1, device=real.device)
-    between = (share * real + (1 - share) * fake).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    length = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
-    return critic(fake.detach()).mean() - critic(real).mean() + penalty * (length - 1).square().mean()
+    distance = critic(fake.detach()).mean() - critic(real).mean()
+    return distance + penalty * interpolation_penalty(critic, real, fake)

@@ -2,25 +2,20 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from recon3d.regression.models import load_regressor, save_for_inference
-from training.config import ConfigError, read_local_config
+from training.config import LocalConfig
+from training.scripts import run_bundler
+
+
+def save(options: argparse.Namespace, local: LocalConfig) -> None:
+    """Write fp16 weights. Raises: ConfigError when the session cannot be used."""
+    save_for_inference(load_regressor(options.session, local.snapshots), options.folder)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write fp16 weights; exit code 2 with one sentence when the session cannot be used."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("session", help="session, session/epoch or path")
-    parser.add_argument("folder", type=Path, help="where the bundled model goes")
-    parser.add_argument("--config", type=Path, default=None)
-    options = parser.parse_args(arguments)
-    try:
-        save_for_inference(load_regressor(options.session, read_local_config(options.config).snapshots), options.folder)
-    except ConfigError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    """Exit code: 0 done, 2 wrong input."""
+    return run_bundler(save, __doc__, arguments)
 
 
 if __name__ == "__main__":

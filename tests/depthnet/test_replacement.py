@@ -6,9 +6,12 @@ import pytest
 import torch
 
 import train_facewarp_cyclegan
+from datasets.crop import crop_from_landmarks
+from datasets.errors import DataError
 from datasets.synthetic_depth import random_faces
 from depthnet.lifting import Lifter
 from depthnet.models import PRETRAINED, load_model
+from depthnet.repair import Repairer, face_mask, frontalise, repair_swap, to_photo
 from depthnet.replacement import (
     asymmetry,
     background_domains,
@@ -20,6 +23,7 @@ from depthnet.replacement import (
 )  # fmt: skip
 from depthnet.warper import warp_faces
 from geometry.face_template import to_68
+from geometry.schemes import IBUG_68
 from networks.cyclegan import CycleGAN, CycleGANConfig, PatchDiscriminator, ResidualGenerator
 
 SIZE = 80
@@ -88,14 +92,39 @@ def place(drawn, tmp_path):
     return [*flags, "-b", "4"]
 
 
+def face_mask_of(points):
+    """The mask of a repair by a network for crops of 32 pixels."""
+    return face_mask(crop_from_landmarks(points, IBUG_68, 32).apply(points), 32)
+
+
+def test_values_of_a_crop_return_to_their_place(crops):
+    photo, points = crops.images[0], crops.points[0]
+    crop = crop_from_landmarks(points, IBUG_68, SIZE)
+    place = to_photo(crop, np.dstack([np.mgrid[0.5:SIZE, 0.5:SIZE]]).transpose(1, 2, 0), photo.shape[:2])
+    wanted = crop.apply(np.array([[x + 0.5, y + 0.5] for y in (30, 40) for x in (35, 45)]))[:, ::-1]
+    np.testing.assert_allclose(place[[30, 30, 40, 40], [35, 45, 35, 45]], wanted, atol=0.05)
+    assert frontalise(photo, points, Lifter(load_model("depthnet_gan", PRETRAINED)), None).shape == (256, 256, 3)
+
+
 @pytest.mark.parametrize("task", ["background", "faceswap"])
-def test_training_runs_and_resumes(place, tmp_path, task):
+def test_training_runs_resumes_and_serves(place, tmp_path, crops, lifter, task):
     extra = ["--loss", "bce"] if task == "background" else ["--beta", "1"]
     flags = [*place, "--task", task, *extra]
     assert train_facewarp_cyclegan.main([*flags, "--epochs", "1"]) == 0
     assert train_facewarp_cyclegan.main([*flags, "--epochs", "2", "-r", f"cyclegan_{task}"]) == 0
     assert (tmp_path / f"data/models/snapshots/cyclegan_{task}/00002/model.safetensors").exists()
     assert (tmp_path / f"out/reports/cyclegan_{task}/cyclegan_00002.jpg").exists()
+    repairer = Repairer(f"cyclegan_{task}", tmp_path / "data/models/snapshots", task, torch.device("cpu"))
+    photo, points = crops.images[0], crops.points[0]
+    if task == "background":
+        assert frontalise(photo, points, lifter, repairer).shape == (32, 32, 3)
+        with pytest.raises(DataError, match="was trained for --task background"):
+            Repairer("cyclegan_background", tmp_path / "data/models/snapshots", "faceswap", torch.device("cpu"))
+        return
+    mended = repair_swap(repairer, photo, points)
+    far = to_photo(crop_from_landmarks(points, IBUG_68, 32), face_mask_of(points), photo.shape[:2]) < 0.001
+    assert (mended != photo).any() and far.any()
+    np.testing.assert_array_equal(mended[far], photo[far])
 
 
 @pytest.mark.parametrize(

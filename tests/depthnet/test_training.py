@@ -9,6 +9,7 @@ import torch
 import train_depthnet
 from datasets.synthetic_depth import random_faces
 from datasets.threedfaw import Keypoints
+from depthnet.bundle import main as bundle
 from depthnet.losses import gradient_penalty, target_error
 from depthnet.method import DepthNetMethod
 from depthnet.models import import_authors, load_model, save_for_inference, seed_weights
@@ -199,3 +200,14 @@ def test_bundling_keeps_one_run_without_critic(place, tmp_path):
     torch.testing.assert_close(small.networks.g.depth.weight[0], model.networks.g.depth.weight[1], atol=1e-3, rtol=1e-2)
     with pytest.raises(CheckpointError, match="not 5"):
         save_for_inference(model, tmp_path / "c", seed=5)
+
+
+def test_bundler_calibrates_and_complains(place, tmp_path, capsys):
+    assert train_depthnet.main([*place, "--dnorm", "0.1", "--seeds", "2", "--epochs", "1", "-b", "16"]) == 0
+    config = ["--config", str(tmp_path / "x.ini")]
+    assert bundle(["depthnet", str(tmp_path / "small"), "--run", "1", "--dataset", "threedfaw", *config]) == 0
+    small = load_model(str(tmp_path / "small"), tmp_path)
+    assert small.config["run"] == 1 and small.config["depth_scale"] != 1 and small.networks.config.seeds == 1
+    assert bundle(["depthnet", str(tmp_path / "small"), "--run", "7", *config]) == 2
+    assert bundle(["depthnet", str(tmp_path / "small"), "--dataset", "nowhere", *config]) == 2
+    assert [line.startswith("error: ") for line in capsys.readouterr().err.splitlines()[-1:]] == [True]

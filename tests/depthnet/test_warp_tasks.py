@@ -10,6 +10,7 @@ from PIL import Image
 import warp_face
 from datasets.errors import DataError
 from datasets.synthetic_depth import draw_face, random_faces
+from depthnet.faces import depth_in_sides
 from depthnet.facewarper import read_numbers, serve
 from depthnet.lifting import (
     Lifter,
@@ -27,6 +28,7 @@ from depthnet.movies import write_movie
 from geometry.face_template import to_66, to_68
 from networks.depthnet import DepthNet, DepthNetConfig
 
+EXACT = ("--source-depth", "--save-plots", "0")
 SIZES = {"source": (160, 120), "target": (200, 240)}
 
 
@@ -63,7 +65,7 @@ def numbers(path):
 def test_export_lands_on_the_target(place, size):
     """Affine · keypoints is the least-squares target in output pixels, for pictures that are not square."""
     out = place / "export"
-    assert run(place, "export", "--output-dir", str(out), "--output-size", size, "--whole-pixels", "0", "--source-depth") == 0
+    assert run(place, "export", "--output-dir", str(out), "--output-size", size, "--whole-pixels", "0", *EXACT) == 0
     for part in ("keypoints", "depth", "affine"):
         assert (out / part / "target.png.txt").read_text().endswith("\n")
     points, depth, affine = (numbers(out / part / "target.png.txt") for part in ("keypoints", "depth", "affine"))
@@ -78,7 +80,7 @@ def test_export_lands_on_the_target(place, size):
 
 def test_exported_folder_can_be_rendered(place, capsys):
     out = place / "export"
-    assert run(place, "export", "--output-dir", str(out)) == 0
+    assert run(place, "export", "--output-dir", str(out), "--save-plots", "0") == 0
     assert numbers(out / "keypoints/target.png.txt").astype(int).tolist() == numbers(out / "keypoints/target.png.txt").tolist()
     flags = ["--config", str(place / "x.ini"), "--results", str(place / "r"), "--mode", "compat"]
     assert warp_face.main(["dataset", str(out), *flags]) == 0
@@ -86,6 +88,23 @@ def test_exported_folder_can_be_rendered(place, capsys):
     (out / "affine/target.png.txt").write_text("1 2\n")
     assert warp_face.main(["dataset", str(out), *flags]) == 2
     assert "target.png.txt" in capsys.readouterr().err
+
+
+def test_depths_of_a_file_may_be_in_sides_or_pixels(place):
+    """The same face with depths in sides, in pixels, and in another unit that is given; whatever the output size."""
+    sides = numbers(place / "source.txt")
+    side = sum(SIZES["source"]) / 2
+    written = []
+    for unit, more in ((1, ()), (side, ()), (7, ("--scale-depth", "7"))):
+        np.savetxt(place / "source.txt", sides * np.array([1, 1, unit]), fmt="%.8f", delimiter=" ")
+        for size in ("tgt", "src"):
+            out = place / f"{unit}{size}"
+            assert run(place, "export", "--output-dir", str(out), "--output-size", size, *EXACT, *more) == 0
+            written.append(numbers(out / "depth/target.png.txt"))
+    for i in (0, 1):
+        np.testing.assert_allclose(written[2 + i], written[i], atol=1e-4)
+        np.testing.assert_allclose(written[4 + i], written[i], atol=1e-4)
+    np.testing.assert_allclose(depth_in_sides(sides[:, 2], SIZES["source"], 0).max(), 1)
 
 
 def test_animation_has_the_published_number_of_frames(place):
@@ -98,6 +117,36 @@ def test_animation_has_the_published_number_of_frames(place):
     first = numbers(out / "affine/000000.txt")
     np.testing.assert_allclose(first, [[1, 0, 0, 0], [0, 1, 0, 0]], atol=1e-6)
     assert run(place, "export-animation", "--rotate-source", "0", *flags[:-1]) == 0
+    assert run(place, "export-animation", "--rotate-about", "origin", *flags, names=("source",)) == 0
+    affine = numbers(out / f"affine/{count // 4:06d}.txt")
+    np.testing.assert_allclose(affine[:, 3], 0, atol=1e-6)
+    assert abs(affine[0, 2]) > 0.01
+
+
+def test_plots_of_an_export(place):
+    """Five plots and 100 steps for one target; by default none for several."""
+    out = place / "one"
+    assert run(place, "export", "--output-dir", str(out), "--output-size", "90x130") == 0
+    names = {"src_kpts.png", "tgt_kpts.png", "src_3d.png", "tgt_3d.png", "pred_kpts.png"}
+    assert {path.name for path in (out / "plots").iterdir()} == names
+    steps = sorted((out / "plot_warp").iterdir())
+    assert [path.name for path in steps] == [f"{i:06d}.png" for i in range(100)]
+    first, middle, last = (np.array(Image.open(steps[i])).astype(int) for i in (0, 50, 99))
+    assert first.shape == last.shape and (first != middle).any() and (middle != last).any()
+    flags = ["--config", str(place / "x.ini"), "--kpt-file-separator", " ", "--src-kpts-file", str(place / "source.txt")]
+    flags += ["--tgt-kpts-dir", str(place), "--source-depth"]
+    pictures = [str(place / f"{name}.png") for name in ("source", "source", "target")]
+    assert warp_face.main(["export", *pictures, *flags, "--output-dir", str(place / "several")]) == 0
+    assert len(list((place / "several/affine").iterdir())) == 2 and not (place / "several/plots").exists()
+
+
+def test_plots_of_an_animation(place):
+    flags = ["--angles", "3", "3", "--save-plots", "--output-dir"]
+    count = len(animation_angles(np.deg2rad(3), np.deg2rad(3)))
+    assert run(place, "export-animation", *flags, str(place / "a"), names=("source",)) == 0
+    assert len(list((place / "a/plot_source").iterdir())) == count and not (place / "a/plot_target").exists()
+    assert run(place, "export-animation", "--rotate-source", "0", *flags, str(place / "b")) == 0
+    assert all(len(list((place / "b" / name).iterdir())) == count for name in ("plot_source", "plot_target"))
 
 
 def test_rotations_turn_about_the_face(place):
@@ -215,7 +264,9 @@ def test_bad_actions(place, capsys, arguments, says):
         (None, ["--kpt-file-separator", ","], "kpt-file-separator"), ("1 2\n" * 60, [], "60 rows"),
         ("1 2 nan\n" * 66, [], "not finite"), ("".join(f"{i} {i}\n" for i in range(66)), [], "one line"),
         ("".join(f"{900 + i} {i * i}\n" for i in range(66)), [], "lie outside"),
-        ("".join(f"{i % 9 * 9} {i}\n" for i in range(66)), ["--source-depth"], "no depth column"),
+        ("".join(f"{i % 9 * 9} {i}\n" for i in range(66)), ["--source-depth"], "third column of depths"),
+        ("".join(f"{i % 9 * 9} {i} 0\n" for i in range(66)), ["--source-depth"], "all in the keypoint file are 0"),
+        (None, ["--source-depth", "--scale-depth", "-1"], "--scale-depth"),
         (None, ["--output-size", "big"], "--output-size"), (None, ["--angles", "500"], "--angles"),
         (None, ["--out", "movie.avi", "--source-depth"], "unknown kind of file"),
         (None, ["--onto", "transparent", "--out", "a.gif", "--source-depth"], "--onto transparent"),

@@ -12,7 +12,6 @@ from landmarks.losses import (
     StructuralLoss,
     discriminator_loss,
     generator_loss,
-    gradient_penalty,
     heatmap_l2,
     load_vgg19,
     pixel_l1,
@@ -20,6 +19,7 @@ from landmarks.losses import (
 )
 from networks.discriminators import ImageDiscriminator
 from training.config import ConfigError
+from training.penalties import interpolation_penalty
 
 
 def test_pixel_losses():
@@ -119,13 +119,13 @@ def test_gradient_penalty_of_a_linear_critic():
         def forward(self, x):
             return 2.0 * x.flatten(1)[:, 0] + 1.5 * x.flatten(1)[:, 5]
 
-    penalty = gradient_penalty(Linear(), torch.rand(4, 3, 4, 4), torch.rand(4, 3, 4, 4))
+    penalty = interpolation_penalty(Linear(), torch.rand(4, 3, 4, 4), torch.rand(4, 3, 4, 4))
     assert float(penalty) == pytest.approx((2.5 - 1) ** 2, rel=1e-5)
 
 
 def test_gradient_penalty_trains_the_critic():
     critic = ImageDiscriminator("none")
-    gradient_penalty(critic, torch.rand(2, 3, 128, 128), torch.rand(2, 3, 128, 128)).backward()
+    interpolation_penalty(critic, torch.rand(2, 3, 128, 128), torch.rand(2, 3, 128, 128)).backward()
     assert all(p.grad is not None for n, p in critic.named_parameters())
 
 

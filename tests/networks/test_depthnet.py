@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from networks.aae import count_parameters
-from networks.aign import AIGN, AIGNConfig, AIGNDiscriminator, AIGNGenerator, keypoint_maps, rotation_from_sines
+from networks.aign import AIGN, AIGNConfig, AIGNDiscriminator, AIGNGenerator, convolve_maps, keypoint_maps, rotation_from_sines
 from networks.depthnet import Critic, DepthGenerator, DepthNet, DepthNetConfig, lift
 
 
@@ -69,6 +69,27 @@ def test_heatmaps_follow_the_points_and_are_cut_at_edges():
     bell = torch.exp(-torch.arange(-3.0, 5.0).square() / 2)
     cut = bell[4:].sum() / bell.sum(), bell[:5].sum() / bell.sum()  # what a corner leaves of the patch
     torch.testing.assert_close(maps[1:].sum(dim=(1, 2)), torch.stack(cut).square())
+
+
+def test_convolution_without_maps_is_that_of_the_maps():
+    points = torch.rand(3, 66, 2, dtype=torch.float64) * 1.2 - 0.1  # some patches are cut, some lie outside
+    # corners, even and odd pixels
+    points[0, :5] = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5, 0.25], [0.504, 0.246]])
+    weight, bias = torch.randn(7, 66, 3, 3, dtype=torch.float64), torch.randn(7, dtype=torch.float64)
+    weight.requires_grad_(), bias.requires_grad_()
+    wanted = torch.nn.functional.conv2d(keypoint_maps(points).double(), weight, bias, stride=2, padding=1)
+    ours = convolve_maps(points, weight, bias)
+    torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-6)
+    direction = torch.randn_like(wanted)
+    gradients = (torch.autograd.grad((out * direction).sum(), (weight, bias)) for out in (ours, wanted))
+    for mine, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-5, atol=1e-5)
+
+
+def test_generator_is_the_same_by_both_ways():
+    net, points = AIGNGenerator().eval(), torch.rand(2, 66, 2)
+    for ours, wanted in zip(net(points), net(points, "reference"), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_aign_shapes_and_rotation():
