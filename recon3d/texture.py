@@ -59,7 +59,7 @@ def unwrap(
     colours, facing = _look_up(photo, scene, face, corners, weights)
     seen = known = facing > 0
     if complete != "none":
-        mirrored, mirror_facing = _look_up(photo, scene, face, _partners(model)[corners], weights)
+        mirrored, mirror_facing = _look_up(photo, scene, face, mirror_ids(model)[corners], weights)
         share = _mirror_share(facing, mirror_facing)[:, None]
         colours, known = (1 - share) * colours + share * mirrored, seen | (mirror_facing > 0)
     if not known.any():
@@ -98,7 +98,7 @@ def _texels(uv: Tensor, uv_triangles: Tensor, triangles: Tensor, size: int) -> t
     return filled, triangles[ids[0][filled]], weights[0][filled]
 
 
-def _partners(model: FaceModel) -> Tensor:
+def mirror_ids(model: FaceModel) -> Tensor:
     """(N,) mirror partner of each vertex; for an asymmetric mean shape the vertex nearest to the mirror image."""
     if model.symmetry is not None:
         return model.symmetry

@@ -1,6 +1,7 @@
 """Updates of a regressor under each of the papers' losses; see `training.loop.Method`."""
 
 import copy
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 from geometry.face_model import FaceModel
 from recon3d.regression import losses
 from recon3d.regression.augment import CropTransform
-from recon3d.regression.data import RegressionSet, collate
+from recon3d.regression.data import RegressionBatch, RegressionSet, collate
 from recon3d.regression.decode import FaceDecoder
 from recon3d.regression.jigsaw import crop_and_paste
 from recon3d.regression.models import ParameterRegressor, normalise
@@ -36,7 +37,8 @@ class RegressionMethod:
     """One network, one loss.
 
     Args: networks; settings; transform of training batches; face_model on the device; scale: mean crop px per dm of the
-        training set; describe: content of config.json; validation set or None; steps_per_epoch, where meta-joint chooses too.
+        training set; describe: content of config.json; validation set or None; steps_per_epoch, where meta-joint chooses too;
+        changes: what happens to raw batches before the transform, such as mirroring (batch, step → batch).
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class RegressionMethod:
         describe: dict,
         validation: RegressionSet | None = None,
         steps_per_epoch: int = 1,
+        changes: Sequence[Callable[[RegressionBatch, int], RegressionBatch]] = (),
     ) -> None:
         self.stage = f"regression_{settings.loss}"
         self.networks, self.settings, self.accelerator = networks.train(), settings, accelerator
         self.transform, self.scale, self.describe, self.validation = transform, scale, describe, validation
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch, self.changes = steps_per_epoch, changes
         self.layout = networks.layout
         self.sampler = losses.PointSampler(face_model, self.layout, settings.resample_num, SCHEME)
         self.landmarks = FaceDecoder(face_model, self.layout, face_model.landmarks[SCHEME]).to(accelerator.device)
@@ -64,6 +67,8 @@ class RegressionMethod:
     def training_step(self, batch, step: int) -> dict[str, Tensor]:
         """One update; with meta-joint one of both candidates, and a choice at the end of a round."""
         raw = batch.to(self.accelerator.device)
+        for change in self.changes:
+            raw = change(raw, step)
         images, parameters = self.transform(raw.images, raw.parameters, raw.indices, step)
         if self.settings.jigsaw:
             images = torch.cat([images, crop_and_paste(images, raw.indices, self.settings.seed, step)])

@@ -53,6 +53,8 @@ class RegressionSettings:
     blur: float = option(0.0, "share of blurred samples, 0 = off")
     jpeg: float = option(0.0, "share of samples with JPEG artefacts, 0 = off")
     occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off")
+    flip: float = option(0.0, "share of mirrored samples, 0 = off; only for face models that are symmetric")
+    video_frames: int = option(0, "frames of the short video that every sample becomes (V2: 8), 0 = off; labels must be fits")
     train_count: int | None = option(None, "only the first samples, default all")
     val_count: int | None = option(None, "only the first validation samples, default all")
     save_freq: int = option(1, "epochs between snapshots")

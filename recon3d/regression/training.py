@@ -13,10 +13,14 @@ from networks.regressors import RegressorConfig
 from recon3d.face_model import load_face_model
 from recon3d.regression.augment import CropAugmentation, CropTransform
 from recon3d.regression.data import JoinedSets, PackedCrops, RegressionSet, TddfaLists, collate
+from recon3d.regression.decode import CONVENTIONS
 from recon3d.regression.method import SCHEME, RegressionMethod
+from recon3d.regression.mirror import FaceMirror
 from recon3d.regression.models import LoadedRegressor, ParameterRegressor, fits, load_regressor
 from recon3d.regression.params import MATRIX_COLUMNS
+from recon3d.regression.profiling import FaceProfiler
 from recon3d.regression.settings import RegressionSettings
+from recon3d.regression.short_video import ShortVideo, VideoSynthesis
 from training.checkpoint import CheckpointError, json_safe, load_strict, sessions_part
 from training.config import ConfigError, LocalConfig
 from training.logs import console
@@ -112,6 +116,19 @@ def make_networks(settings: RegressionSettings, data: RegressionSet, resumed: Lo
     return model
 
 
+def batch_changes(settings: RegressionSettings, data: RegressionSet, face_model: FaceModel) -> list:
+    """What --flip and --video-frames do to raw batches. Raises: DataError, ConfigError where model or data cannot."""
+    if not 0 <= settings.flip <= 1 or settings.video_frames < 0:
+        raise ConfigError("--flip is a share within 0..1 and --video-frames a count, 0 = off.")
+    changes = []
+    if settings.flip:
+        changes.append(FaceMirror(face_model, data.layout, settings.flip, settings.seed))
+    if settings.video_frames:
+        profiler, convention = FaceProfiler(face_model, data.layout), CONVENTIONS[data.convention]
+        changes.append(VideoSynthesis(profiler, ShortVideo(frames=settings.video_frames), settings.seed, convention))
+    return changes
+
+
 def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
     """train_3dmm.py."""
     accelerator = make_accelerator(settings.device, settings.precision)
@@ -141,8 +158,9 @@ def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
     }  # fmt: skip
     transform = CropTransform(data.size, augmentation, settings.seed)
     method = RegressionMethod(
-        networks, settings, accelerator, transform, face_model, mean_scale(data), description, validation, steps
-    )
+        networks, settings, accelerator, transform, face_model, mean_scale(data), description, validation, steps,
+        batch_changes(settings, data, face_model),
+    )  # fmt: skip
     if is_main_process():
         count = sum(p.numel() for p in networks.network.parameters())
         held_out = "" if validation is None else f", {len(validation)} to validate on"

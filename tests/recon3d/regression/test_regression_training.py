@@ -8,12 +8,15 @@ import pytest
 import torch
 
 import train_3dmm
+from recon3d.regression import drawn
 from recon3d.regression.data import PackedSample, pack_crops, packed_resolution
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.losses import PointSampler
-from recon3d.regression.method import box_nme
+from recon3d.regression.method import RegressionMethod, box_nme
+from recon3d.regression.mirror import FaceMirror
 from recon3d.regression.models import load_regressor
 from recon3d.regression.params import Layout
+from recon3d.regression.short_video import VideoSynthesis
 from tests.recon3d.regression.faces import random_parameters, small_model
 from training.checkpoint import read_state, read_tensors
 
@@ -86,6 +89,22 @@ def test_another_loss_is_a_new_stage(workspace):
     assert state["position"]["stage"] == "regression_vdc" and state["position"]["stage_start"] == 1
 
 
+def test_short_videos_and_mirrors_are_trained_on(workspace, tmp_path, monkeypatch):
+    assert drawn.main([str(tmp_path), "--count", "4", "--identity", "8", "--expression", "6"]) == 0
+    seen = []
+    step = RegressionMethod.training_step
+
+    def watched(method, batch, number):
+        terms = step(method, batch, number)
+        seen.append(method.changes)
+        return terms
+
+    monkeypatch.setattr(RegressionMethod, "training_step", watched)
+    flags = ["--data", tmp_path / "crops", "--face-model", "head", "-b", 2, "--flip", 0.5, "--video-frames", 3, "--rotation", 5]
+    assert run(workspace, *flags, "--loss", "vdc", session="clips", epochs=1) == 0
+    assert len(seen) == 2 and [type(change) for change in seen[0]] == [FaceMirror, VideoSynthesis]
+
+
 def test_radan_trains(workspace):
     assert run(workspace, "--arch", "radan", "--loss", "radan", "--train-count", 4, "-b", 2, session="radan_net", epochs=1) == 0
 
@@ -97,6 +116,8 @@ def test_radan_trains(workspace):
         (["--data", "nowhere"], r"nowhere/info.json: not the description"),
         (["--train-count", "99"], r"--train-count 99 is not within 1..48"),
         (["--face-model", "nowhere.safetensors"], r"--face-model"),
+        (["--flip", "0.5"], r"--flip: face model .* knows no mirror partners"),
+        (["--flip", "2"], r"--flip is a share within 0..1"),
         (["-r", "nowhere"], r"no model 'nowhere'"),
     ],
 )
