@@ -32,9 +32,8 @@ def script_of(stage: str) -> tuple[Callable, type]:
 
         return train_refiner, RefineSettings
     if stage == "gcn_texture":
-        from recon3d.weak.texture_training import train_texture
-
         from recon3d.weak.refine_settings import TextureSettings
+        from recon3d.weak.texture_training import train_texture
 
         return train_texture, TextureSettings
     from recon3d.weak.settings import WeakSettings
