@@ -11,6 +11,7 @@ from recon3d.weak import losses
 from recon3d.weak.augment import AlignedAugmentation, augment
 from recon3d.weak.coefficients import Coefficients, raw_expression, split
 from recon3d.weak.data import PreparedPhotos, WeakBatch, collate
+from recon3d.weak.frozen import true_shapes
 from recon3d.weak.identity import IdentityFeatures
 from recon3d.weak.models import ReconstructionNet
 from recon3d.weak.renderer import FaceRenderer, Geometry, Picture
@@ -65,15 +66,9 @@ class RNetMethod:
 
     def _true_shapes(self, truths: Tensor, mirrored: Tensor) -> Tensor | None:
         """(B, Ki + Ke), (B,) bool → (B, V, 3) unposed, NaN where unknown; None where no sample has a truth."""
-        model = self.renderer.model
         if not (self.supervised and self.weights.shape):
             return None
-        shapes = model.shape(*truths.split(model.sizes[:2], 1))
-        if model.symmetry is None:
-            other = torch.full_like(shapes, torch.nan)
-        else:
-            other = shapes[:, model.symmetry] * shapes.new_tensor([-1.0, 1.0, 1.0])
-        return torch.where(mirrored[:, None, None], other, shapes)
+        return true_shapes(self.renderer.model, truths, mirrored)
 
     def loss_terms(
         self, output: Tensor, images: Tensor, masks: Tensor, landmarks: Tensor, truth: Tensor | None = None
