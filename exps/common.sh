@@ -112,3 +112,44 @@ score_depth() {
   "$PYTHON" eval_depthnet.py --config "$CONFIG" --dataset "$DEPTH_DATASET" -r "$3" --compute-stats --json "$WORK/depth.json"
   "$PYTHON" exps/append_depth.py "$RESULTS" "$1" "$2" "$WORK/depth.json"
 }
+
+# weak_data: photos prepared for train_recon3d.py in WEAK; in smoke mode of four drawn heads, with a tiny SIZE
+weak_data() {
+  MODEL=${MODEL:-head}
+  PHOTOS=${PHOTOS:-data/photos/train} VAL=${VAL:-data/photos/val} PREPARED=${PREPARED:-data/prepared}
+  WEAK_SCORE=(--images "${AFLW2000:-data/AFLW2000}" --benchmark aflw2000 --five detector)
+  SIZE=()
+  if [ "${SMOKE:-0}" = 1 ]; then
+    [ -d "$WORK/weak" ] || "$PYTHON" -m datasets.synthetic "$WORK/weak" --dataset w300 --count 4
+    { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; } > "$CONFIG"
+    PHOTOS=$WORK/weak_photos VAL=$WORK/weak_photos PREPARED=$WORK/prepared
+    mkdir -p "$PHOTOS"
+    find "$WORK/weak" -name '*.pts' | sort | head -4 | nl -ba | while read -r number points; do
+      cp "$points" "$PHOTOS/face$number.pts"
+      for suffix in png jpg; do [ ! -f "${points%.pts}.$suffix" ] || cp "${points%.pts}.$suffix" "$PHOTOS/face$number.$suffix"; done
+    done
+    WEAK_SCORE=(--benchmark photos --images "$PHOTOS" --count 2)
+    SIZE=(--epochs 1 -b 2 --train-count 4 --val-count 2)
+  fi
+  "$PYTHON" -m datasets.prepare_recon3d --images "$PHOTOS" --out "$PREPARED/train"
+  "$PYTHON" -m datasets.prepare_recon3d --images "$VAL" --out "$PREPARED/val"
+  WEAK=(--data "$PREPARED/train" ${RENDERED:+"$RENDERED"} --val-data "$PREPARED/val")
+}
+
+# rnet: Deep3D's R-Net, trained once for all tables (session "deep3d")
+rnet() {
+  local snapshots backbone=(--epochs 20 -b 32 --backbone resnet50 ${INIT:+--init-path "$INIT"} ${IDENTITY:-})
+  snapshots=$("$PYTHON" -c 'import sys; from pathlib import Path; from training.config import read_local_config
+print(read_local_config(Path(sys.argv[1])).snapshots)' "$CONFIG")
+  [ ! -d "$snapshots/deep3d" ] || return 0
+  [ "${SMOKE:-0}" = 1 ] && backbone=(--backbone resnet18 "${SIZE[@]}")
+  "$PYTHON" train_recon3d.py --config "$CONFIG" "${WEAK[@]}" --face-model "$MODEL" --sessionname deep3d "${backbone[@]}"
+}
+
+# score_weak NAME PAPER_VALUE FLAGS…: AFLW2000-3D, mean of the yaw bins; in smoke mode the drawn photos
+score_weak() {
+  local name=$1 paper=$2
+  shift 2
+  "$PYTHON" eval_recon3d.py --config "$CONFIG" "$@" "${WEAK_SCORE[@]}" --json "$WORK/score.json"
+  "$PYTHON" exps/append_result.py "$RESULTS" "$name" "$paper" "$WORK/score.json" eval_recon3d.py "$@" "${WEAK_SCORE[@]}"
+}
