@@ -31,6 +31,7 @@ from depthnet.settings import TrainSettings  # noqa: E402
 from depthnet.warper import warp_faces  # noqa: E402
 from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_68  # noqa: E402
 from metrics.depth import depth_corr  # noqa: E402
+from networks.aign import AIGNGenerator  # noqa: E402
 from networks.depthnet import DepthNet, DepthNetConfig  # noqa: E402
 from training.runtime import make_accelerator  # noqa: E402
 
@@ -148,6 +149,23 @@ def benchmark_training(device: torch.device) -> None:
         print(f"{'training epoch, ' + name:46s} ours {epochs(method):7.3f} s")
 
 
+def benchmark_aign(device: torch.device) -> None:
+    """Forward and backward of AIGN's generator; the reference draws 66 heatmaps of 128 × 128 and convolves them whole."""
+    generator, points = AIGNGenerator().to(device), torch.rand(BATCH, 66, 2, device=device)
+
+    def step(impl: str, precise: bool) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=not precise):
+            _, projection = generator(points, impl)
+        projection.square().sum().backward()
+        generator.zero_grad()
+
+    slow = seconds(lambda: step("reference", True), 3, device)
+    for name, precise in (("float32", True), ("bf16", False)):
+        fast = seconds(lambda precise=precise: step("sparse", precise), 3, device)
+        print(f"{f'AIGN step, {BATCH} faces, {name}, {device.type}':46s} ours {fast:7.3f} s   reference {slow:8.2f} s   "
+              f"{slow / fast:6.1f}×")
+
+
 def reference_frame(image: np.ndarray, points: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """One frame in numpy, triangle by triangle over the whole picture, nearest sample."""
     height, width = image.shape[:2]
@@ -184,7 +202,9 @@ def benchmark_warp(_: torch.device) -> None:
 
 
 def main() -> None:
-    parts = {"evaluation": benchmark_evaluation, "training": benchmark_training, "warp": benchmark_warp}
+    parts = {
+        "evaluation": benchmark_evaluation, "training": benchmark_training, "aign": benchmark_aign, "warp": benchmark_warp,
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=tuple(parts), default=tuple(parts))
     arguments = parser.parse_args()

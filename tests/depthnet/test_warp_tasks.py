@@ -250,11 +250,21 @@ def test_server_speaks_the_protocol(place, shared_data):
     ("arguments", "says"),
     [
         (["fly"], "unknown action"), (["warp", "a.png"], "warp SOURCE TARGET"), (["dataset", "nowhere"], "no such folder"),
-        (["rotate", "a.png", "--angles", "400"], "no such file"),
+        (["rotate", "a.png", "--angles", "400"], "no such file"), (["frontalise"], "frontalise PHOTO"),
+        (["export", "source.png", "."], "holds no .png"),
+        (["export", "source.png", "b.png", "c.png", "--tgt-kpts-file", "k"], "--tgt-kpts-dir"),
+        (["warp", "source.png", "target.png", "--repair", "x"], "--onto target"),
+        (["warp", "source.png", "target.png", "--repair", "x", "--onto", "target"], "no model 'x'"),
     ],
 )  # fmt: skip
 def test_bad_actions(place, capsys, arguments, says):
-    assert warp_face.main([*arguments, "--config", str(place / "x.ini")]) == 2
+    (place / "empty").mkdir()
+    there = {name: str(place / name) for name in ("source.png", "target.png")} | {".": str(place / "empty")}
+    keypoints = ["--src-kpts-file", str(place / "source.txt"), "--kpt-file-separator", " "]
+    if "--repair" in arguments:
+        keypoints += ["--tgt-kpts-file", str(place / "target.txt")]
+    arguments = [there.get(word, word) for word in arguments]
+    assert warp_face.main([*arguments, *keypoints, "--config", str(place / "x.ini")]) == 2
     assert says in capsys.readouterr().err
 
 
