@@ -38,8 +38,12 @@ def run(settings: EvalSettings, local: LocalConfig) -> None:
         points = [face.landmarks[:, :2] for face in detector()(image)]
         return detector().scheme.name, np.stack(points) if points else np.zeros((0, detector().scheme.num_points, 2))
 
+    def landmarks_in(images: list[np.ndarray], boxes: list[np.ndarray]) -> np.ndarray:
+        found = detector().detect_batch(images, [[box] for box in boxes])
+        return np.stack([faces[0].landmarks[:, :2] for faces in found]).astype(np.float64)
+
     if is_reconstructor(settings, local):
-        run_weak_evaluation(settings, local, find)
+        run_weak_evaluation(settings, local, find, landmarks_in)
     else:
         run_evaluation(settings, local)
 

@@ -110,6 +110,14 @@ def five_of_68(landmarks: np.ndarray) -> np.ndarray:
     return np.stack([*eyes, *(landmarks[..., k, :] for k in (NOSE_68, *MOUTH_68))], axis=-2)
 
 
+def box_of_five(five: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom of a face from its five points: a square as dlib's detector draws it."""
+    eyes, mouth = five[:2].mean(0), five[3:].mean(0)
+    side = 2.2 * max(np.linalg.norm(five[1] - five[0]), np.linalg.norm(mouth - eyes))
+    centre = eyes + 0.45 * (mouth - eyes)
+    return np.concatenate([centre - side / 2, centre + side / 2])
+
+
 def read_rows(path: Path) -> np.ndarray:
     """Lines "x y", separated by blanks, tabs or commas → (n, 2) as the file has them. Raises: DataError with the line."""
     rows = []

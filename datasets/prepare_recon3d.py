@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from datasets.alignment import MIN_PHOTO_PX, align, check_five, check_inside, five_of_68, read_reference, read_rows
+from datasets.alignment import MIN_PHOTO_PX, align, box_of_five, check_five, check_inside, five_of_68, read_reference, read_rows
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, read_image
 from datasets.points import read_json_points, read_pts
@@ -78,14 +78,6 @@ def prepare(
         raise DataError(f"{photo}: nothing in the crop has the colour of skin, so it cannot teach colours; check the points.")
     sample = WeakSample(cut, crop.apply(landmarks), mask)
     return image, five, landmarks, sample, alignment.trans_params(image.shape[1::-1])
-
-
-def box_of_five(five: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom of a face from its five points: a square as dlib's detector draws it."""
-    eyes, mouth = five[:2].mean(0), five[3:].mean(0)
-    side = 2.2 * max(np.linalg.norm(five[1] - five[0]), np.linalg.norm(mouth - eyes))
-    centre = eyes + 0.45 * (mouth - eyes)
-    return np.concatenate([centre - side / 2, centre + side / 2])
 
 
 def own_detector(model: str, device: str) -> Finder:

@@ -43,11 +43,12 @@ class Candidate:
         return torch.stack(errors)
 
 
-def candidates(faces: ReconstructedFaces, landmarks: Tensor) -> dict[str, Candidate]:
-    """By name, in the order of the tables: "mean face", "landmark fit", "R-Net", "R-Net+GCN" where shapes were refined, and
-    one more with "+texture" where the albedo was.
+def candidates(faces: ReconstructedFaces, landmarks: Tensor, detected: Tensor | None = None) -> dict[str, Candidate]:
+    """By name, in the order of the tables: "mean face", "landmark fit" and "fit to detected points", "R-Net", "R-Net+GCN" where
+    shapes were refined, and one more with "+texture" where the albedo was.
 
-    Args: landmarks (B, 68, 2) annotated, px of the crops.
+    Args: landmarks (B, 68, 2) annotated, px of the crops; detected: the same by a detector, which R-Net can be compared with:
+        both see the picture and five points alone. None leaves that fit out.
     The mean face stands in the pose of the landmark fit, which knows these landmarks. Both wear the mean albedo under the light
     that `recon3d.light.estimate_light` finds for it, by robust least squares on the crop's colours at the vertices of facial
     skin that are seen. R-Net's albedo and light also serve the refined shape, on its own normals.
@@ -59,8 +60,11 @@ def candidates(faces: ReconstructedFaces, landmarks: Tensor) -> dict[str, Candid
     found = {
         "mean face": _in_pose_of(fit, model, photos, mean, model.points(mean, "ibug68")),
         "landmark fit": _in_pose_of(fit, model, photos, fit.vertices(model), fit.points),
-        "R-Net": _reconstructed(faces, faces.pca, faces.pca_albedo),
     }
+    if detected is not None:
+        own = fit_landmarks(model, detected)
+        found["fit to detected points"] = _in_pose_of(own, model, photos, own.vertices(model), own.points)
+    found["R-Net"] = _reconstructed(faces, faces.pca, faces.pca_albedo)
     name = "R-Net"
     if faces.refined:
         name = "R-Net+GCN"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.alignment import five_of_68, read_five
+from datasets.alignment import box_of_five, five_of_68, read_five
 from datasets.errors import DataError
 from datasets.images import read_image
 from datasets.points import read_pts
@@ -40,6 +40,8 @@ SYNTHETIC_FACES = 256
 
 # image → scheme and landmarks (n, K, 2) px of its faces
 LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
+# B images and the box of the face in each → (B, 68, 2) px
+BoxLandmarks = Callable[[list[np.ndarray], list[np.ndarray]], np.ndarray]
 
 
 def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
@@ -54,18 +56,20 @@ def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
         return settings.five is not None
 
 
-def run_weak_evaluation(settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder) -> dict:
-    """Print and return the scores. Raises: DataError, CheckpointError."""
+def run_weak_evaluation(
+    settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder, landmarks_in: BoxLandmarks
+) -> dict:
+    """Print and return the scores; both functions are detectors. Raises: DataError, CheckpointError."""
     if settings.checkpoint is None:
         raise DataError("--checkpoint: name a reconstructor.")
     reconstructor = Reconstructor.from_pretrained(
         settings.checkpoint, local, settings.face_model, settings.device, settings.refiner, settings.texture
     )
     if settings.benchmark == "synthetic":
-        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES)
+        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES, landmarks_in)
     elif settings.benchmark == "photos":
         sface = SFace(settings.sface) if settings.likeness else None
-        result = score_photos(reconstructor, settings.images, settings.count, sface)
+        result = score_photos(reconstructor, settings.images, settings.count, landmarks_in, sface)
     elif settings.benchmark == "aflw2000":
         result = score_aflw2000(reconstructor, settings, local, find_landmarks)
     else:
@@ -141,7 +145,7 @@ class Table:
         return list(next(iter(self._values.values())))[-1]
 
 
-def score_synthetic(reconstructor: Reconstructor, count: int) -> dict:
+def score_synthetic(reconstructor: Reconstructor, count: int, landmarks_in: BoxLandmarks) -> dict:
     """Mean distance of vertices of the face in mm after a similarity, landmark NME (box) and photometric error of all
     `candidates`, on rendered faces that no training draws.
 
@@ -156,9 +160,10 @@ def score_synthetic(reconstructor: Reconstructor, count: int) -> dict:
     for index in tqdm(range(-(-count // BATCH)), desc="synthetic faces"):
         batch = stream.batch(index, min(BATCH, count - index * BATCH))
         points = batch.landmarks_2d.double().cpu().numpy()
-        faces = reconstructor(list(batch.images.cpu().numpy()), list(five_of_68(points)))
+        images = list(batch.images.cpu().numpy())
+        faces = reconstructor(images, list(five_of_68(points)))
         truth = model.shape(batch.identity, batch.expression)
-        for name, found in _compare(table, faces, points).items():
+        for name, found in _compare(table, faces, points, _detected(landmarks_in, images, points)).items():
             table.add("vertex_mm", name, vertex_errors_mm(found.shape, truth, weights))
     means = {measure: table.means(measure) for measure in ("vertex_mm", "nme", "photo")}
     for name, value in means["vertex_mm"].items():
@@ -170,18 +175,27 @@ def score_synthetic(reconstructor: Reconstructor, count: int) -> dict:
     return result | {"photo_all": means["photo"], "nme": means["nme"][table.last], "photo": means["photo"][table.last]}
 
 
-def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray) -> dict[str, Candidate]:
-    """The candidates for annotated landmarks (B, 68, 2) px of the photos; NME and photometric errors go into the table."""
+def _detected(landmarks_in: BoxLandmarks, images: list[np.ndarray], points: np.ndarray) -> np.ndarray:
+    """(B, 68, 2) what the detector finds in the boxes that the five of the annotated points give."""
+    return landmarks_in(images, [box_of_five(five) for five in five_of_68(points)])
+
+
+def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray, detected: np.ndarray) -> dict[str, Candidate]:
+    """The candidates for annotated and detected landmarks (B, 68, 2) px of the photos; NME and photometric errors go into the
+    table.
+    """
     inside = _in_crops(faces, points, faces.model)
     photos = torch.from_numpy(faces.images).to(faces.albedo) / 255
-    found = candidates(faces, inside)
+    found = candidates(faces, inside, _in_crops(faces, detected, faces.model))
     for name, candidate in found.items():
         table.add("nme", name, box_nme(candidate.landmarks, inside))
         table.add("photo", name, candidate.photometric_errors(faces.model, photos))
     return found
 
 
-def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int | None, sface: SFace | None = None) -> dict:
+def score_photos(
+    reconstructor: Reconstructor, folder: Path | None, count: int | None, landmarks_in: BoxLandmarks, sface: SFace | None = None
+) -> dict:
     """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from the
     annotation.
 
@@ -194,7 +208,7 @@ def score_photos(reconstructor: Reconstructor, folder: Path | None, count: int |
         images = [read_image(path) for path in part]
         points = np.stack([read_pts(path.with_suffix(".pts"), 68) for path in part]).astype(np.float64)
         faces = reconstructor(images, list(five_of_68(points)))
-        _compare(table, faces, points)
+        _compare(table, faces, points, _detected(landmarks_in, images, points))
         if sface is not None:
             cosines += _likeness(sface, faces, _in_crops(faces, points, reconstructor.model))
     nme, photo, last = table.means("nme"), table.means("photo"), table.last
