@@ -4,6 +4,7 @@ Every method brings a *rule* that makes a `Crop`; nothing else in the codebase c
 Coordinates are continuous: the centre of pixel (row i, column j) is (x, y) = (j + 0.5, i + 0.5).
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -57,17 +58,28 @@ class Crop:
             numbers that cv2.resize gives.
         Returns: (size, size, 3) uint8.
         """
-        half_pixel = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
-        to_centres = np.linalg.inv(half_pixel) @ np.vstack([self.matrix, [0, 0, 1]]) @ half_pixel
+        to_centres = self.matrix.copy()
+        to_centres[:, 2] += self.matrix[:, :2].sum(1) / 2 - 0.5
         shrink = 1 / self.scale
         window = self._whole_pixels() if plain else None
         if window is not None:
             return cv2.resize(_padded_window(image, *window), (self.size, self.size), interpolation=cv2.INTER_LINEAR)
         if shrink > 1.5 and not plain:
+            image, corner = self._surroundings(image, math.ceil(1.05 * shrink) + 2)
             image = cv2.GaussianBlur(image, (0, 0), 0.35 * shrink)
+            to_centres[:, 2] += to_centres[:, :2] @ corner
         interpolation = cv2.INTER_CUBIC if shrink < 1 and not plain else cv2.INTER_LINEAR
         border = cv2.BORDER_CONSTANT
-        return cv2.warpAffine(image, to_centres[:2], (self.size, self.size), flags=interpolation, borderMode=border)
+        return cv2.warpAffine(image, to_centres, (self.size, self.size), flags=interpolation, borderMode=border)
+
+    def _surroundings(self, image: np.ndarray, margin: int) -> tuple[np.ndarray, np.ndarray]:
+        """The part of the photo that the window and that margin in px cover, at least one pixel, and its corner (2,) x, y."""
+        side = self.size
+        corners = self.invert(np.array([[0.0, 0.0], [side, 0.0], [0.0, side], [side, side]]))
+        largest = np.array(image.shape[1::-1])
+        low = np.clip(np.floor(corners.min(0)) - margin, 0, largest - 1).astype(int)
+        high = np.clip(np.ceil(corners.max(0)) + margin, low + 1, largest).astype(int)
+        return image[low[1] : high[1], low[0] : high[0]], low
 
     def _whole_pixels(self) -> tuple[int, int, int, int] | None:
         """Left, top, right, bottom of an unrotated crop whose borders lie on whole photo pixels, else None."""

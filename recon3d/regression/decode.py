@@ -40,6 +40,17 @@ class PixelConvention:
         x, y, z = points.unbind(-1)
         return torch.stack([x + self.shift_x + half, side + self.shift_y - y + half, z], dim=-1)
 
+    def photo_maps(self, side: float, crops: list[Crop], like: Tensor) -> Tensor:
+        """`to_crop`, then `to_photo`, as affine maps (B, 3, 4) of points with y up."""
+        maps = np.zeros((len(crops), 3, 4))
+        for row, crop in zip(maps, crops, strict=True):
+            (a, b, u), (c, d, v) = crop.inverse_matrix.tolist()
+            scale = crop.scale
+            half = 0.5 * scale if self.halves else 0.0
+            x, y = self.shift_x + half, side + self.shift_y + half
+            row[:] = ((a, -b, 0, a * x + b * y + u), (c, -d, 0, c * x + d * y + v), (0, 0, 1 / scale, 0))
+        return torch.as_tensor(maps, dtype=like.dtype, device=like.device)
+
     def image_points(self, points: Tensor, scale: Tensor) -> Tensor:
         """(B, K, 2) crop points that a landmark head counts as columns and rows → continuous crop px."""
         return points + 0.5 * scale[:, None, None] if self.halves else points
@@ -94,6 +105,12 @@ class FaceDecoder(nn.Module):
         """(B, P) → (B, K, 3) crop px, y up, z toward the viewer, as the parameters count them."""
         parts = self.layout.split(parameters)
         return torch.baddbmm(parts.translation[:, None], self.shape(parts), parts.matrix.transpose(1, 2))
+
+
+def chained(second: Tensor, first: Tensor) -> Tensor:
+    """Affine maps (B, 3, 4) one after the other."""
+    product = second[..., :3] @ first
+    return torch.cat([product[..., :3], product[..., 3:] + second[..., 3:]], dim=-1)
 
 
 def to_photo(points: Tensor, crops: list[Crop]) -> Tensor:

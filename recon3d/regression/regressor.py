@@ -18,7 +18,16 @@ from datasets.detect import Detection, make_detector
 from datasets.errors import DataError
 from geometry.face_model import FaceModel
 from geometry.rotations import euler_from_rotation, nearest_rotation
-from recon3d.regression.decode import CONVENTIONS, FaceDecoder, Pose, authors_pose, crop_scales, to_photo
+from recon3d.regression import quick
+from recon3d.regression.decode import (
+    CONVENTIONS,
+    FaceDecoder,
+    Pose,
+    authors_pose,
+    chained,
+    crop_scales,
+    to_photo,
+)  # fmt: skip
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
 from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
 from recon3d.scene import Scene, metric_screen
@@ -86,6 +95,8 @@ class FaceRegressor:
         self.convention = self.model.convention if authors else self.model.convention.unbiased
         self.sparse = FaceDecoder(self.face_model, self.model.layout, self.face_model.landmarks[SCHEME]).to(self.device)
         self._dense: FaceDecoder | None = None
+        self._quick: quick.QuickShapes | None = None
+        self._frozen = None  # made at the first use
         self._session = None  # of onnxruntime, see `use_onnx`
         self.detect = make_detector(detector, weights) if isinstance(detector, str) else detector
 
@@ -208,10 +219,15 @@ class FaceRegressor:
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         if self._session is not None:
             return self._forward_onnx(pixels)
-        if self.model.network.fc_lm is None:
-            return self.model(pixels), None
-        whitened, head = self.model.network.with_landmarks(normalise(pixels))
-        return self.model.whitening.restore(whitened), head
+        if self.device.type == "cpu":
+            if self._frozen is None:
+                self._frozen = quick.frozen(self.model.network, self.size)
+            whitened, *head = self._frozen(pixels)
+        elif self.model.network.fc_lm is None:
+            whitened, *head = (self.model.network(normalise(pixels)),)
+        else:
+            whitened, *head = self.model.network.with_landmarks(normalise(pixels))
+        return self.model.whitening.restore(whitened), head[0] if head else None
 
     def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
         """The crop by the first pass's landmarks, or the first one where those allow none."""
@@ -245,12 +261,16 @@ class FaceRegressor:
         """As `screen`, of (B, P) parameters in the model's convention or in the continuous one."""
         if self._dense is None:
             self._dense = FaceDecoder(self.face_model, self.model.layout).to(self.device)
-        points = self._dense(parameters)
-        if continuous:
-            points = CONVENTIONS["continuous"].to_crop(points, self.size, crop_scales(crops, points))
-        else:
-            points = self.in_crops(points, crops)
-        return to_photo(points, crops) * torch.tensor([1.0, 1.0, -1.0], device=self.device)
+            if self.device.type == "cpu" and quick.available():
+                self._quick = quick.QuickShapes(self._dense)
+        parts = self.model.layout.split(parameters)
+        convention = CONVENTIONS["continuous"] if continuous else self.convention
+        camera = torch.cat([parts.matrix, parts.translation[..., None]], dim=2)
+        maps = chained(convention.photo_maps(self.size, crops, parameters), camera)
+        maps[:, 2] *= -1  # smaller = nearer
+        if self._quick is not None and len(crops) < quick.MOST_FACES:
+            return self._quick(torch.cat([parts.identity, parts.expression], dim=1), maps)
+        return torch.baddbmm(maps[:, None, :, 3], self._dense.shape(parts), maps[..., :3].transpose(1, 2))
 
     def scene(self, faces: Sequence[RegressedFace], size: tuple[int, int]) -> Scene:
         """All faces of a photo of size (H, W) in one z-buffer, for `recon3d.outputs`.
