@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -76,6 +77,11 @@ class RunLog:
             return
         save_picture(path, image)
         self._board().add_image(name, image, step, dataformats="HWC")
+
+    def histogram(self, name: str, values: Tensor, step: int) -> None:
+        """All values of a tensor to TensorBoard."""
+        if self.active:
+            self._board().add_histogram(name, values.detach().float().cpu(), step)
 
     def close(self) -> None:
         """Flush TensorBoard."""

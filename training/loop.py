@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -48,6 +48,14 @@ class Method(Protocol):
 
     def step_line(self, means: dict[str, float]) -> str:
         """Console text of the mean terms in the paper's format."""
+
+
+@runtime_checkable
+class WithHistograms(Protocol):
+    """A method that also shows how values are spread."""
+
+    def histograms(self, epoch: int) -> dict[str, Tensor]:
+        """Tensors by name, of the last evaluation or of the weights."""
 
 
 class DivergenceError(RuntimeError):
@@ -155,9 +163,7 @@ def train(
             batches.set_position(position.epoch, position.batches_done)
             # a generator of its own, or the loader would draw from the global one and a resumed epoch would differ
             own = torch.Generator().manual_seed(options.seed)
-            loader = DataLoader(
-                repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own
-            )
+            loader = DataLoader(repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own)
             means = run_epoch(method, loader, batches, names, options, accelerator, position, log, guard)
             position.epoch, position.batches_done = number, 0
             say("-" * 100)
@@ -172,15 +178,27 @@ def train(
 
 
 def run_epoch(
-    method: Method, loader: DataLoader, batches: EpochBatches, names: Callable[[int], str], options: LoopOptions,
-    accelerator: Accelerator, position: Position, log: RunLog, guard: "SignalGuard",
+    method: Method,
+    loader: DataLoader,
+    batches: EpochBatches,
+    names: Callable[[int], str],
+    options: LoopOptions,
+    accelerator: Accelerator,
+    position: Position,
+    log: RunLog,
+    guard: "SignalGuard",
 ) -> dict[str, float]:
     """All remaining batches of one epoch; means of the terms."""
     meters, recent = Means(), Means()
     watch = FiniteWatch(names, interval=1 if accelerator.device.type == "cpu" else options.print_freq)
     bar = tqdm(
-        loader, total=len(batches), initial=position.batches_done, disable=not accelerator.is_main_process,
-        desc=f"epoch {position.epoch + 1}", leave=False, dynamic_ncols=True,
+        loader,
+        total=len(batches),
+        initial=position.batches_done,
+        disable=not accelerator.is_main_process,
+        desc=f"epoch {position.epoch + 1}",
+        leave=False,
+        dynamic_ncols=True,
     )
     waiting = time.monotonic()
     for batch in bar:
@@ -225,6 +243,9 @@ def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator,
         log.scalars(position.epoch, position.step, "val", scores)
         for name, image in method.pictures(position.epoch).items() if accelerator.is_main_process else ():
             log.picture(name, image, position.step, options.report_folder / f"{name}_{position.epoch:05d}.jpg")
+        if isinstance(method, WithHistograms):
+            for name, values in method.histograms(position.epoch).items():
+                log.histogram(name, values, position.step)
     if position.epoch % options.save_freq == 0 or last:
         say("*** saving snapshot ***")
         save(method, options.session / f"{position.epoch:05d}", options, accelerator, position, scores)
@@ -241,7 +262,11 @@ def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator,
 
 
 def save(
-    method: Method, folder: Path, options: LoopOptions, accelerator: Accelerator, position: Position,
+    method: Method,
+    folder: Path,
+    options: LoopOptions,
+    accelerator: Accelerator,
+    position: Position,
     scores: dict[str, float] | None = None,
 ) -> None:
     """Write a snapshot with full state. Raises: DivergenceError when a weight is not finite; the old snapshot stays."""
@@ -253,7 +278,8 @@ def save(
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise DivergenceError(f"weight {name} is not finite; snapshot {folder} not written, the last good one is kept.")
     state = {
-        "position": vars(position), "rng": rng,
+        "position": vars(position),
+        "rng": rng,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in method.optimizers.items()},
     }
     progress = {"epoch": position.epoch, "step": position.step, "stage": position.stage, "metrics": scores or {}}
@@ -274,8 +300,12 @@ def restore(method: Method, options: LoopOptions, accelerator: Accelerator, resu
     position = Position(**state["position"])
     if position.stage != method.stage or options.new_stage:
         return Position(
-            epoch=position.epoch, step=position.step, images=position.images, seconds=position.seconds,
-            stage=method.stage, stage_start=position.epoch,
+            epoch=position.epoch,
+            step=position.step,
+            images=position.images,
+            seconds=position.seconds,
+            stage=method.stage,
+            stage_start=position.epoch,
         )
     for name, optimizer in method.optimizers.items():
         if name in state["optimizers"]:

@@ -211,6 +211,10 @@ class RefinerMethod:
         self.networks.train()
         return {"imgs": strips}
 
+    def histograms(self, epoch: int) -> dict[str, Tensor]:
+        """Weights and biases of the generator."""
+        return {f"gcn/{name}": parameter for name, parameter in self.networks.network.named_parameters()}
+
     def config(self) -> dict:
         """Content of config.json."""
         return {**self.networks.describe(), **self.description}

@@ -181,6 +181,10 @@ class TextureMethod:
         self.networks.train()
         return {"imgs": strips}
 
+    def histograms(self, epoch: int) -> dict[str, Tensor]:
+        """Weights and biases of the generator."""
+        return {f"gcn/{name}": parameter for name, parameter in self.refiner.network.named_parameters()}
+
     def config(self) -> dict:
         """Content of config.json."""
         return {**self.refiner.describe(), **self.description}

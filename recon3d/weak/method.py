@@ -49,6 +49,7 @@ class RNetMethod:
         self.weights = weights_of(settings)
         self.augmentation = augmentation_of(settings)
         self._strips: np.ndarray | None = None
+        self._outputs: Tensor | None = None
 
     def training_step(self, batch: WeakBatch, step: int) -> dict[str, Tensor]:
         """One update."""
@@ -136,12 +137,13 @@ class RNetMethod:
         self.networks.eval()
         device = self.accelerator.device
         loader = DataLoader(Repeated(self.validation, 1), self.settings.batchsize_eval, collate_fn=collate)
-        sums, errors = {}, []
+        sums, errors, outputs = {}, [], []
         self._strips = None
         for batch in loader:
             raw = batch.to(device)
             images, masks = raw.images.float() / 255, raw.masks.float() / 255
-            terms, geometry, picture = self.loss_terms(self.networks(images).float(), images, masks, raw.landmarks)
+            outputs.append(self.networks(images).float())
+            terms, geometry, picture = self.loss_terms(outputs[-1], images, masks, raw.landmarks)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(images)
             errors.append(box_nme(geometry.landmarks, raw.landmarks))
@@ -149,12 +151,20 @@ class RNetMethod:
                 photo = images.permute(0, 2, 3, 1)
                 self._strips = training_strips(photo, self.renderer, geometry, picture, raw.landmarks)
         self.networks.train()
+        self._outputs = torch.cat(outputs)
         nme = float(torch.cat(errors).mean())
         return {name: float(total) / len(self.validation) for name, total in sums.items()} | {"nme": nme, "score": nme}
 
     def pictures(self, epoch: int) -> dict[str, np.ndarray]:
         """Strips of the first validation photos."""
         return {} if self._strips is None else {"imgs": self._strips}
+
+    def histograms(self, epoch: int) -> dict[str, Tensor]:
+        """Coefficients of the validation photos."""
+        if self._outputs is None:
+            return {}
+        found = split(self.renderer.model, self._outputs)
+        return {"id_coeff": found.identity, "ex_coeff": found.expression, "tex_coeff": found.albedo}
 
     def config(self) -> dict:
         """Content of config.json."""

@@ -58,7 +58,7 @@ class RefineSettings(GraphStageSettings):
     generator: str = option("ours", "ours, or seed: as GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS)
     gcn_output: str = option("offset", "offset from R-Net's shape, or absolute positions", "--gcn_output", choices=OUTPUTS)
     range_dm: float | None = option(None, "how far the output reaches; default 0.2 dm (offset), 1 dm (absolute)")
-    views: int = option(8, "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step")
+    views: int = option(4, "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step")
     w_lm: float = option(1.6e-3, "weight of the landmark term")
     w_shape: float = option(100.0, "weight of the distance to R-Net's shape")
     w_normal: float = option(100.0, "weight of the difference to its normals")

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train_recon3d
 from datasets import prepare_recon3d
@@ -79,6 +80,8 @@ def test_training_writes_numbers_and_strips_and_resumes_exactly(place):
     for name in ("l_truth", "l_shape", "l_normal", "l_landmark", "given_mm", "refined_mm", "given_nme", "refined_nme", "score"):
         assert f",val,{name}," in rows
     assert Image.open(place / "out/reports/a/imgs_00002.jpg").size == (5 * 224, 4 * 224)
+    board = EventAccumulator(str(place / "out/logs/a")).Reload()
+    assert set(("gcn/fc.weight", "gcn/head.weight")) <= set(board.Tags()["histograms"]) and "imgs" in board.Tags()["images"]
     assert train(place, "--sessionname", "b", "-e", "1", *constant) == 0
     assert train(place, "-r", "b", "-e", "2", *constant) == 0
     whole, resumed = (read_tensors(snapshots / name / "00002/model.safetensors") for name in ("a", "b"))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.io import loadmat
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import demo
 import eval_recon3d
@@ -65,6 +66,8 @@ def test_training_writes_numbers_strips_and_snapshots_and_resumes_exactly(place,
     strip = Image.open(place / "out/reports/a/imgs_00002.jpg")
     assert strip.size == (4 * 224, 2 * 224)
     assert list((place / "out/logs/a").glob("events*"))
+    board = EventAccumulator(str(place / "out/logs/a")).Reload()
+    assert set(("id_coeff", "ex_coeff", "tex_coeff")) <= set(board.Tags()["histograms"]) and "imgs" in board.Tags()["images"]
     assert train(place, "--sessionname", "b", "-e", "1") == 0
     assert train(place, "-r", "b", "-e", "2") == 0
     whole, resumed = (read_tensors(session / name / "00002/model.safetensors") for name in ("a", "b"))
