@@ -117,7 +117,7 @@ def test_files_hold_the_refined_mesh_and_the_face_models(place):
     assert Image.open(place / "g/face1_strip.png").size == (5 * 224, 224)
 
 
-def test_evaluation_compares_four(place):
+def test_evaluation_compares_all(place):
     base = ["--config", str(place / "x.ini"), "-c", "r", "--json", str(place / "s.json"), "--count", "2"]
     assert eval_recon3d.main([*base, "--benchmark", "synthetic", "--refiner", "g"]) == 0
     found = json.loads((place / "s.json").read_text())
