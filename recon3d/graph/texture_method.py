@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from geometry.face_model import FaceModel
 from geometry.rasteriser import interpolate, rasterize
-from networks.graph_generators import FaceCritic, GeneratorConfig, GraphGenerator
+from networks.graph_generators import FaceCritic, GeneratorConfig
+from networks.graph_unet import GENERATORS
 from recon3d.graph.pyramid import MeshPyramid
 from recon3d.graph.stored import OnFaceMesh, Stored, load_stored
 from recon3d.graph.texture_losses import (
@@ -37,10 +38,12 @@ class TextureRefiner(OnFaceMesh):
 
     title = "texture refiner"
 
-    def __init__(self, features: int, pyramid: MeshPyramid, face_model: str = "", width: int = 1) -> None:
+    def __init__(
+        self, features: int, pyramid: MeshPyramid, face_model: str = "", width: int = 1, layout: str = "resnet"
+    ) -> None:
         super().__init__(pyramid, face_model)
-        self.config = GeneratorConfig(features, SIGNAL_CHANNELS, width, activation="elu")
-        self.network = GraphGenerator(self.config, self.levels())
+        self.config, self.layout = GeneratorConfig(features, SIGNAL_CHANNELS, width, activation="elu"), layout
+        self.network = GENERATORS[layout](self.config, self.levels())
 
     def forward(self, batch: TextureBatch) -> Tensor:
         """(B, N, 3) albedo, 0 … 1."""
@@ -48,7 +51,7 @@ class TextureRefiner(OnFaceMesh):
 
     def describe(self) -> dict:
         """JSON-ready content of config.json."""
-        return {"kind": KIND, "generator": asdict(self.config), **super().describe()}
+        return {"kind": KIND, "generator": asdict(self.config), "layout": self.layout, **super().describe()}
 
 
 def load_texture_refiner(name: str, snapshots: Path = Path("data/models/snapshots")) -> Stored:
@@ -59,7 +62,8 @@ def load_texture_refiner(name: str, snapshots: Path = Path("data/models/snapshot
 
     def build(info: dict, pyramid: MeshPyramid) -> TextureRefiner:
         generator = info["generator"]
-        return TextureRefiner(generator["features"], pyramid, info.get("face_model", ""), generator["width"])
+        name, layout = info.get("face_model", ""), info.get("layout", "resnet")
+        return TextureRefiner(generator["features"], pyramid, name, generator["width"], layout)
 
     return load_stored(name, snapshots, KIND, TextureRefiner.title, build, "refiner.")
 

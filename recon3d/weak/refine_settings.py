@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from networks import graph_unet
 from recon3d.graph.refiner import OUTPUTS
 from recon3d.weak.identity import NETWORKS
 from recon3d.weak.settings import VARIANTS
@@ -10,6 +11,7 @@ from training.config import option
 from training.schedules import SCHEDULES
 
 GENERATORS = ("ours", "seed")
+LAYOUTS = tuple(graph_unet.GENERATORS)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class TextureSettings(GraphStageSettings):
     """train_recon3d.py --stage gcn_texture."""
 
     stage: str = option("gcn_texture", "gcn_texture: albedo per vertex behind a frozen reconstructor", choices=("gcn_texture",))
+    layout: str = option("resnet", "of the generator: resnet, or normal (U-shaped), as Lin et al. call them", choices=LAYOUTS)
     gan: bool = option(False, "train Lin et al.'s WGAN-GP critic too")
     w_identity: float = option(0.2, "weight of the identity term, with --identity-network only")
     w_symmetry: float = option(0.5, "weight of left-right symmetry")

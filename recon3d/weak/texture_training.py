@@ -84,7 +84,7 @@ def train_texture(settings: TextureSettings, local: LocalConfig) -> None:
         features = preparation(collate([(0, photos[0])]), None).features.shape[1]
         pyramid = cached_pyramid(model.mean.cpu(), model.triangles.cpu(), local.data / "packed")
         try:
-            refiner = TextureRefiner(features, pyramid, model.name, settings.width)
+            refiner = TextureRefiner(features, pyramid, model.name, settings.width, settings.layout)
         except ValueError as error:
             raise ConfigError(str(error)) from None
     else:

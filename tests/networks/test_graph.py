@@ -183,3 +183,32 @@ def test_critic_scores_pictures():
     assert critic(torch.rand(2, 3, 224, 224)).shape == (2,)
     with pytest.raises(ValueError, match="norm"):
         FaceCritic("instance")
+
+
+def test_unet_learns_with_every_parameter():
+    """A gradient reaches all of them, and one batch is overfitted."""
+    from networks.graph_generators import GeneratorConfig
+    from networks.graph_unet import GraphUnet
+    from recon3d.graph.levels import graph_levels
+    from recon3d.graph.pyramid import build_pyramid
+    from tests.recon3d.graph.shapes import grid
+
+    torch.manual_seed(0)
+    pyramid = build_pyramid(*grid(40))
+    net = GraphUnet(GeneratorConfig(5, 7, activation="elu"), graph_levels(pyramid))
+    features, signal = torch.randn(2, 5), torch.randn(2, 1600, 7)
+    wanted = 0.5 * torch.stack([torch.from_numpy(pyramid.vertices[0]), -torch.from_numpy(pyramid.vertices[0])])
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    losses = []
+    for _ in range(90):
+        optimiser.zero_grad()
+        out = net(features, signal)
+        loss = (out - wanted).square().mean()
+        loss.backward()
+        if not losses:
+            assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+        optimiser.step()
+        losses.append(loss.item())
+    assert out.shape == (2, 1600, 3) and losses[-1] < 0.1 * losses[0]
+    with pytest.raises(ValueError, match="five levels"):
+        GraphUnet(GeneratorConfig(5), graph_levels(build_pyramid(*grid(40), levels=3)))

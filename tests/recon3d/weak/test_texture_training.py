@@ -78,6 +78,12 @@ def test_a_critic_is_stored_and_goes_on(place, session):
     assert after.info["epoch"] == 2 and torch.equal(after.others[name], before.others[name])
 
 
+def test_lins_normal_layout_is_stored_with_its_weights(place, session):
+    assert train(place, "--sessionname", "normal", "-e", "1", "--layout", "normal") == 0
+    stored = load_texture_refiner("normal", session)
+    assert stored.network.layout == "normal" and hasattr(stored.network.network, "up_path")
+
+
 def test_wrong_snapshots_are_refused(place, session, capsys):
     assert train(place, "-r", "r", "-e", "3") == 2
     assert "not a texture refiner" in capsys.readouterr().err
