@@ -86,7 +86,8 @@ def test_crops_lie_on_the_template_and_people_are_split(frames, tmp_path):
 
 
 def test_training_verifies_bundles_and_resumes(place, capsys):
-    small = ["-b", "8", "--width", "16", "--blocks", "1", "--eval-freq", "1", "--save-freq", "1", "--keep", "0", "--schedule", "constant"]
+    small = ["-b", "8", "--width", "16", "--blocks", "1", "--eval-freq", "1", "--save-freq", "1", "--keep", "0"]
+    small += ["--schedule", "constant"]
     assert run(place, *small, "--sessionname", "a", "-e", "2") == 0
     rows = (place / "out/logs/a/scalars.csv").read_text()
     assert ",val,auc," in rows and ",val,tar_at_far1," in rows
