@@ -12,8 +12,6 @@ programs do not count; with more they are wall times. The best of the repeats co
 import argparse
 import resource
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import trimesh  # noqa: E402
-from graph import benchmark_generator, benchmark_layer, benchmark_pyramid  # noqa: E402
+from graph import benchmark_generator, benchmark_layer, benchmark_pyramid, best_ms  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn.functional import pad  # noqa: E402
 
@@ -77,18 +75,6 @@ def basel_sized() -> FaceModel:
     used = torch.zeros(model.num_vertices, dtype=torch.bool)
     used[model.triangles.flatten()] = True
     return model.submesh(used)
-
-
-def best_ms(work: Callable[[], object], repeats: int) -> float:
-    """Shortest time of the repeats after one that does not count: of the processor with one thread, else on the wall."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    work()
-    times = []
-    for _ in range(repeats):
-        start = clock()
-        work()
-        times.append(clock() - start)
-    return min(times) * 1e3
 
 
 def peak_mib() -> float:

@@ -271,3 +271,10 @@ def test_a_mask_without_skin_is_named(place, capsys):
     arguments = ["--config", str(place / "x.ini"), "--data", str(folder), "--backbone", "resnet18", "-b", "2", "-e", "1"]
     assert train_recon3d.main(arguments) == 2
     assert "marks nothing as skin" in capsys.readouterr().err
+
+
+def test_the_perceptual_term_works_on_a_fresh_machine(place):
+    assert train(place, "--sessionname", "likeness", "-e", "1", "--identity-network", "small") == 0
+    rows = (place / "out/logs/likeness/scalars.csv").read_text().splitlines()
+    values = [float(row.split(",")[-1]) for row in rows if ",iteration,id," in row]
+    assert values and 0.2 < values[0] < 1.5  # the mean face is unlike the photos
