@@ -101,7 +101,10 @@ class WarpSettings:
     tgt_kpts_dir: Path | None = option(None, "folder with <target>.txt keypoints of all targets", "--tgt_kpts_dir")
     kpt_file_separator: str = option(",", "between the numbers of a keypoint file; ' ' for white space", "--kpt_file_separator")
     output_size: str = option("tgt", "tgt, src, a number or WIDTHxHEIGHT in px", "--output_size")
-    mode: str = option("visible", "visible hides what is hidden; compat has FaceWarper's pixels", choices=("visible", "compat"))
+    mode: str | None = option(
+        None, "visible hides what is hidden, compat has FaceWarper's pixels; default: visible, of serve compat",
+        choices=("visible", "compat"),
+    )  # fmt: skip
     onto: str = option("black", "what is behind the face", choices=("black", "target", "source", "transparent"))
     repair: str | None = option(None, "CycleGAN session: repairs `warp --onto target`, paints the background of frontalise")
     axis: str = option("y", "of rotate and export-animation: x nods, y turns, z tilts", choices=("x", "y", "z"))

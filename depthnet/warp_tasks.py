@@ -1,5 +1,6 @@
 """The actions of warp_face.py."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def run_warp(settings: WarpSettings, local: LocalConfig, detect: Detect) -> None
     action, *files = settings.inputs or [""]
     if action not in ACTIONS:
         raise DataError(f"unknown action '{action}'; choose one of: {', '.join(ACTIONS)}.")
-    ACTIONS[action](settings, local, detect, files)
+    mode = settings.mode or ("compat" if action == "serve" else "visible")  # programs that talk to FaceWarper want its pixels
+    ACTIONS[action](dataclasses.replace(settings, mode=mode), local, detect, files)
 
 
 def expect(files: list[str], least: int, most: int | None, what: str) -> list[Path]:

@@ -233,7 +233,7 @@ def test_layout_and_mirror():
     np.testing.assert_allclose(mirror(mirror(faces, 0.4), 0.4), faces)
 
 
-def test_server_speaks_the_protocol(place, shared_data):
+def test_server_speaks_the_protocol(place, shared_data, monkeypatch):
     root = shared_data / "facewarper/dataset_example"
     name = "000001_crop"
     paths = [root / "source" / f"{name}.png", *(root / part / f"{name}.txt" for part in ("keypoints", "depth", "affine"))]
@@ -244,6 +244,10 @@ def test_server_speaks_the_protocol(place, shared_data):
     assert answers.count("ready") == 4 and failed == 2 and sum(a.startswith("error: ") for a in answers) == 2
     expected = np.array(Image.open(root / f"expected_result/{name}.png")).astype(int)
     assert np.abs(np.array(Image.open(place / "result.png")).astype(int) - expected).max() <= 1
+    (place / "result.png").unlink()
+    monkeypatch.setattr("sys.stdin", io.StringIO(line + "\n"))
+    assert warp_face.main(["serve", "--config", str(place / "x.ini")]) == 0
+    assert np.abs(np.array(Image.open(place / "result.png")).astype(int) - expected).max() <= 1, "the server's own pixels"
 
 
 @pytest.mark.parametrize(
