@@ -119,3 +119,22 @@ def test_landmarks_are_found_from_five_points(shared_data):
         box = np.sqrt(np.ptp(truth[:, 0]) * np.ptp(truth[:, 1]))
         errors.append(np.linalg.norm(found - truth, axis=1).mean() / box)
     assert np.mean(errors) < 0.035, errors
+
+
+def test_files_hold_what_the_published_codes_expect(photos, tmp_path):
+    """deep3d.md §4.5: pixel indices from 0, x and (height − 1 − y), by hand and not by our own reader; .pts have three digits."""
+    folder, points = photos
+    for layout in ("tf", "pt"):
+        assert prepare_recon3d.main(["--images", str(folder), "--out", str(tmp_path / layout), "--layout", layout]) == 0
+    column, row = (truth_landmarks(points[0]) - 0.5).T
+    stored = np.loadtxt(tmp_path / "tf/lm/face0.txt")
+    assert np.abs(stored - np.stack([column, 223 - row], 1)).max() < 5e-3
+    assert np.abs(np.fromfile(tmp_path / "tf/lm_bin/face0.bin", np.float64).reshape(68, 2) - stored).max() < 1e-6
+    assert np.array(Image.open(tmp_path / "tf/mask/face0.png")).shape == (224, 224, 3)
+    column, row = (points[0] - 0.5).T
+    whole = tmp_path / "pt"
+    assert np.abs(np.loadtxt(whole / "landmarks/face0.txt") - np.stack([column, 119 - row], 1)).max() < 5e-3
+    assert np.abs(np.loadtxt(whole / "detections/face0.txt") - (five_of_68(points[0]) - 0.5)).max() < 5e-3
+    lists = [(whole / f"datalist/train/{name}.txt").read_text().split() for name in ("images", "landmarks", "masks")]
+    patterns = ("face{}.png", "landmarks/face{}.txt", "mask/face{}.png")
+    assert lists == [[pattern.format(i) for i in range(2)] for pattern in patterns]
