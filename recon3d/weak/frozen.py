@@ -71,7 +71,8 @@ class FrozenNetworks:
 
     def describe(self, identity_weights: Path | None) -> dict:
         """What config.json of a graph network says of its features, so that no others are fed to it later."""
-        identity = None if self.identity is None else [self.identity.kind, str(identity_weights)]
+        weights = None if identity_weights is None else str(identity_weights)
+        identity = None if self.identity is None else [self.identity.kind, weights]
         return {"rnet": self.name, "rnet_digest": digest_of(self.net), "identity": identity}
 
     def check(self, info: dict, name: str) -> None:

@@ -147,7 +147,7 @@ class Reconstructor:
         colour = None if texture == "none" else load_texture_refiner(texture, snapshots)
         infos = {name: found.info for name, found in ((refiner, mesh), (texture, colour)) if found is not None}
         used = [info["inputs"]["identity"] for info in infos.values() if (info.get("inputs") or {}).get("identity")]
-        identity = load_identity(used[0][0], Path(used[0][1]), device) if used else None
+        identity = load_identity(*used[0], device) if used else None
         reconstructor = cls(
             loaded.net, model, device, refiner=mesh and mesh.refiner, texture=colour and colour.network, identity=identity
         )

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,19 +10,23 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train_recon3d
 from datasets import prepare_recon3d
-from datasets.points import format_pts
+from datasets.alignment import five_of_68
+from datasets.points import format_pts, read_pts
 from datasets.synthetic import embedded_faces
 from datasets.weak_layouts import write_truth
 from geometry.face_model import EMBEDDED_HEAD, FaceModel
+from networks.iresnet import IResNet
 from recon3d.graph.refiner import load_refiner
 from recon3d.weak.augment import AlignedAugmentation
 from recon3d.weak.coefficients import config_for
 from recon3d.weak.data import PreparedPhotos, collate
 from recon3d.weak.frozen import FrozenNetworks, digest_of, true_shapes
 from recon3d.weak.models import LoadedReconstructor, ReconstructionNet, load_reconstructor, save_for_inference
+from recon3d.weak.reconstructor import Reconstructor
 from recon3d.weak.renderer import FaceRenderer
 from recon3d.weak.views import Views, cached_views, compute_views
-from training.checkpoint import read_tensors, save_snapshot
+from training.checkpoint import CheckpointError, read_tensors, save_snapshot
+from training.config import read_local_config
 from training.runtime import make_accelerator
 
 
@@ -215,3 +220,26 @@ def test_a_bundled_network_has_the_same_digest(net, tmp_path):
     with torch.no_grad():
         changed.network.final_layers[0].bias += 1
     assert digest_of(changed) != digest_of(net)
+
+
+def test_an_identity_network_adds_to_the_features(place, capsys):
+    """Its embedding follows R-Net's; reconstruction loads it from where it was, and nothing goes on without it."""
+    snapshots = place / "data/models/snapshots"
+    torch.manual_seed(0)
+    torch.save(IResNet().state_dict(), place / "r50.pth")
+    identity = ["--identity-network", "arcface", "--identity-weights", str(place / "r50.pth")]
+    assert train(place, "--sessionname", "id", "-e", "1", "--views", "1", "--train-count", "2", *identity) == 0
+    assert load_refiner("id", snapshots).refiner.config.features == 512 + 512
+    assert train(place, "-r", "id", "-e", "2", "--views", "1", "--train-count", "2") == 2
+    assert "was trained with --identity-network arcface, not off" in capsys.readouterr().err
+    local = read_local_config(place / "x.ini")
+    reconstructor = Reconstructor.from_pretrained("r", local, refiner="id")
+    assert reconstructor.frozen.identity.kind == "arcface"
+    photo = np.array(Image.open(place / "photos/face0.png"))
+    five = five_of_68(read_pts(place / "photos/face0.pts").astype(np.float64))
+    assert torch.isfinite(reconstructor([photo], [five]).geometry.shape).all()
+    assert train(place, "--sessionname", "small", "-e", "1", "--views", "1", "--train-count", "2", *identity[:1], "small") == 0
+    assert Reconstructor.from_pretrained("r", local, refiner="small").frozen.identity.kind == "small"
+    (place / "r50.pth").unlink()
+    with pytest.raises(CheckpointError, match="r50.pth: cannot be read"):
+        Reconstructor.from_pretrained("r", local, refiner="id")
