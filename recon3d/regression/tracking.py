@@ -37,8 +37,9 @@ class FaceTracker:
     """All faces of a video, frame by frame; one batch per frame.
 
     A face is looked for where its landmarks were. It is lost when its region leaves the frame, shrinks below 2020 px²,
-    jumps or grows too much, when it looks like something else than a frame before, when the two heads of the network disagree,
-    or when the detector misses it twice in a row. Frames in which a face was lost, and every `redetect`-th one, are searched by the detector.
+    jumps or grows too much, when it looks like something else than a frame before, when the two heads of the network
+    disagree, or when the detector misses it twice in a row. Frames in which a face was lost, and every `redetect`-th one,
+    are searched by the detector.
     Args: regressor; redetect: frames between detections, 0 = only when there is no face or one was lost.
     """
 
