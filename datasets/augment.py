@@ -35,19 +35,25 @@ LEVELS: tuple[Level, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to a training batch; the default does nothing but flip.
+@dataclass(frozen=True, kw_only=True)
+class Degradation:
+    """Probabilities that a sample gets a treatment; the default does nothing."""
 
-    Attributes: level 0–7 of LEVELS; the others are the probability that a sample gets that treatment.
-    """
-
-    level: int = 0
-    flip: float = 0.5
     occlusion: float = 0.0  # a rectangle of another sample of the batch pasted over the face
     colour: float = 0.0  # brightness, contrast and saturation
     blur: float = 0.0  # Gaussian, σ of 0.3 to 1.5 % of the side
     jpeg: float = 0.0  # re-compression at quality 8 to 25
+
+
+@dataclass(frozen=True)
+class Augmentation(Degradation):
+    """What is done to a training batch; the default does nothing but flip.
+
+    Attributes: level 0–7 of LEVELS; flip and those of Degradation are the probability that a sample gets that treatment.
+    """
+
+    level: int = 0
+    flip: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.level < len(LEVELS):
@@ -91,10 +97,13 @@ def sample_matrices(level: Level, uniform: Tensor, resolution: int, size: int, f
     shear = torch.deg2rad(signed[:, 5] * level.shear_deg)
     cosine, sine = torch.cos(angle), torch.sin(angle)
     # rotation · shear · scale, as in skimage's AffineTransform
-    linear = torch.stack([
-        torch.stack([scale[:, 0] * cosine, -scale[:, 1] * torch.sin(angle + shear)], 1),
-        torch.stack([scale[:, 0] * sine, scale[:, 1] * torch.cos(angle + shear)], 1),
-    ], 1)
+    linear = torch.stack(
+        [
+            torch.stack([scale[:, 0] * cosine, -scale[:, 1] * torch.sin(angle + shear)], 1),
+            torch.stack([scale[:, 0] * sine, scale[:, 1] * torch.cos(angle + shear)], 1),
+        ],
+        1,
+    )
     mirror = torch.where(flip, -1.0, 1.0).to(linear)
     linear = linear * torch.stack([mirror, torch.ones_like(mirror)], 1)[:, None, :]
     offset = (resolution - size) // 2
@@ -188,7 +197,7 @@ class BatchTransform:
         moved = transform_points(matrices, landmarks)
         if landmarks.shape[1]:
             moved, visibility = self._permute(moved, visibility, flip)
-        warped = self._degrade(warped, indices, epoch)
+        warped = degrade(warped, self.augmentation, hash_uniform(self.seed, epoch, indices, 1, 15))
         return Batch(self._normalise(warped), moved, visibility, indices)
 
     def _permute(self, landmarks: Tensor, visibility: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,18 +213,19 @@ class BatchTransform:
             return images
         return images - torch.tensor(self.pixel_mean, device=images.device)[:, None, None]
 
-    def _degrade(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
-        options = self.augmentation
-        uniform = hash_uniform(self.seed, epoch, indices, 1, 16)
-        if options.colour:
-            images = jitter_colour(images, uniform[:, 0] < options.colour, uniform[:, 1:4])
-        if options.blur:
-            images = blur(images, torch.where(uniform[:, 4] < options.blur, 0.003 + 0.012 * uniform[:, 5], 0.0) * self.size)
-        if options.jpeg:
-            images = recompress(images, uniform[:, 6] < options.jpeg, 8 + uniform[:, 7] * 17)
-        if options.occlusion:
-            images = occlude(images, uniform[:, 8] < options.occlusion, uniform[:, 9:15])
-        return images
+
+def degrade(images: Tensor, options: Degradation, uniform: Tensor) -> Tensor:
+    """Colour, blur, JPEG and occlusion. images (B, 3, S, S) in 0 … 1; uniform (B, 15) in [0, 1)."""
+    if options.colour:
+        images = jitter_colour(images, uniform[:, 0] < options.colour, uniform[:, 1:4])
+    if options.blur:
+        sigma = torch.where(uniform[:, 4] < options.blur, 0.003 + 0.012 * uniform[:, 5], 0.0)
+        images = blur(images, sigma * images.shape[-1])
+    if options.jpeg:
+        images = recompress(images, uniform[:, 6] < options.jpeg, 8 + uniform[:, 7] * 17)
+    if options.occlusion:
+        images = occlude(images, uniform[:, 8] < options.occlusion, uniform[:, 9:15])
+    return images
 
 
 def jitter_colour(images: Tensor, chosen: Tensor, uniform: Tensor) -> Tensor:

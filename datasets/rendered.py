@@ -10,6 +10,7 @@ are painted per pixel, so detail does not depend on the mesh.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -100,7 +101,7 @@ class SyntheticFaces:
         """Faces number index·count … of the stream. Raises: ValueError for count < 1."""
         if count < 1:
             raise ValueError(f"a batch of {count} faces; ask for at least one.")
-        generator = torch.Generator().manual_seed(hash((self.seed, index, count)) & 0x7FFFFFFF)
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, index, count))
         identity, expression = self._shapes(count, generator)
         people = random_complexions(count, generator, self.device)
         rotation, angles, scale, translation = self._cameras(count, generator)
@@ -254,6 +255,12 @@ class SyntheticFaces:
         slid = screen[..., :2].gather(1, chosen[..., None].expand(-1, -1, 2))
         jaw = torch.where(moved[..., None], slid, fixed[:, : len(lines), :2])
         return torch.cat([jaw, fixed[:, len(lines) :, :2]], 1)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One seed of 63 bits from several integers of any sign, the same on every machine and in every version."""
+    words = [number & 0xFFFFFFFFFFFFFFFF for number in numbers]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _blend(table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:

@@ -5,24 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasets.augment import blur, hash_uniform, jitter_colour, occlude, recompress, warp
+from datasets.augment import Degradation, degrade, hash_uniform, warp
 from recon3d.regression.params import DEPTH_COLUMN, transform_parameters
 
 
 @dataclass(frozen=True)
-class CropAugmentation:
-    """Ranges of the similarity and shares of the samples that get a treatment; the default does nothing.
+class CropAugmentation(Degradation):
+    """Ranges of the similarity, and shares of the samples that are degraded; the default does nothing.
 
-    Attributes: rotation_deg ±; scale, ± share; shift, ± share of the side; colour, blur, jpeg, occlusion, shares of samples.
+    Attributes: rotation_deg ±; scale, ± share; shift, ± share of the side.
     """
 
     rotation_deg: float = 0.0
     scale: float = 0.0
     shift: float = 0.0
-    colour: float = 0.0
-    blur: float = 0.0
-    jpeg: float = 0.0
-    occlusion: float = 0.0
 
     @property
     def moves(self) -> bool:
@@ -55,25 +51,20 @@ class CropTransform:
         return self._degrade(warp(images, matrices, self.size), indices, step), moved
 
     def _degrade(self, images: Tensor, indices: Tensor, step: int) -> Tensor:
-        options, images = self.augmentation, images / 255
-        uniform = hash_uniform(self.seed, step, indices, 12, 15)
-        if options.colour:
-            images = jitter_colour(images, uniform[:, 0] < options.colour, uniform[:, 1:4])
-        if options.blur:
-            images = blur(images, torch.where(uniform[:, 4] < options.blur, 0.003 + 0.012 * uniform[:, 5], 0.0) * self.size)
-        if options.jpeg:
-            images = recompress(images, uniform[:, 6] < options.jpeg, 8 + uniform[:, 7] * 17)
-        if options.occlusion:
-            images = occlude(images, uniform[:, 8] < options.occlusion, uniform[:, 9:15])
-        return images * 255
+        return degrade(images / 255, self.augmentation, hash_uniform(self.seed, step, indices, 12, 15)) * 255
 
 
 def similarities(options: CropAugmentation, uniform: Tensor, resolution: int, size: int) -> Tensor:
     """Random similarities about the centre of the padded crop. uniform (B, 4). Returns: (B, 2, 3) padded → inner px."""
     signed = 2 * uniform - 1
-    angle, scale = torch.deg2rad(signed[:, 0] * options.rotation_deg), 1 + signed[:, 1] * options.scale
-    cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
-    linear = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+    linear = turns(signed, options.rotation_deg, options.scale)
     centre = torch.full((2, 1), resolution / 2, device=uniform.device)
     inner = centre - (resolution - size) // 2 + (signed[:, 2:] * options.shift * size)[..., None]
     return torch.cat([linear, inner - linear @ centre], dim=2)
+
+
+def turns(signed: Tensor, rotation_deg: float, scale: float) -> Tensor:
+    """Scaled rotations (..., 2, 2) from (..., 2+) in −1 … 1: angle ± rotation_deg and size 1 ± scale."""
+    angle, size = torch.deg2rad(signed[..., 0] * rotation_deg), 1 + signed[..., 1] * scale
+    cosine, sine = size * torch.cos(angle), size * torch.sin(angle)
+    return torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)

@@ -23,9 +23,11 @@ from datasets.arrays import read_npy
 from datasets.errors import DataError
 from datasets.images import read_image, safe_join
 from recon3d.loaders.pickles import read_pickled
-from recon3d.regression.params import MICROMETRES_PER_DM, POSE, Layout, Whitening, scale_matrix
+from recon3d.regression.params import MATRIX_COLUMNS, MICROMETRES_PER_DM, POSE, Layout, Whitening, scale_matrix
 
 FORMAT = 1
+UNWHITENED = 5.0  # median size of labels, which is below 1 when they are whitened
+SMALLEST_SCALE = 5.0  # px per dm: a face of 2 dm would be 10 px high
 MARGIN = 4 / 3  # side of a packed crop in units of the networks' input
 
 
@@ -128,6 +130,12 @@ class PackedCrops(RegressionSet):
             )
         if not np.isfinite(self.parameters).all():
             raise DataError(f"{self.folder / 'parameters.npy'}: holds values that are not finite; pack the crops again.")
+        scale = float(np.median(np.linalg.norm(self.parameters[:, list(MATRIX_COLUMNS)], axis=1))) / np.sqrt(3)
+        if not scale > SMALLEST_SCALE:
+            raise DataError(
+                f"{self.folder / 'parameters.npy'}: its faces have {scale:.3g} px per dm, so they are whitened or count"
+                " µm; pack the parameters themselves, in px per dm."
+            )
         if (self.folder / "landmarks.npy").is_file():
             self.landmarks = read_npy(self.folder / "landmarks.npy").astype(np.float32)
 
@@ -183,6 +191,8 @@ class TddfaLists(RegressionSet):
             raise DataError(
                 f"{labels}: holds {whitened.shape}, not ({len(self.names)}, {self.layout.size}) as {listed.name} lists."
             )
+        if not float(np.median(np.abs(whitened))) < UNWHITENED:
+            raise DataError(f"{labels}: these labels are not whitened; store (parameters − param_mean) / param_std.")
         fields = read_pickled(Path(configs) / "param_whitening.pkl")
         try:
             mean, std = (np.asarray(fields[name], dtype=np.float32) for name in ("param_mean", "param_std"))

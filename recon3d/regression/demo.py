@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from datasets.detect import DETECTORS
 from datasets.errors import DataError
@@ -15,6 +17,7 @@ from recon3d.meshes import coloured_mesh, in_frame, scene_colours
 from recon3d.outputs import position_codes, write_depth
 from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
 from recon3d.regression.models import load_regressor
+from recon3d.regression.profiling import spread
 from recon3d.regression.regressor import FaceRegressor, RegressedFace
 from recon3d.regression.tracking import SMOOTHINGS
 from recon3d.regression.training import open_face_model
@@ -26,6 +29,7 @@ from training.config import LocalConfig, option
 from training.logs import console, save_picture
 
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
+HOLE = 0.02  # of a texture's side: half the width of holes that are filled in
 STEPS = {"one": 1, "two": 2}
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
@@ -261,10 +265,20 @@ def _overlay(kind: str) -> Callable[[Photo, Path], None]:
 
 
 def _write_texture(photo: Photo, path: Path) -> None:
-    """Unwrapped textures of all faces side by side, hidden parts from the mirrored side."""
+    """Unwrapped textures of all faces side by side, hidden parts from the mirrored side, small holes from their neighbours."""
     faces = range(len(photo.faces))
     pictures = [unwrap(photo.image, photo.scene, face, _model(photo), complete="symmetry").picture for face in faces]
-    save_picture(path, np.concatenate([p[..., :3] * (p[..., 3:] > 0) for p in pictures], axis=1))
+    save_picture(path, np.concatenate([without_holes(p) for p in pictures], axis=1))
+
+
+def without_holes(texture: np.ndarray) -> np.ndarray:
+    """(S, S, 4) → (S, S, 3) uint8: transparent texels are black but for those within 2 % of the side of others all around."""
+    pixels = torch.from_numpy(texture.copy()).permute(2, 0, 1)[None].float()
+    colours, known = pixels[:, :3], (pixels[:, 3:] > 0).float()
+    by = max(1, round(HOLE * texture.shape[0]))
+    closed = F.max_pool2d(known, 2 * by + 1, 1, by)
+    closed = torch.maximum(known, -F.max_pool2d(-closed, 2 * by + 1, 1, by))
+    return (spread(colours, known) * closed)[0].permute(1, 2, 0).round().byte().numpy()
 
 
 _RESULTS: dict[str, Callable[[Photo, Path], None]] = {

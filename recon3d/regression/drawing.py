@@ -8,7 +8,7 @@ from recon3d.outputs import colour_depth, over_photo, position_codes, shaded
 from recon3d.regression.regressor import FaceRegressor
 from recon3d.scene import Scene
 
-DENSE_STEP = 6  # every sixth vertex is drawn, as in 3DDFA_V2
+DENSE_POINTS = 6400  # about so many vertices are drawn, every sixth of 3DDFA_V2's mesh
 STRENGTH = 0.8  # of meshes, depth and codes over the photo
 
 
@@ -27,12 +27,13 @@ def draw_sparse(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def draw_dense(image: np.ndarray, screen: np.ndarray) -> np.ndarray:
-    """A copy of the photo with every sixth vertex of faces (n, V, 2+) in cyan."""
+    """A copy of the photo with evenly chosen vertices of faces (n, V, 2+) in cyan, larger on larger faces."""
     picture = image.copy()
     for points in screen:
-        columns = np.floor(points[::DENSE_STEP, :2]).astype(int)
-        inside = (columns >= 0).all(1) & (columns[:, 0] < image.shape[1]) & (columns[:, 1] < image.shape[0])
-        picture[columns[inside, 1], columns[inside, 0]] = (0, 220, 255)
+        chosen = points[:: max(1, round(len(points) / DENSE_POINTS)), :2]
+        radius = max(8, round(float(np.ptp(points[:, 1])) / 700 * 16))
+        for x, y in np.clip(np.round((chosen - 0.5) * 16), -(2**20), 2**20).astype(np.int32).tolist():
+            cv2.circle(picture, (x, y), radius, (0, 220, 255), -1, cv2.LINE_AA, shift=4)
     return picture
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasets.augment import hash_uniform, warp
+from recon3d.regression.augment import turns
 from recon3d.regression.data import RegressionBatch
 from recon3d.regression.decode import CONVENTIONS, PixelConvention
 from recon3d.regression.params import DEPTH_COLUMN, transform_parameters
@@ -74,9 +75,7 @@ class VideoSynthesis:
 
     def _planar(self, signed: Tensor, side: int) -> Tensor:
         """(B, n, 4) in −1 … 1 → (B, n, 2, 3) similarities about the crop's middle, each on top of those before it."""
-        scale, angle = 1 + signed[..., 0] * self.options.scale, torch.deg2rad(signed[..., 1] * self.options.rotation_deg)
-        cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
-        linear = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
+        linear = turns(signed, self.options.rotation_deg, self.options.scale)
         shift = signed[..., 2:] * self.options.shift_px
         whole, place, frames = torch.eye(2, device=signed.device).expand(len(signed), 2, 2), torch.zeros_like(shift[:, 0]), []
         for k in range(signed.shape[1]):

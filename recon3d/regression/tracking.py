@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from datasets.crop import Crop
@@ -18,6 +19,8 @@ MAX_STEP, MAX_GROWTH = 0.5, 1.4  # change of a region between frames, in sides a
 # Mean distance of both heads' landmarks in sides of the crop. mb05 on 300-W's LFPW test photos: median 0.012, largest 0.015;
 # beside faces 0.026, on black 0.037.
 MAX_DISAGREEMENT = 0.022
+THUMBNAIL_PX = 24  # side of what is compared between frames
+MIN_LIKENESS = 0.4  # correlation of a region with itself a frame earlier, below which the detector must confirm the face
 MAX_UNCONFIRMED = 2  # detections in a row that do not see a tracked face
 SMOOTHINGS = ("none", "mean", "one_euro")
 
@@ -34,8 +37,9 @@ class FaceTracker:
     """All faces of a video, frame by frame; one batch per frame.
 
     A face is looked for where its landmarks were. It is lost when its region leaves the frame, shrinks below 2020 px²,
-    jumps or grows too much, when the two heads of the network disagree, or when the detector misses it twice in a row. Frames
-    in which a face was lost, and every `redetect`-th one, are searched by the detector.
+    jumps or grows too much, when it looks like something else than a frame before, when the two heads of the network
+    disagree, or when the detector misses it twice in a row. Frames in which a face was lost, and every `redetect`-th one,
+    are searched by the detector.
     Args: regressor; redetect: frames between detections, 0 = only when there is no face or one was lost.
     """
 
@@ -43,6 +47,7 @@ class FaceTracker:
         self.regressor, self.redetect = regressor, redetect
         self._tracks: dict[int, RegressedFace] = {}
         self._unconfirmed: dict[int, int] = {}
+        self._looks: dict[int, np.ndarray] = {}
         self._next, self._frame = 0, 0
 
     def __call__(self, image: np.ndarray) -> list[TrackedFace]:
@@ -54,10 +59,20 @@ class FaceTracker:
             kept = self._confirmed(kept, detected)
             for face in detected:
                 if all(_overlap(face.crop, known.crop) < OVERLAP for known in kept.values()):
-                    kept[self._next] = face
-                    self._next += 1
+                    kept[self._number_of(face, kept)] = face
         self._tracks, self._frame = kept, self._frame + 1
+        regions = {number: _region(face, self.regressor.size) for number, face in kept.items()}
+        self._looks = {number: _thumbnail(image, crop) for number, crop in regions.items() if crop is not None}
         return [TrackedFace(number, kept[number]) for number in sorted(kept)]
+
+    def _number_of(self, face: RegressedFace, kept: dict[int, RegressedFace]) -> int:
+        """That of the track which was lost there in this frame, or a new one."""
+        for number, lost in self._tracks.items():
+            if number not in kept and _overlap(face.crop, lost.crop) >= OVERLAP:
+                self._unconfirmed[number] = 0
+                return number
+        self._next += 1
+        return self._next - 1
 
     def _confirmed(self, kept: dict[int, RegressedFace], detected: list[RegressedFace]) -> dict[int, RegressedFace]:
         """Tracks without those that the detector has missed twice in a row."""
@@ -70,7 +85,7 @@ class FaceTracker:
         numbers, crops = [], []
         for number, face in self._tracks.items():
             crop = _region(face, self.regressor.size)
-            if crop is not None:
+            if crop is not None and _likeness(_thumbnail(image, crop), self._looks[number]) >= MIN_LIKENESS:
                 numbers.append(number)
                 crops.append(crop)
         faces = self.regressor.regress_crops([image] * len(crops), crops)
@@ -109,6 +124,19 @@ def _is_same(before: Crop, after: Crop, shape: tuple[int, ...]) -> bool:
     inside = (new > 0).all() and new[0] < shape[1] and new[1] < shape[0]
     steady = np.abs(new - old).max() < MAX_STEP * old_side and 1 / MAX_GROWTH < side / old_side < MAX_GROWTH
     return bool(inside and steady and side**2 >= MIN_AREA_PX)
+
+
+def _thumbnail(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """(24, 24) float32 grey levels of a region."""
+    small = cv2.resize(crop.extract(image, plain=True), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    return small.mean(-1, dtype=np.float32)
+
+
+def _likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of two pictures, 0 when one is flat."""
+    one, other = one - one.mean(), other - other.mean()
+    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float((one * other).sum()) / norm if norm > 1e-3 else 0.0
 
 
 def _heads_agree(face: RegressedFace) -> bool:

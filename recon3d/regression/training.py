@@ -147,8 +147,9 @@ def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
     fits(networks, face_model, f"--face-model {settings.face_model}")
     synchronise(networks, accelerator)
     augmentation = CropAugmentation(
-        settings.rotation, settings.scale, settings.shift, settings.colour, settings.blur, settings.jpeg, settings.occ
-    )
+        rotation_deg=settings.rotation, scale=settings.scale, shift=settings.shift,
+        colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg, occlusion=settings.occ,
+    )  # fmt: skip
     if augmentation.moves and data.resolution == data.size:
         raise ConfigError("--rotation, --scale and --shift need crops with a margin; these have none, so leave them at 0.")
     steps = max(1, len(data) * settings.repeat // min(settings.batchsize, len(data) * settings.repeat))

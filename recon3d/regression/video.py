@@ -48,7 +48,9 @@ class VideoReader:
         if camera is None and not Path(name).is_file():
             raise DataError(f"{name}: no such video.")
         self.name, self.start, self.end = name, max(0, start), end
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of every camera that is not there
         self._capture = cv2.VideoCapture(name if camera is None else camera)
+        cv2.utils.logging.setLogLevel(level)
         if not self._capture.isOpened():
             what = "not a video that OpenCV can read" if camera is None else "no such camera, or another program holds it"
             raise DataError(f"{name}: {what}.")

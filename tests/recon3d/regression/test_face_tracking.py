@@ -152,3 +152,26 @@ def test_videos(tmp_path):
         VideoReader(str(tmp_path / "none.mp4"))
     with pytest.raises(DataError, match="no such camera"):
         VideoReader("<video77>")
+
+
+def test_a_face_that_vanished_is_lost_although_the_network_still_answers():
+    """Without a second head, a network gives a steady face on an empty frame; the picture tells that it has gone."""
+
+    class Stubborn(DrawnRegressor):
+        def regress_crops(self, images, crops):
+            return [face(c, c.invert(np.column_stack([60 + UNIT[:, :2] * 85, UNIT[:, 2] * 85]))) for c in crops]
+
+    photo = np.random.default_rng(1).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    photo = cv2.resize(photo, (600, 400), interpolation=cv2.INTER_LINEAR) // 3 + frame((300, 200)) // 2
+    tracker = FaceTracker(Stubborn(), redetect=0)
+    assert [f.number for f in tracker(photo)] == [0] and [f.number for f in tracker(np.roll(photo, 3, axis=1))] == [0]
+    assert tracker(np.full_like(photo, 60)) == [] and tracker(np.full_like(photo, 60)) == []
+    assert [f.number for f in tracker(photo)] == [1]
+
+
+def test_a_face_that_is_seen_again_at_once_keeps_its_number():
+    regressor = DrawnRegressor()
+    tracker = FaceTracker(regressor, redetect=0)
+    assert [f.number for f in tracker(frame((300, 200)))] == [0]
+    tracker._looks[0] = -tracker._looks[0]  # a flash, say
+    assert [f.number for f in tracker(frame((300, 200)))] == [0] and regressor.detections == 2

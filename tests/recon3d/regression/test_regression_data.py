@@ -92,6 +92,9 @@ def test_damaged_folders_are_named(tmp_path):
     np.save(folder / "parameters.npy", np.zeros((5, 60), np.float32))
     with pytest.raises(DataError, match="62 numbers each"):
         PackedCrops(folder)
+    np.save(folder / "parameters.npy", np.random.default_rng(0).normal(size=(5, 62)).astype(np.float32))
+    with pytest.raises(DataError, match="whitened or count"):
+        PackedCrops(folder)
     (folder / "images.npy").write_bytes(b"x")
     with pytest.raises(DataError, match="images.npy"):
         PackedCrops(folder)
@@ -128,6 +131,14 @@ def test_lists(lists):
     assert np.allclose(data[2].parameters[[3, 12, 61]], raw[[3, 12, 61]]) and np.isclose(data[2].parameters[0], raw[0] * 1e5)
     joined = JoinedSets([data, data])
     assert len(joined) == 6 and (joined.read_image(4) == data.read_image(1)).all() and joined.name(5) == "2.jpg"
+
+
+def test_labels_that_are_not_whitened_are_named(lists):
+    configs, images, labels = lists
+    with (configs / "param_all_norm.pkl").open("wb") as file:
+        pickle.dump(labels * 1e4, file, protocol=2)
+    with pytest.raises(DataError, match="param_all_norm.pkl: these labels are not whitened"):
+        TddfaLists(configs, images)
 
 
 def test_missing_lists_are_named(lists):

@@ -61,12 +61,14 @@ def run(workspace, *flags, epochs=2, session="run", width="0.25"):
 
 @pytest.mark.parametrize("loss", ["pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta"])
 def test_every_loss_lowers_the_error(workspace, loss, capsys):
-    flags = ["--loss", loss, "--val-data", workspace / "crops", "--meta-steps", 2, "--eval-freq", 1, "--schedule", "constant"]
+    """Sixteen samples are learnt by heart, so that the bar is far from what a net that sees nothing reaches (100 %)."""
+    flags = ["--loss", loss, "--val-data", workspace / "crops", "--meta-steps", 4, "--eval-freq", 1, "--schedule", "constant"]
+    flags += ["--train-count", 16, "--repeat", 10]
     flags += ["--optimizer", "adamw", "--base-lr", 0.003, "--lrr", 0.1]
     flags += ["--jigsaw"] if loss == "radan" else []
     assert run(workspace, *flags, session=loss, epochs=4) == 0
     lines = [float(v) for v in re.findall(r"Train:.* nme=([\d.]+)", capsys.readouterr().out)]
-    assert len(lines) == 4 and min(lines[1:]) < lines[0]
+    assert len(lines) == 4 and lines[-1] < 0.8 * lines[0]
     loaded = load_regressor(loss, workspace / "data" / "models" / "snapshots")
     assert loaded.info["loss"] == loss and loaded.model.config.landmarks == 68 and loaded.info["metrics"]["nme"] > 0
 
