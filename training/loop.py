@@ -4,6 +4,7 @@ A method brings `networks`, `optimizers`, `training_step(batch, step)` and `eval
 snapshots, exact resume, signals and the stop on values that are not finite.
 """
 
+import math
 import shutil
 import signal
 import time
@@ -246,19 +247,18 @@ def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator,
         if isinstance(method, WithHistograms):
             for name, values in method.histograms(position.epoch).items():
                 log.histogram(name, values, position.step)
+    # the best snapshot first: one that is resumed then knows the score of what lies in `best`
+    if scores.get("score", math.inf) < position.best_score:
+        position.best_score, position.evaluations_since_best = scores["score"], 0
+        save(method, options.session / "best", options, accelerator, position, scores)
+    elif "score" in scores:
+        position.evaluations_since_best += 1
     if position.epoch % options.save_freq == 0 or last:
         say("*** saving snapshot ***")
         save(method, options.session / f"{position.epoch:05d}", options, accelerator, position, scores)
         if accelerator.is_main_process:
             _remove_old(options)
-    if "score" not in scores:
-        return False
-    if scores["score"] < position.best_score:
-        position.best_score, position.evaluations_since_best = scores["score"], 0
-        save(method, options.session / "best", options, accelerator, position, scores)
-    else:
-        position.evaluations_since_best += 1
-    return bool(options.patience) and position.evaluations_since_best >= options.patience
+    return "score" in scores and bool(options.patience) and position.evaluations_since_best >= options.patience
 
 
 def save(

@@ -108,6 +108,15 @@ def test_best_keep_and_patience(tmp_path):
     assert read_state(tmp_path / "session/best/state.pt")["position"]["best_score"] == 1.0
 
 
+def test_a_resumed_run_keeps_the_best_snapshot(tmp_path):
+    def scores(epoch):
+        return {"score": {2: 3.0, 4: 1.0}.get(epoch, 2.0)}
+
+    toy.run(tmp_path, epochs=4, toy={"score": scores})
+    toy.run(tmp_path, epochs=8, toy={"score": scores}, resume=tmp_path / "session/00004")
+    assert read_state(tmp_path / "session/best/state.pt")["position"]["epoch"] == 4
+
+
 def test_logs_are_written(tmp_path):
     toy.run(tmp_path, epochs=2)
     text = (tmp_path / "logs/scalars.csv").read_text()
