@@ -27,6 +27,7 @@ from recon3d.regression.method import box_nme
 from recon3d.regression.photos_benchmark import annotated_photos
 from recon3d.weak.candidates import Candidate, candidates
 from recon3d.weak.identity import SFace
+from recon3d.weak.models import PRETRAINED
 from recon3d.weak.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
 from recon3d.weak.strips import overlay
 from storage.atomic import write_file
@@ -51,7 +52,7 @@ def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
     if settings.checkpoint is None or settings.checkpoint.endswith((".pth", ".tar")):
         return settings.checkpoint is not None and settings.five is not None
     try:
-        return read_config(resolve_snapshot(settings.checkpoint, local.snapshots)).get("kind") == "reconstructor"
+        return read_config(resolve_snapshot(settings.checkpoint, local.snapshots, PRETRAINED)).get("kind") == "reconstructor"
     except CheckpointError:
         return settings.five is not None
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geometry.cameras import rigid_transform
 from geometry.face_model import FaceModel
+from metrics.meshes import moved, similarity
 from recon3d.graph.method import RefinementBatch
 from recon3d.weak.augment import AlignedAugmentation, augment
 from recon3d.weak.coefficients import Coefficients, split
@@ -113,7 +114,9 @@ class FrozenNetworks:
         """Shapes of the face model, true shapes and poses: what a mesh refiner is trained with."""
         coefficients = self.coefficients(seen)
         shape = self.model.shape(coefficients.identity, coefficients.expression)
-        truth = true_shapes(self.model, seen.truths, seen.mirrored) if self.supervised else None
+        truth = None
+        if self.supervised:
+            truth = laid_onto(true_shapes(self.model, seen.truths, seen.mirrored), shape, self.renderer.face_weights[:, 0])
         return RefinementBatch(
             seen.features, shape, coefficients.rotation, coefficients.translation, seen.landmarks, truth
         )  # fmt: skip
@@ -133,6 +136,16 @@ def true_shapes(model: FaceModel, truths: Tensor, mirrored: Tensor) -> Tensor:
     else:
         other = shapes[:, model.symmetry] * shapes.new_tensor([-1.0, 1.0, 1.0])
     return torch.where(mirrored[:, None, None], other, shapes)
+
+
+def laid_onto(truth: Tensor, shape: Tensor, weights: Tensor) -> Tensor:
+    """True shapes (B, V, 3) after the similarity that brings them nearest to the given ones, by weights (V,); NaN stays.
+
+    A photo shows neither the size of a head nor where its model's origin lies, so a refiner cannot learn them.
+    """
+    known = torch.isfinite(truth[:, :1, :1])
+    safe = torch.where(known, truth, shape)
+    return torch.where(known, moved(safe, similarity(safe, shape, weights)), torch.nan)
 
 
 def digest_of(net: torch.nn.Module) -> str:

@@ -15,12 +15,13 @@ from datasets.points import format_pts, read_pts
 from datasets.synthetic import embedded_faces
 from datasets.weak_layouts import write_truth
 from geometry.face_model import EMBEDDED_HEAD, FaceModel
+from geometry.rotations import rotation_from_euler
 from networks.iresnet import IResNet
 from recon3d.graph.refiner import load_refiner
 from recon3d.weak.augment import AlignedAugmentation
 from recon3d.weak.coefficients import config_for
 from recon3d.weak.data import PreparedPhotos, collate
-from recon3d.weak.frozen import FrozenNetworks, digest_of, true_shapes
+from recon3d.weak.frozen import FrozenNetworks, digest_of, laid_onto, true_shapes
 from recon3d.weak.models import LoadedReconstructor, ReconstructionNet, load_reconstructor, save_for_inference
 from recon3d.weak.reconstructor import Reconstructor
 from recon3d.weak.renderer import FaceRenderer
@@ -243,3 +244,12 @@ def test_an_identity_network_adds_to_the_features(place, capsys):
     (place / "r50.pth").unlink()
     with pytest.raises(CheckpointError, match="r50.pth: cannot be read"):
         Reconstructor.from_pretrained("r", local, refiner="id")
+
+
+def test_truth_is_compared_after_a_similarity():
+    shape, weights = torch.randn(3, 30, 3), torch.rand(30)
+    turn = rotation_from_euler(torch.tensor([[0.1, -0.2, 0.3]]).expand(3, -1))
+    truth = 1.2 * shape @ turn.mT + 0.4
+    truth[1] = torch.nan
+    found = laid_onto(truth, shape, weights)
+    assert torch.allclose(found[[0, 2]], shape[[0, 2]], atol=1e-5) and found[1].isnan().all()
