@@ -20,8 +20,8 @@ if [ "${SMOKE:-0}" = 1 ]; then
   seen=("${data[@]}") rnet=(-e 1 -b 2 --train-count 2 --val-count 2) gcn=(-e 1 -b 2 --train-count 2 --val-count 2 --views 1)
 else
   "$PYTHON" -m datasets.synthetic_recon3d "$WORK/aligned/synthetic" --root "${SYNTHETIC:-data/synthetic}"
-  seen=("${data[@]}" "$WORK/aligned/synthetic") data=("${data[@]}" "${data[@]}" "$WORK/aligned/synthetic")
-  rnet=(-e 8 -b 32 --lr 1e-3 --schedule cosine --warmup 0.5 --clip-norm 10) gcn=(-e 3 -b 16 --views 1 --w-truth 100 --w-normal 30 --lr 2e-3)
+  seen=("$WORK/aligned/synthetic" "${data[@]}") data=("${data[@]}" "${data[@]}" "$WORK/aligned/synthetic")
+  rnet=(-e 8 -b 32 --lr 1e-3 --schedule cosine --warmup 0.5 --clip-norm 10) gcn=(-e 2 -b 16 --views 1 --w-truth 200 --w-normal 30 --lr 3e-3)
 fi
 "$PYTHON" train_recon3d.py "${common[@]}" --data "${data[@]}" --backbone mobilenet_half --init-path regressor_120 \
   --sessionname reconstructor_head "${rnet[@]}"
