@@ -37,7 +37,9 @@ class IdentityMethod:
         self.networks, self.settings, self.accelerator = networks.train(), settings, accelerator
         self.describe, self.verification = describe, verification
         self.optimizers = {"all": torch.optim.AdamW(networks.parameters(), settings.lr, weight_decay=settings.weight_decay)}
-        augmentation = Augmentation(settings.daug, 0.5, settings.occ, settings.colour, settings.blur, settings.jpeg)
+        augmentation = Augmentation(
+            level=settings.daug, occlusion=settings.occ, colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg
+        )
         self.transform = BatchTransform(INPUT_PX, None, None, augmentation, settings.seed)
 
     def training_step(self, batch: PeopleBatch, step: int) -> dict[str, Tensor]:
