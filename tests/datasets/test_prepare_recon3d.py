@@ -8,7 +8,7 @@ from datasets import prepare_recon3d, synthetic, synthetic_recon3d
 from datasets.alignment import align, five_of_68
 from datasets.errors import DataError
 from datasets.images import read_image
-from datasets.points import format_pts, read_pts, read_pts
+from datasets.points import format_pts, read_pts
 from datasets.synthetic import embedded_faces
 from datasets.weak_layouts import find_entries, read_alignment, read_sample
 from geometry.face_model import EMBEDDED_HEAD, FaceModel
