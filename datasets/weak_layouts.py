@@ -8,7 +8,6 @@ are read. Files count pixels from 0 and y from below; samples are continuous wit
 """
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.alignment import SIZE_PX, Alignment, align, five_of_68, read_rows
+from datasets.arrays import read_npz
 from datasets.errors import DataError
 from datasets.images import IMAGE_SUFFIXES, read_image
 from storage.atomic import replacing, write_file
@@ -124,13 +124,12 @@ def read_sample(entry: WeakEntry, reference: np.ndarray) -> WeakSample:
 def read_truth(path: Path) -> np.ndarray:
     """(Ki + Ke,) identity and expression. Raises: DataError naming the file."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            row = np.concatenate([stored["identity"], stored["expression"]]).astype(np.float32)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        row = np.full(1, np.nan)
-    if row.ndim != 1 or not np.isfinite(row).all():
+        identity, expression = read_npz(path, ("identity", "expression"))
+    except DataError as error:
+        raise DataError(f"{error} Please render the faces again.") from None
+    if identity.ndim != 1 or expression.ndim != 1 or not (np.isfinite(identity).all() and np.isfinite(expression).all()):
         raise DataError(f"{path}: holds no finite rows identity and expression; render the faces again.")
-    return row
+    return np.concatenate([identity, expression]).astype(np.float32)
 
 
 def read_landmarks(path: Path, height: int) -> np.ndarray:
