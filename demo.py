@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.errors import DataError
+from common.config import LocalConfig
+from common.errors import DataError
+from common.runtime import make_accelerator
+from common.scripts import run_script
 from datasets.photos import parse_box
 from landmarks.demo import DemoSettings, for_each_face, run_landmarks
 from landmarks.detector import LandmarkDetector
-from training.config import LocalConfig
-from training.runtime import make_accelerator
-from training.scripts import run_script
 
 
 def depth_task(name: str) -> Callable[[DemoSettings, LocalConfig], None]:
@@ -89,14 +89,14 @@ def script_of(task: str) -> tuple[Callable, type, str]:
 
         return run_mesh, MeshSettings, MeshSettings.__doc__
     if task == "fit":
-        from recon3d import demo as fit_demo
+        from recon3d.fitting import demo as fit_demo
 
         def run_fit(settings: fit_demo.FitDemoSettings, local: LocalConfig) -> None:
             fit_demo.run_fit(settings, local, landmark_finder(settings, local))
 
         return run_fit, fit_demo.FitDemoSettings, fit_demo.MANUAL
     if task in MESH_TASKS:
-        from recon3d.weak import demo as weak_demo
+        from recon3d.inference import demo as weak_demo
 
         def run_reconstruct(settings: weak_demo.ReconstructSettings, local: LocalConfig) -> None:
             weak_demo.run_reconstruct(settings, local, landmark_finder(settings, local))
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = ["--task", *arguments]
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--task", default="landmarks")
-    return run_script(*script_of(parser.parse_known_args(arguments)[0].task), arguments, (DataError,))
+    return run_script(*script_of(parser.parse_known_args(arguments)[0].task), arguments)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,14 @@ template, the mean depth, a posed template, a closed-form depth and a supervised
 
 import sys
 
-from datasets.errors import DataError
-from depthnet.scoring import evaluate_depthnet
+from common.scripts import run_script
+from depthnet.scores.scoring import evaluate_depthnet
 from depthnet.settings import EvalSettings
-from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(evaluate_depthnet, EvalSettings, __doc__, arguments, (DataError,))
+    return run_script(evaluate_depthnet, EvalSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,14 @@ Without --benchmark it also writes pictures of the first faces to <outputs>/resu
 
 import sys
 
-from datasets.errors import DataError
+from common.scripts import run_script
 from landmarks.evaluation import run_evaluation
 from landmarks.settings import EvalSettings
-from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(run_evaluation, EvalSettings, __doc__, arguments, (DataError,))
+    return run_script(run_evaluation, EvalSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

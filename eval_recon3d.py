@@ -17,12 +17,11 @@ from functools import cache
 
 import numpy as np
 
-from datasets.errors import DataError
+from common.config import LocalConfig
+from common.scripts import run_script
 from landmarks.detector import LandmarkDetector
-from recon3d.regression.evaluation import EvalSettings, run_evaluation
-from recon3d.weak.evaluation import is_reconstructor, run_weak_evaluation
-from training.config import LocalConfig
-from training.scripts import run_script
+from recon3d.scores.reconstruction import is_reconstructor, run_weak_evaluation
+from recon3d.scores.regression import EvalSettings, run_evaluation
 
 LANDMARK_MODEL = "landmarks_300w"
 
@@ -50,7 +49,7 @@ def run(settings: EvalSettings, local: LocalConfig) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(run, EvalSettings, __doc__, arguments, (DataError,))
+    return run_script(run, EvalSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,14 @@ Reads packed crops, or 3DDFA's train.configs with --root; writes snapshots to <d
 
 import sys
 
-from datasets.errors import DataError
+from common.scripts import run_script
 from recon3d.regression.settings import RegressionSettings
 from recon3d.regression.training import train_regressor
-from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_regressor, RegressionSettings, __doc__, arguments, (DataError,))
+    return run_script(train_regressor, RegressionSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,14 @@ Reads the datasets named in local_config.ini, writes snapshots to <data>/models/
 
 import sys
 
-from datasets.errors import DataError
+from common.scripts import run_script
 from landmarks.settings import LandmarkSettings
 from landmarks.training import train_landmarks
-from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_landmarks, LandmarkSettings, __doc__, arguments, (DataError,))
+    return run_script(train_landmarks, LandmarkSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

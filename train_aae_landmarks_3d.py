@@ -8,15 +8,14 @@ Reads and writes as train_aae_landmarks.py does; the datasets must have 3D landm
 
 import sys
 
-from datasets.errors import DataError
+from common.scripts import run_script
 from landmarks.settings import DepthSettings
 from landmarks.training import train_landmarks_3d
-from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_landmarks_3d, DepthSettings, __doc__, arguments, (DataError,))
+    return run_script(train_landmarks_3d, DepthSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,14 @@ Reads the datasets named in local_config.ini (packing their crops once), writes 
 
 import sys
 
-from datasets.errors import DataError
+from common.scripts import run_script
 from landmarks.settings import UnsupervisedSettings
 from landmarks.training import train_autoencoder
-from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_autoencoder, UnsupervisedSettings, __doc__, arguments, (DataError,))
+    return run_script(train_autoencoder, UnsupervisedSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

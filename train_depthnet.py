@@ -12,15 +12,14 @@ numbers to <outputs>/logs/<session>/.
 
 import sys
 
-from datasets.errors import DataError
+from common.scripts import run_script
 from depthnet.settings import TrainSettings
 from depthnet.training import train_depthnet
-from training.scripts import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_depthnet, TrainSettings, __doc__, arguments, (DataError,))
+    return run_script(train_depthnet, TrainSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ Reads photos with 68 landmarks (datasets of local_config.ini), lifts the faces w
 
 import sys
 
-from datasets.errors import DataError
-from depthnet.cyclegan_training import CycleGANSettings, train_cyclegan
-from training.scripts import run_script
+from common.scripts import run_script
+from depthnet.replacement.training import CycleGANSettings, train_cyclegan
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input, 3 diverged, 130 or 143 interrupted."""
-    return run_script(train_cyclegan, CycleGANSettings, __doc__, arguments, (DataError,))
+    return run_script(train_cyclegan, CycleGANSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

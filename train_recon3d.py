@@ -1,6 +1,6 @@
 """Train weakly supervised 3D reconstruction from photos and landmarks (Deep3D, Deng et al. 2019), for any face model.
 
-    python -m datasets.prepare_recon3d --images photos --out data/prepared/train            # align, landmarks, skin first
+    python -m recon3d.reconstruction.prepare --images photos --out data/prepared/train            # align, landmarks, skin first
     python train_recon3d.py --data data/prepared/train --val-data data/prepared/val --backbone resnet18
     python train_recon3d.py --data_path processed_data --val_data_path processed_val --model_name test1 --variant tf
     python train_recon3d.py --data datasets/CelebA --face-model bfm09:BFM --init-path resnet50.pth \\
@@ -9,7 +9,7 @@
     python train_recon3d.py --stage gcn_texture --rnet rnet --data ...                      # or Lin et al.'s albedo per vertex
     accelerate launch --num_processes 4 train_recon3d.py ...                                # several GPUs or machines
 
-Reads what datasets.prepare_recon3d or the published codes wrote; writes snapshots to <data>/models/snapshots/<session>/,
+Reads what recon3d.reconstruction.prepare or the published codes wrote; writes snapshots to <data>/models/snapshots/<session>/,
 numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips to <outputs>/reports/<session>/: input | overlay |
 landmarks | shape, of the graph stages input | R-Net | refined.
 """
@@ -18,8 +18,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from datasets.errors import DataError
-from training.scripts import run_script
+from common.scripts import run_script
 
 STAGES = ("rnet", "gcn", "gcn_texture")
 
@@ -27,17 +26,17 @@ STAGES = ("rnet", "gcn", "gcn_texture")
 def script_of(stage: str) -> tuple[Callable, type]:
     """What runs a stage, and its settings; graph networks are imported only where they are asked for."""
     if stage == "gcn":
-        from recon3d.weak.refine_settings import RefineSettings
-        from recon3d.weak.refine_training import train_refiner
+        from recon3d.refinement.settings import RefineSettings
+        from recon3d.refinement.training import train_refiner
 
         return train_refiner, RefineSettings
     if stage == "gcn_texture":
-        from recon3d.weak.refine_settings import TextureSettings
-        from recon3d.weak.texture_training import train_texture
+        from recon3d.refinement.settings import TextureSettings
+        from recon3d.refinement.texture_training import train_texture
 
         return train_texture, TextureSettings
-    from recon3d.weak.settings import WeakSettings
-    from recon3d.weak.training import train_reconstructor
+    from recon3d.reconstruction.settings import WeakSettings
+    from recon3d.reconstruction.training import train_reconstructor
 
     return train_reconstructor, WeakSettings
 
@@ -48,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--stage", default="rnet", choices=STAGES)
     run, settings = script_of(parser.parse_known_args(arguments)[0].stage)
-    return run_script(run, settings, __doc__, arguments, (DataError,))
+    return run_script(run, settings, __doc__, arguments)
 
 
 if __name__ == "__main__":

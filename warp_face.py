@@ -19,12 +19,11 @@ from functools import cache
 
 import numpy as np
 
-from datasets.errors import DataError
+from common.config import LocalConfig
+from common.scripts import run_script
 from depthnet.settings import WarpSettings
-from depthnet.warp_tasks import run_warp
+from depthnet.warping.tasks import run_warp
 from landmarks.detector import LandmarkDetector
-from training.config import LocalConfig
-from training.scripts import run_script
 
 
 def run(settings: WarpSettings, local: LocalConfig) -> None:
@@ -44,7 +43,7 @@ def run(settings: WarpSettings, local: LocalConfig) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(run, WarpSettings, __doc__, arguments, (DataError,))
+    return run_script(run, WarpSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Speed of DepthNet's evaluation, training and warping beside a plain implementation, in one run, as ratios.
 
-    python benchmarks/depthnet.py                        # all parts, on synthetic keypoints; about a minute on 2 cores
-    python benchmarks/depthnet.py --parts evaluation
+    python -m benchmarks depthnet                        # all parts, on synthetic keypoints; about a minute on 2 cores
+    python -m benchmarks depthnet --parts evaluation
 
 The reference does what the authors' repository does: the network pair by pair, the 132 × 8 system of the affine filled
 number by number, its normal matrix inverted explicitly, and for warping a numpy rasteriser, frame by frame and triangle by
@@ -10,30 +10,26 @@ triangle. It is timed on a few pairs, steps or frames and scaled up, which the p
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from datasets.synthetic_depth import random_faces, rotations  # noqa: E402
-from datasets.threedfaw import Keypoints  # noqa: E402
-from depthnet.evaluation import off_diagonal  # noqa: E402
-from depthnet.inference import all_pair_depths, all_pair_errors  # noqa: E402
-from depthnet.lifting import rotation_affines  # noqa: E402
-from depthnet.method import DepthNetMethod  # noqa: E402
-from depthnet.pairs import PairSampler, PositionBatch  # noqa: E402
-from depthnet.settings import TrainSettings  # noqa: E402
-from depthnet.warper import warp_faces  # noqa: E402
-from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_68  # noqa: E402
-from metrics.depth import depth_corr  # noqa: E402
-from networks.aign import AIGNGenerator  # noqa: E402
-from networks.depthnet import DepthNet, DepthNetConfig  # noqa: E402
-from training.runtime import make_accelerator  # noqa: E402
+from common.runtime import make_accelerator
+from datasets.readers.threedfaw import Keypoints
+from datasets.synthetic.depth import random_faces, rotations
+from depthnet.inference import all_pair_depths, all_pair_errors
+from depthnet.lifting import rotation_affines
+from depthnet.method import DepthNetMethod
+from depthnet.pairs import PairSampler, PositionBatch
+from depthnet.scores.evaluation import off_diagonal
+from depthnet.settings import TrainSettings
+from depthnet.warping.warper import warp_faces
+from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_68
+from metrics.depth import depth_corr
+from networks.aign import AIGNGenerator
+from networks.depthnet import DepthNet, DepthNetConfig
 
 TEST_FACES, TRAIN_FACES, BATCH, SIDE, FRAMES = 225, 13_671, 32, 252, 100
 

@@ -1,6 +1,6 @@
-"""How dlib's boxes lie relative to the square of the landmark rule: the constants of datasets/detect.py.
+"""How dlib's boxes lie relative to the square of the landmark rule: the constants of datasets/detection/detect.py.
 
-    python benchmarks/detector_box.py [--count 400] [--config local_config.ini]
+    python -m benchmarks detector_box [--count 400] [--config local_config.ini]
 
 Reads the training photos of 300-W, prints the median side and shift in units of the box side, and the miss rate.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common.config import read_local_config
+from common.files.images import read_image
 from datasets.crop import crop_from_landmarks
-from datasets.detect import DlibDetector
-from datasets.images import read_image
-from datasets.w300 import W300
-from training.config import read_local_config
+from datasets.detection.detect import DlibDetector
+from datasets.readers.w300 import W300
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How many annotated faces of 300-W each detector misses, and how long it takes.
 
-    python benchmarks/detectors.py [--split train] [--count 2012] [--faceboxes FaceBoxesProd.pth] [--yunet yunet.onnx]
+    python -m benchmarks detectors [--split train] [--count 2012] [--faceboxes FaceBoxesProd.pth] [--yunet yunet.onnx]
 
 A face counts as found when a box holds the middle of its landmarks and the two boxes overlap (IoU > 0.3).
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from datasets.detect import make_detector
-from datasets.errors import DataError
-from datasets.images import read_image
+from common.config import read_local_config
+from common.errors import DataError
+from common.files.images import read_image
+from datasets.detection.detect import make_detector
+from datasets.detection.faceboxes import FaceBoxesDetector
+from datasets.readers.w300 import W300
 from datasets.sample import landmark_box
-from datasets.w300 import W300
-from recon3d.regression.faceboxes import FaceBoxesDetector
-from training.config import read_local_config
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,8 +1,8 @@
 """Speed of the graph networks beside plain autograd, and of the mesh pyramid, in one run, as ratios.
 
-    python benchmarks/graph.py                          # one thread, about a minute
-    python benchmarks/graph.py --threads 2 --batch 8
-    python benchmarks/graph.py --data ../shared/data/tddfa   # where tri.mat, indices.npy and train.configs lie
+    python -m benchmarks graph                          # one thread, about a minute
+    python -m benchmarks graph --threads 2 --batch 8
+    python -m benchmarks graph --data ../shared/data/tddfa   # where tri.mat, indices.npy and train.configs lie
 
 The mesh is the mean face of 3DDFA_V2 (38,365 vertices) if its files are there, else a generated one of that size. The reference
 is the usual PyTorch port of CoMA and Lin et al.: (B, N, C) activations, permuted for every product with a sparse Laplacian, the
@@ -11,21 +11,18 @@ that other programs do not count; with more they are wall times. The best of the
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
+from torch import Tensor
 
-import torch  # noqa: E402
-from rasterise import generated_face, mean_face  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from geometry.sparse import chebyshev_filter  # noqa: E402
-from networks.graph_generators import GeneratorConfig, GraphGenerator  # noqa: E402
-from recon3d.graph.levels import graph_levels  # noqa: E402
-from recon3d.graph.pyramid import MeshPyramid, build_pyramid  # noqa: E402
+from benchmarks.rasterise import generated_face, mean_face
+from geometry.mesh.sparse import chebyshev_filter
+from networks.graph_generators import GeneratorConfig, GraphGenerator
+from recon3d.refinement.levels import graph_levels
+from recon3d.refinement.pyramid import MeshPyramid, build_pyramid
 
 ORDER = 6
 PYRAMID_GOAL_S, LAYER_GOAL = 5.0, 5.0

@@ -1,8 +1,8 @@
 """Speed of the landmark method beside a plain per-sample implementation, in one run, as ratios.
 
-    python benchmarks/landmarks.py                       # all parts, on drawings; about two minutes on 2 cores
-    python benchmarks/landmarks.py --parts structural decode
-    python benchmarks/landmarks.py --parts evaluation --config local_config.ini    # on the photos of 300-W, if they are there
+    python -m benchmarks landmarks                       # all parts, on drawings; about two minutes on 2 cores
+    python -m benchmarks landmarks --parts structural decode
+    python -m benchmarks landmarks --parts evaluation --config local_config.ini    # on the photos of 300-W, if they are there
 
 The reference does what the papers' repositories do, sample by sample: cubic warp and Gaussians in NumPy and OpenCV, the
 structural loss with its 31 × 31 kernel image by image, box blur and arg-max map by map, the whole decoder in float32.
@@ -20,30 +20,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 # The allocator otherwise gives large blocks back to the system after every step and fetches them again, page by page.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import cv2
+import numpy as np
+import torch
 
-from datasets.augment import LEVELS, Augmentation, BatchTransform, hash_uniform, sample_matrices  # noqa: E402
-from datasets.images import read_image  # noqa: E402
-from datasets.registry import build_dataset  # noqa: E402
-from datasets.synthetic import write_dataset  # noqa: E402
-from geometry.heatmaps import decode_heatmaps, render_heatmaps  # noqa: E402
-from geometry.schemes import IBUG_68  # noqa: E402
-from landmarks.evaluation import evaluate_dataset  # noqa: E402
-from landmarks.losses import StructuralLoss, heatmap_l2  # noqa: E402
-from landmarks.models import LoadedModel, model_config  # noqa: E402
-from landmarks.settings import EvalSettings  # noqa: E402
-from metrics.landmarks import landmark_errors, mean_error, normaliser  # noqa: E402
-from networks.aae import AAE, AAEConfig  # noqa: E402
-from networks.autoencoder import PIXEL_MEAN  # noqa: E402
-from training.config import read_local_config  # noqa: E402
-from training.runtime import make_accelerator  # noqa: E402
+from common.config import read_local_config
+from common.files.images import read_image
+from common.runtime import make_accelerator
+from datasets.augment import LEVELS, Augmentation, BatchTransform, hash_uniform, sample_matrices
+from datasets.registry import build_dataset
+from datasets.synthetic.faces import write_dataset
+from geometry.heatmaps import decode_heatmaps, render_heatmaps
+from geometry.schemes import IBUG_68
+from landmarks.evaluation import evaluate_dataset
+from landmarks.losses import StructuralLoss, heatmap_l2
+from landmarks.models import LoadedModel, model_config
+from landmarks.settings import EvalSettings
+from metrics.landmarks import landmark_errors, mean_error, normaliser
+from networks.aae import AAE, AAEConfig
+from networks.autoencoder import PIXEL_MEAN
 
 SIZE, PADDED, BATCH, POINTS, SIGMA = 256, 363, 40, 68, 7.0
 
@@ -216,7 +214,7 @@ def benchmark_memory() -> None:
         for count in (16, 160):
             root = Path(folder) / str(count)
             write_dataset("w300", root, count)
-            command = [sys.executable, __file__, "--measure-memory", str(root)]
+            command = [sys.executable, "-m", "benchmarks", "landmarks", "--measure-memory", str(root)]
             peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]))
     print(f"peak memory of an evaluation, 128 px: 32 photos {peaks[0]:.0f} MiB, 320 photos {peaks[1]:.0f} MiB, "
           f"ratio {peaks[1] / peaks[0]:.2f}")

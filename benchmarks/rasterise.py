@@ -1,8 +1,8 @@
 """Speed of the rasteriser on a dense face beside a plain z-buffer and the PyTorch path, in one run, as ratios.
 
-    python benchmarks/rasterise.py                          # two threads, about a minute
-    python benchmarks/rasterise.py --threads 1 --repeats 50
-    python benchmarks/rasterise.py --data ../shared/data/tddfa   # where tri.mat, indices.npy and train.configs lie
+    python -m benchmarks rasterise                          # two threads, about a minute
+    python -m benchmarks rasterise --threads 1 --repeats 50
+    python -m benchmarks rasterise --data ../shared/data/tddfa   # where tri.mat, indices.npy and train.configs lie
 
 The mesh is the mean face of 3DDFA_V2 (38,365 vertices, 76,073 triangles) if its files are there, else a generated one of that
 size. The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth buffer
@@ -10,24 +10,21 @@ of the picture's size, in float32, compiled by numba, on one thread. Times are t
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
+from numba import njit
+from scipy.io import loadmat
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from numba import njit  # noqa: E402
-from scipy.io import loadmat  # noqa: E402
-
-from geometry.cameras import pinhole, rigid_transform, weak_perspective  # noqa: E402
-from geometry.normals import vertex_normals  # noqa: E402
-from geometry.painting import paint_lit  # noqa: E402
-from geometry.rasteriser import interpolate, rasterize  # noqa: E402
-from geometry.rotations import rotation_from_euler  # noqa: E402
-from geometry.shading import sh_basis, sh_shade  # noqa: E402
+from geometry.cameras import pinhole, rigid_transform, weak_perspective
+from geometry.mesh.normals import vertex_normals
+from geometry.raster.painting import paint_lit
+from geometry.raster.rasteriser import interpolate, rasterize
+from geometry.raster.shading import sh_basis, sh_shade
+from geometry.rotations import rotation_from_euler
 
 PICTURES = ((120, 120, 100), (551, 413, 308), (689, 1536, 414))  # height, width, height of the face in px
 GOAL_MS = 2.5

@@ -1,8 +1,8 @@
 """Speed and memory of weakly supervised reconstruction at the size of the Basel model's front, beside the goals.
 
-    python benchmarks/recon3d.py                              # one thread, a few minutes
-    python benchmarks/recon3d.py --parts step --backbone mobilenet --batch 8
-    python benchmarks/recon3d.py --parts pyramid layer        # graph convolutions: benchmarks/graph.py on this mesh
+    python -m benchmarks recon3d                              # one thread, a few minutes
+    python -m benchmarks recon3d --parts step --backbone mobilenet --batch 8
+    python -m benchmarks recon3d --parts pyramid layer        # graph convolutions: benchmarks/graph.py on this mesh
 
 The Basel model may not be shipped, so its size is: the embedded head's face, subdivided twice, with as many triangles (70,789),
 about as many vertices (35,709) and components (80 + 64 + 80). With one thread times are of the processor, so that other
@@ -12,28 +12,25 @@ programs do not count; with more they are wall times. The best of the repeats co
 import argparse
 import resource
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
+import trimesh
+from torch import Tensor
+from torch.nn.functional import pad
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-import trimesh  # noqa: E402
-from graph import benchmark_generator, benchmark_layer, benchmark_pyramid, best_ms  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.nn.functional import pad  # noqa: E402
-
-from geometry.face_model import EMBEDDED_HEAD, FaceModel, SurfacePoints  # noqa: E402
-from geometry.rasteriser import interpolate, rasterize  # noqa: E402
-from networks.rnet import BACKBONES  # noqa: E402
-from recon3d.weak.coefficients import config_for, split  # noqa: E402
-from recon3d.weak.data import WeakBatch  # noqa: E402
-from recon3d.weak.method import RNetMethod  # noqa: E402
-from recon3d.weak.models import ReconstructionNet  # noqa: E402
-from recon3d.weak.reconstructor import Reconstructor  # noqa: E402
-from recon3d.weak.renderer import FaceRenderer  # noqa: E402
-from recon3d.weak.settings import WeakSettings  # noqa: E402
-from training.runtime import make_accelerator  # noqa: E402
+from benchmarks.graph import benchmark_generator, benchmark_layer, benchmark_pyramid, best_ms
+from common.runtime import make_accelerator
+from geometry.raster.rasteriser import interpolate, rasterize
+from morphable.model import EMBEDDED_HEAD, FaceModel, SurfacePoints
+from networks.rnet import BACKBONES
+from recon3d.inference.reconstructor import Reconstructor
+from recon3d.reconstruction.coefficients import config_for, split
+from recon3d.reconstruction.data import WeakBatch
+from recon3d.reconstruction.method import RNetMethod
+from recon3d.reconstruction.models import ReconstructionNet
+from recon3d.reconstruction.renderer import FaceRenderer
+from recon3d.reconstruction.settings import WeakSettings
 
 TRIANGLES, COMPONENTS = 70_789, (80, 64, 80)
 SHARE_GOAL = 25.0  # % of a training step

@@ -1,6 +1,6 @@
 """Speed of 3DMM regression on one thread, each figure beside its reference.
 
-    OMP_NUM_THREADS=1 python benchmarks/regression.py mb05_120x120.pth --face-model 3ddfa:train.configs#noneck \
+    OMP_NUM_THREADS=1 python -m benchmarks regression mb05_120x120.pth --face-model 3ddfa:train.configs#noneck \
         [--photo trump_hillary.jpg --faceboxes FaceBoxesProd.pth] [--repeat 50]
 
 References are those of the authors' code on a machine like ours (one thread): crop, regression and 68 points 2.25 ms in PyTorch
@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.detect import make_detector
-from datasets.images import read_image
+from common.config import read_local_config
+from common.files.images import read_image
+from datasets.detection import faceboxes  # noqa: F401  registers the detector
+from datasets.detection.detect import make_detector
 from networks.radan import RADAN
-from recon3d.export import ExportedRegressor, export
-from recon3d.regression import faceboxes  # noqa: F401  registers the detector
+from recon3d.regression.export import ExportedRegressor, export
 from recon3d.regression.losses import PointSampler, exact_wpdc_weights, fast_wpdc_weights
 from recon3d.regression.models import load_regressor
 from recon3d.regression.quick import frozen
 from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.roi import crop_from_detection
 from recon3d.regression.training import open_face_model
-from training.config import read_local_config
 
 PHOTO = (689, 1536)  # height and width of the authors' example
 

@@ -1,23 +1,19 @@
 """Speed of the synthetic faces: faces per second, and what a face costs part by part.
 
-    python benchmarks/synthetic.py                        # 128 px on all cores
-    python benchmarks/synthetic.py --size 192 --device cuda
+    python -m benchmarks synthetic                        # 128 px on all cores
+    python -m benchmarks synthetic --size 192 --device cuda
 
 The reference in the same run paints and lights every face alone, as a loop over faces does.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from datasets.rendered import SyntheticFaces, SyntheticSettings  # noqa: E402
-from geometry.face_model import EMBEDDED_HEAD, FaceModel  # noqa: E402
+from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
+from morphable.model import EMBEDDED_HEAD, FaceModel
 
 
 def seconds(action: Callable[[int], object], repeats: int, device: torch.device) -> tuple[float, float]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import DataError
+from common.files.mat import read_mat_file
+from common.files.points import read_text
 from datasets.crop import Crop
-from datasets.errors import DataError
-from datasets.mat import read_mat_file
-from datasets.points import read_text
 
 SIZE_PX = 224
 FOCAL_PX, DISTANCE_DM = 1015.0, 10.0  # of the camera; a dm at the model's origin covers their ratio, 101.5 px

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datasets.errors import DataError
+from common.errors import DataError
 from geometry.schemes import LandmarkScheme
 
 MIN_BOX_SIDE_PX = 10  # boxes below this are annotation noise; the whole photo is used instead

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datasets.errors import DataError
+from common.errors import DataError
 from datasets.packing import PackedDataset, PackedItem
 
 

@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from datasets.errors import DataError
+from common.errors import DataError
 from datasets.sample import FaceDataset, Sample
 
 FORMAT = 1

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.errors import DataError
-from datasets.images import IMAGE_SUFFIXES, read_image
+from common.errors import DataError
+from common.files.images import IMAGE_SUFFIXES, read_image
 
 
 def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path | np.ndarray]]:

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from datasets.affectnet import AffectNet
-from datasets.aflw import Aflw
-from datasets.boxed import CelebA, Ffhq
-from datasets.errors import DataError
-from datasets.folder import Folder
-from datasets.lp3d import Aflw20003d, Wlp300
-from datasets.menpo import Ls3dW, Menpo, Menpo2d
-from datasets.palsy import Meei, NeuroFace, Palsy
+from common.errors import DataError
+from datasets.readers.affectnet import AffectNet
+from datasets.readers.aflw import Aflw
+from datasets.readers.boxed import CelebA, Ffhq
+from datasets.readers.folder import Folder
+from datasets.readers.lp3d import Aflw20003d, Wlp300
+from datasets.readers.menpo import Ls3dW, Menpo, Menpo2d
+from datasets.readers.palsy import Meei, NeuroFace, Palsy
+from datasets.readers.vggface2 import VggFace2
+from datasets.readers.w300 import W300
+from datasets.readers.wflw import Wflw
+from datasets.readers.youtube_faces import YoutubeFaces
 from datasets.sample import FaceDataset
-from datasets.synthetic import Synthetic, Synthetic3D
-from datasets.vggface2 import VggFace2
-from datasets.w300 import W300
-from datasets.wflw import Wflw
-from datasets.youtube_faces import YoutubeFaces
+from datasets.synthetic.faces import Synthetic, Synthetic3D
 from geometry.schemes import LandmarkScheme, get_scheme
 
 _CLASSES = (

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
+from common.errors import DataError
+from common.files.images import read_image
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks
-from datasets.errors import DataError
-from datasets.images import read_image
 from geometry.schemes import LandmarkScheme
 
 CROP_SOURCES = ("bb_ground_truth", "bb_detector", "lm_ground_truth", "lm_openface", "lm_cnn")

@@ -3,12 +3,11 @@
 import argparse
 import sys
 
-from datasets.errors import DataError
-from datasets.threedfaw import load_split
+from common.config import LocalConfig
+from common.scripts import run_bundler
+from datasets.readers.threedfaw import load_split
 from depthnet.lifting import calibrate
 from depthnet.models import load_model, save_for_inference
-from training.config import LocalConfig
-from training.scripts import run_bundler
 
 CALIBRATION_FACES = 1000
 FLAGS = {
@@ -31,7 +30,7 @@ def save(options: argparse.Namespace, local: LocalConfig) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_bundler(save, __doc__, arguments, FLAGS, (DataError,))
+    return run_bundler(save, __doc__, arguments, FLAGS)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from depthnet.figures import save_figure
+from common.files.atomic import write_file
 from depthnet.lifting import Lifter, animation_angles
-from depthnet.movies import write_movie
-from depthnet.warp_tasks import render_rotation
+from depthnet.scores.figures import save_figure
+from depthnet.warping.tasks import render_rotation
+from drawing.movies import write_movie
 from geometry.schemes import IBUG_68
-from storage.atomic import write_file
 
 SHOWN_DEGREES = (-45, -30, -15, 0, 15, 30, 45)
 GREY = 60  # behind a turned face

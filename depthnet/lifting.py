@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from datasets.threedfaw import check_spread
+from datasets.readers.threedfaw import check_spread
 from depthnet.inference import all_pair_depths
 from depthnet.models import LoadedDepthNet
 from geometry.face_template import to_66, to_68

@@ -8,13 +8,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from common.runtime import apply_gradients
 from depthnet.losses import gradient_penalty, target_error
 from depthnet.models import model_config
 from depthnet.pairs import PairSampler, PositionBatch
 from depthnet.settings import TrainSettings
 from networks.aign import AIGN
 from networks.depthnet import lift
-from training.runtime import apply_gradients
 
 Evaluation = Callable[[nn.Module, int], dict[str, float]]
 

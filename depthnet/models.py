@@ -8,19 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
+from common.errors import CheckpointError
+from common.pretrained import PRETRAINED
 from networks.aign import AIGN, AIGNConfig
 from networks.depthnet import DepthNet, DepthNetConfig
-from training.checkpoint import (
-    CheckpointError,
-    load_strict,
-    read_config,
-    read_state,
-    read_tensors,
-    resolve_snapshot,
-    save_snapshot,
-)
 
-PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 KINDS = {"depthnet": (DepthNet, DepthNetConfig), "aign": (AIGN, AIGNConfig)}
 
 

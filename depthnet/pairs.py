@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datasets.threedfaw import Keypoints
+from datasets.readers.threedfaw import Keypoints
 
 
 class Positions(Dataset):

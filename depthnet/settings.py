@@ -6,8 +6,9 @@ The seed repository's spellings (`--batch_size`, `--no_gan`, `--learn_m`, …) a
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.config import option
+from common.errors import ConfigError
 from networks.depthnet import NORMS
-from training.config import ConfigError, option
 
 NETWORKS = ("depthnet", "aign", "aign_sn")
 

@@ -5,20 +5,21 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from datasets.threedfaw import Keypoints, load_split
-from depthnet.evaluation import Faces, score_networks
+from common.checkpoint import newest_snapshot, sessions_part
+from common.config import LocalConfig
+from common.errors import CheckpointError, ConfigError
+from common.logs import console
+from common.runtime import make_accelerator, seed_everything, synchronise
+from datasets.readers.threedfaw import Keypoints, load_split
 from depthnet.lifting import layout_of
 from depthnet.method import AIGNMethod, DepthNetMethod
 from depthnet.models import load_model, seed_weights
 from depthnet.pairs import PairSampler, Positions, collate_positions
+from depthnet.scores.evaluation import Faces, score_networks
 from depthnet.settings import TrainSettings
 from networks.aign import AIGN, AIGNConfig
 from networks.depthnet import DepthNet, DepthNetConfig
-from training.checkpoint import CheckpointError, newest_snapshot, sessions_part
-from training.config import ConfigError, LocalConfig
-from training.logs import console
 from training.loop import LoopOptions, train
-from training.runtime import make_accelerator, seed_everything, synchronise
 
 VALIDATION_FACES = 225  # from the first, as the statistics use
 

@@ -6,27 +6,27 @@
 # SMOKE=1 runs the same commands in seconds on a few rendered photos, to see that they work; its numbers mean nothing.
 source "$(dirname "$0")/common.sh"
 drawn w300
-photos=$("$PYTHON" -c 'import sys; from pathlib import Path; from training.config import read_local_config
+photos=$("$PYTHON" -c 'import sys; from pathlib import Path; from common.config import read_local_config
 print(read_local_config(Path(sys.argv[1])).dataset("w300"))' "$CONFIG")/images
 parts=(lfpw afw helen) data=()
 [ "${SMOKE:-0}" = 1 ] && parts=(lfpw)
 for part in "${parts[@]}"; do
-  "$PYTHON" -m datasets.prepare_recon3d --images "$photos/train/$part" --out "$WORK/aligned/$part"
+  "$PYTHON" -m recon3d.reconstruction.prepare --images "$photos/train/$part" --out "$WORK/aligned/$part"
   data+=("$WORK/aligned/$part")
 done
-"$PYTHON" -m datasets.prepare_recon3d --images "$photos/test/common/lfpw" --out "$WORK/aligned/test"
+"$PYTHON" -m recon3d.reconstruction.prepare --images "$photos/test/common/lfpw" --out "$WORK/aligned/test"
 common=(--config "$CONFIG" --val-data "$WORK/aligned/test")
 if [ "${SMOKE:-0}" = 1 ]; then
   seen=("${data[@]}") rnet=(-e 1 -b 2 --train-count 2 --val-count 2) gcn=(-e 1 -b 2 --train-count 2 --val-count 2 --views 1)
 else
-  "$PYTHON" -m datasets.synthetic_recon3d "$WORK/aligned/synthetic" --root "${SYNTHETIC:-data/synthetic}"
+  "$PYTHON" -m recon3d.reconstruction.prepare_synthetic "$WORK/aligned/synthetic" --root "${SYNTHETIC:-data/synthetic}"
   seen=("$WORK/aligned/synthetic" "${data[@]}") data=("${data[@]}" "${data[@]}" "$WORK/aligned/synthetic")
   rnet=(-e 8 -b 32 --lr 1e-3 --schedule cosine --warmup 0.5 --clip-norm 10) gcn=(-e 2 -b 16 --views 1 --w-truth 200 --w-normal 30 --lr 3e-3)
 fi
 "$PYTHON" train_recon3d.py "${common[@]}" --data "${data[@]}" --backbone mobilenet_half --init-path regressor_120 \
   --sessionname reconstructor_head "${rnet[@]}"
 "$PYTHON" train_recon3d.py "${common[@]}" --data "${seen[@]}" --stage gcn --rnet reconstructor_head --sessionname refiner_head "${gcn[@]}"
-"$PYTHON" -m recon3d.weak.bundle reconstructor_head "$WORK/reconstructor" --refiner refiner_head --config "$CONFIG"
+"$PYTHON" -m recon3d.inference.bundle reconstructor_head "$WORK/reconstructor" --refiner refiner_head --config "$CONFIG"
 [ "${SMOKE:-0}" = 1 ] || for name in reconstructor reconstructor_gcn; do
   mkdir -p "pretrained/$name" && cp "$WORK/$name"/* "pretrained/$name/"
 done

@@ -5,7 +5,7 @@
 # SMOKE=1 runs the same commands in seconds on a few rendered photos, to see that they work; its numbers mean nothing.
 source "$(dirname "$0")/common.sh"
 drawn w300
-photos=$("$PYTHON" -c 'import sys; from pathlib import Path; from training.config import read_local_config
+photos=$("$PYTHON" -c 'import sys; from pathlib import Path; from common.config import read_local_config
 print(read_local_config(Path(sys.argv[1])).dataset("w300"))' "$CONFIG")/images
 "$PYTHON" -m recon3d.regression.prepare photos --config "$CONFIG" --from "$photos/train" --out "$WORK/head_photos"
 "$PYTHON" -m recon3d.regression.prepare photos --config "$CONFIG" --from "$photos/test" --out "$WORK/head_test" --max-error 0

@@ -19,7 +19,7 @@ fi
 # drawn DATASET…: in smoke mode, draw the datasets and point the configuration at them
 drawn() {
   [ "${SMOKE:-0}" = 1 ] || return 0
-  "$PYTHON" -m datasets.synthetic "$WORK/drawn" --dataset "$@" --count 4
+  "$PYTHON" -m datasets.synthetic.faces "$WORK/drawn" --dataset "$@" --count 4
   { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; for d in "$@"; do echo "$d = $WORK/drawn/$d"; done; } > "$CONFIG"
 }
 
@@ -38,7 +38,7 @@ train() {
 # autoencoder: 3FabRec's three stages, trained once for all tables (session "aae")
 autoencoder() {
   local snapshots data=(--dataset-train vggface2 affectnet --dataset-val vggface2 --daug 4)
-  snapshots=$("$PYTHON" -c 'import sys; from pathlib import Path; from training.config import read_local_config
+  snapshots=$("$PYTHON" -c 'import sys; from pathlib import Path; from common.config import read_local_config
 print(read_local_config(Path(sys.argv[1])).snapshots)' "$CONFIG")
   if [ -d "$snapshots/aae" ]; then
     SMOKE_EPOCH=3
@@ -94,7 +94,7 @@ DEPTH_DATASET=${DEPTH_DATASET:-threedfaw}
 depth_data() {
   [ "${SMOKE:-0}" = 1 ] || return 0
   DEPTH_DATASET=threedfaw
-  "$PYTHON" -m datasets.synthetic_depth "$WORK/drawn/threedfaw" --train 64 --valid 8 --per-pose 3
+  "$PYTHON" -m datasets.synthetic.depth "$WORK/drawn/threedfaw" --train 64 --valid 8 --per-pose 3
   { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; echo "threedfaw = $WORK/drawn/threedfaw"; } > "$CONFIG"
 }
 
@@ -120,7 +120,7 @@ weak_data() {
   WEAK_SCORE=(--images "${AFLW2000:-data/AFLW2000}" --benchmark aflw2000 --five detector)
   SIZE=()
   if [ "${SMOKE:-0}" = 1 ]; then
-    [ -d "$WORK/weak" ] || "$PYTHON" -m datasets.synthetic "$WORK/weak" --dataset w300 --count 4
+    [ -d "$WORK/weak" ] || "$PYTHON" -m datasets.synthetic.faces "$WORK/weak" --dataset w300 --count 4
     { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; } > "$CONFIG"
     PHOTOS=$WORK/weak_photos VAL=$WORK/weak_photos PREPARED=$WORK/prepared
     mkdir -p "$PHOTOS"
@@ -131,15 +131,15 @@ weak_data() {
     WEAK_SCORE=(--benchmark photos --images "$PHOTOS" --count 2)
     SIZE=(--epochs 1 -b 2 --train-count 4 --val-count 2)
   fi
-  "$PYTHON" -m datasets.prepare_recon3d --images "$PHOTOS" --out "$PREPARED/train"
-  "$PYTHON" -m datasets.prepare_recon3d --images "$VAL" --out "$PREPARED/val"
+  "$PYTHON" -m recon3d.reconstruction.prepare --images "$PHOTOS" --out "$PREPARED/train"
+  "$PYTHON" -m recon3d.reconstruction.prepare --images "$VAL" --out "$PREPARED/val"
   WEAK=(--data "$PREPARED/train" ${RENDERED:+"$RENDERED"} --val-data "$PREPARED/val")
 }
 
 # rnet: Deep3D's R-Net, trained once for all tables (session "deep3d")
 rnet() {
   local snapshots backbone=(--epochs 20 -b 32 --backbone resnet50 ${INIT:+--init-path "$INIT"} ${IDENTITY:-})
-  snapshots=$("$PYTHON" -c 'import sys; from pathlib import Path; from training.config import read_local_config
+  snapshots=$("$PYTHON" -c 'import sys; from pathlib import Path; from common.config import read_local_config
 print(read_local_config(Path(sys.argv[1])).snapshots)' "$CONFIG")
   [ ! -d "$snapshots/deep3d" ] || return 0
   [ "${SMOKE:-0}" = 1 ] && backbone=(--backbone resnet18 "${SIZE[@]}")

@@ -3,7 +3,7 @@
 # First with the seed's losses and generator, then ours: offsets, and true shapes of rendered faces where RENDERED names them.
 # Expected: no number of the seed could be found; below that of its R-Net (3.37 in the paper of Deep3D).
 # Hardware: one GPU, after the days of deep3d.sh a day. Photos, benchmark and model as there; RENDERED: a folder of
-# python -m datasets.synthetic_recon3d. RANGE: reach of the absolute output in dm (the embedded head needs 6, BFM 1).
+# python -m recon3d.reconstruction.prepare_synthetic. RANGE: reach of the absolute output in dm (the embedded head needs 6, BFM 1).
 # SMOKE=1 runs the same commands in a minute on drawn heads, to see that they work; its numbers mean nothing.
 source "$(dirname "$0")/common.sh"
 weak_data

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from common.runtime import apply_gradients
 from datasets.augment import Batch, BatchTransform
 from landmarks.losses import (
     PerceptualLoss,
@@ -22,7 +23,6 @@ from landmarks.settings import CommonSettings, UnsupervisedSettings
 from metrics.images import ssim
 from networks.aae import AAE
 from training.penalties import interpolation_penalty
-from training.runtime import apply_gradients
 
 GRADIENT_PENALTY_WEIGHT = 10.0
 

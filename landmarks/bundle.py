@@ -4,10 +4,11 @@ import argparse
 import dataclasses
 import sys
 
+from common.config import LocalConfig
+from common.errors import ConfigError
+from common.scripts import run_bundler
 from landmarks.models import load_model, save_for_inference
 from networks.aae import READOUTS
-from training.config import ConfigError, LocalConfig
-from training.scripts import run_bundler
 
 FLAGS = {"--readout": {"choices": READOUTS, "default": "heatmaps", "help": "what the model answers with [heatmaps]"}}
 

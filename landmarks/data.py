@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader
 
+from common.config import LocalConfig
+from common.logs import console
+from common.runtime import is_main_process
 from datasets.augment import Augmentation, BatchTransform
 from datasets.loader import FaceSet, choose_rows, collate
 from datasets.packing import PackedDataset, pack
@@ -14,10 +17,7 @@ from datasets.sample import FaceDataset
 from geometry.schemes import LandmarkScheme
 from landmarks.settings import CommonSettings
 from networks.autoencoder import PIXEL_MEAN
-from training.config import LocalConfig
-from training.logs import console
 from training.loop import Repeated
-from training.runtime import is_main_process
 
 
 def open_dataset(key: str, split: str, settings: CommonSettings, local: LocalConfig) -> FaceDataset:

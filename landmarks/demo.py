@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.detect import DETECTORS
-from datasets.errors import DataError
+from common.config import LocalConfig, option
+from common.errors import DataError
+from common.files.atomic import write_file
+from common.files.pictures import save_picture
+from common.files.points import format_pts
+from common.logs import console
+from datasets.detection.detect import DETECTORS
 from datasets.photos import find_photos, free_name, make_folder, parse_box, parse_save, process_photos
-from datasets.points import format_pts
 from landmarks.detector import Analysis, LandmarkDetector
 from landmarks.pictures import face_tiles, photo_with_faces
-from storage.atomic import write_file
-from training.config import LocalConfig, option
-from training.logs import console, save_picture
 
 SAVE_KINDS = ("overlay", "tiles", "heatmaps", "pts", "json", "csv")
 

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from common.errors import CheckpointError, DataError
+from common.runtime import make_accelerator
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks, square_crop
-from datasets.detect import DETECTORS, Detection, DlibDetector, landmark_square
-from datasets.errors import DataError
+from datasets.detection.detect import DETECTORS, Detection, DlibDetector, landmark_square
 from landmarks.data import validation_transform
 from landmarks.inference import Prediction, predict
 from landmarks.models import LoadedModel, load_model
 from landmarks.pictures import to_pictures
-from training.checkpoint import CheckpointError
-from training.runtime import make_accelerator
 
 
 @dataclass(frozen=True)

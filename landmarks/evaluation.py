@@ -9,11 +9,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from common.config import LocalConfig
+from common.errors import ConfigError, DataError
+from common.files.atomic import write_file
+from common.files.pictures import save_picture
+from common.logs import console
+from common.runtime import current_commit, make_accelerator
 from datasets.augment import Batch
-from datasets.errors import DataError
 from datasets.loader import RawBatch
 from datasets.packing import SampleReader
 from datasets.sample import FaceDataset, Sample
+from drawing.curves import plot_ced
 from geometry.heatmaps import decode_heatmaps, render_heatmaps
 from geometry.schemes import LandmarkScheme
 from landmarks.data import locate_dataset, validation_transform
@@ -21,14 +27,9 @@ from landmarks.inference import Prediction, predict
 from landmarks.models import LoadedModel, load_model
 from landmarks.pictures import prediction_pictures
 from landmarks.settings import EvalSettings
-from metrics.plots import plot_ced
 from metrics.report import LandmarkReport, Protocol
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
-from storage.atomic import write_file
-from training.config import ConfigError, LocalConfig
-from training.logs import console, save_picture
-from training.runtime import current_commit, make_accelerator
 
 
 @torch.inference_mode()

@@ -5,6 +5,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from common.runtime import apply_gradients
 from datasets.augment import Batch, BatchTransform
 from geometry.heatmaps import decode_heatmaps, render_heatmaps
 from geometry.schemes import LandmarkScheme
@@ -17,7 +18,6 @@ from landmarks.settings import DepthSettings, LandmarkSettings
 from metrics.landmarks import landmark_errors, normaliser
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
-from training.runtime import apply_gradients
 
 COORDS_FACTOR = 300.0  # brings the coordinate read-out to the scale of the heatmap loss
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.checkpoint import load_strict, read_state, read_tensors
-from training.config import ConfigError
+from common.checkpoint import load_strict, read_state, read_tensors
+from common.errors import ConfigError
 
 PERCEPTUAL_LAYERS = (3, 8, 15, 22)  # relu1_2, relu2_2, relu3_3, relu4_2 of VGG-19
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -6,19 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
+from common.errors import CheckpointError
+from common.pretrained import PRETRAINED
 from geometry.schemes import LandmarkScheme, generic_scheme, scheme_from_dict, scheme_to_dict
 from networks.aae import AAE, AAEConfig
-from training.checkpoint import (
-    CheckpointError,
-    load_strict,
-    read_config,
-    read_state,
-    read_tensors,
-    resolve_snapshot,
-    save_snapshot,
-)
-
-PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
 @dataclasses.dataclass(frozen=True)

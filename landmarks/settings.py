@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.config import option
+from common.runtime import PRECISIONS
 from datasets.sample import CROP_SOURCES
 from metrics.landmarks import NORMALISERS
 from networks.aae import READOUTS
 from networks.blocks import ACTIVATIONS
-from training.config import option
-from training.runtime import PRECISIONS
 from training.schedules import SCHEDULES
 
 

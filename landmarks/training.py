@@ -7,6 +7,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from common.checkpoint import sessions_part
+from common.config import LocalConfig
+from common.errors import ConfigError
+from common.logs import console
+from common.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 from datasets.augment import BatchTransform
 from datasets.loader import FaceSet, collate
 from geometry.schemes import LandmarkScheme
@@ -24,11 +29,7 @@ from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model,
 from landmarks.settings import CommonSettings, DepthSettings, LandmarkSettings, UnsupervisedSettings
 from networks.aae import AAE, AAEConfig, count_parameters
 from networks.autoencoder import PIXEL_MEAN
-from training.checkpoint import sessions_part
-from training.config import ConfigError, LocalConfig
-from training.logs import console
 from training.loop import LoopOptions, train
-from training.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 
 
 @dataclasses.dataclass(frozen=True)

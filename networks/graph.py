@@ -1,6 +1,6 @@
 """Blocks of graph networks on meshes: Chebyshev convolution, residual block, steps between the levels of a pyramid.
 
-Signals lie as (N, B, C) throughout, see `geometry.sparse`; matrices are constants of the mesh, held as buffers.
+Signals lie as (N, B, C) throughout, see `geometry.mesh.sparse`; matrices are constants of the mesh, held as buffers.
 """
 
 import math
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geometry.sparse import SparseMatrix, chebyshev_filter, sparse_product
+from geometry.mesh.sparse import SparseMatrix, chebyshev_filter, sparse_product
 
 ORDER = 6  # terms T_0 … T_5 of the polynomial ("chebyshev5")
 RESIDUAL_GAIN = 0.1

@@ -9,7 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread p
 import pytest
 import torch
 
-from datasets.synthetic import write_dataset
+from datasets.synthetic.faces import write_dataset
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -21,9 +21,11 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from training.checkpoint import CheckpointError, json_safe, read_state, save_snapshot
-from training.logs import RunLog, console
-from training.runtime import gather_objects, random_state, restore_random_state
+from common.checkpoint import json_safe, read_state, save_snapshot
+from common.errors import CheckpointError, DivergenceError, Interrupted
+from common.logs import console
+from common.runtime import gather_objects, random_state, restore_random_state
+from training.runlog import RunLog
 from training.sampling import EpochBatches
 from training.schedules import learning_rate_factor
 
@@ -57,18 +59,6 @@ class WithHistograms(Protocol):
 
     def histograms(self, epoch: int) -> dict[str, Tensor]:
         """Tensors by name, of the last evaluation or of the weights."""
-
-
-class DivergenceError(RuntimeError):
-    """A loss or a weight is not finite."""
-
-
-class Interrupted(RuntimeError):
-    """SIGINT or SIGTERM arrived; the state is saved. `exit_code` is 130 or 143."""
-
-    def __init__(self, signal_number: int, snapshot: Path) -> None:
-        super().__init__(f"interrupted; continue with --resume {snapshot}")
-        self.exit_code = 128 + signal_number
 
 
 @dataclass(frozen=True)

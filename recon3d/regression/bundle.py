@@ -3,9 +3,9 @@
 import argparse
 import sys
 
+from common.config import LocalConfig
+from common.scripts import run_bundler
 from recon3d.regression.models import load_regressor, save_for_inference
-from training.config import LocalConfig
-from training.scripts import run_bundler
 
 
 def save(options: argparse.Namespace, local: LocalConfig) -> None:

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from datasets.arrays import read_npy
-from datasets.errors import DataError
-from datasets.images import read_image, safe_join
-from recon3d.loaders.pickles import read_pickled
+from common.errors import DataError
+from common.files.arrays import read_npy
+from common.files.images import read_image, safe_join
+from morphable.loaders.pickles import read_pickled
 from recon3d.regression.params import MATRIX_COLUMNS, MICROMETRES_PER_DM, POSE, Layout, Whitening, scale_matrix
 
 FORMAT = 1

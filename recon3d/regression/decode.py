@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.errors import FaceModelError
 from datasets.crop import Crop
-from geometry.face_model import FaceModel, FaceModelError, SurfacePoints
+from morphable.model import FaceModel, SurfacePoints
 from recon3d.regression.params import Layout, Parts
 
 GIMBAL = 0.998  # sine of the yaw beyond which 3DDFA_V2 reports ±90° and no roll

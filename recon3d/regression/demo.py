@@ -8,13 +8,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from datasets.detect import DETECTORS
-from datasets.errors import DataError
-from datasets.images import read_image
-from geometry.mesh_files import Mesh, MeshFileError, write_mesh
-from recon3d.draw_pose import draw_pose
-from recon3d.meshes import coloured_mesh, in_frame, scene_colours
-from recon3d.outputs import position_codes, write_depth
+from common.config import LocalConfig, option
+from common.errors import DataError, MeshFileError
+from common.files.atomic import write_file
+from common.files.images import read_image
+from common.files.meshes import Mesh, write_mesh
+from common.files.pictures import save_picture
+from common.logs import console
+from datasets.detection.detect import DETECTORS
+from drawing.pose import draw_pose
+from drawing.surfaces import position_codes, write_depth
+from morphable.meshes import coloured_mesh, in_frame, scene_colours
+from morphable.scene import Scene
+from morphable.texture import unwrap
 from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
 from recon3d.regression.models import load_regressor
 from recon3d.regression.profiling import spread
@@ -22,11 +28,6 @@ from recon3d.regression.regressor import FaceRegressor, RegressedFace
 from recon3d.regression.tracking import SMOOTHINGS
 from recon3d.regression.training import open_face_model
 from recon3d.regression.video import KINDS, VideoOptions, is_video, process_video
-from recon3d.scene import Scene
-from recon3d.texture import unwrap
-from storage.atomic import write_file
-from training.config import LocalConfig, option
-from training.logs import console, save_picture
 
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
 HOLE = 0.02  # of a texture's side: half the width of holes that are filled in
@@ -70,7 +71,7 @@ class MeshSettings:
     n_next: int = option(1, "videos: later frames in the mean", "-n_next")
     start: int = option(-1, "videos: first frame, -1 = all", "-s")
     end: int = option(-1, "videos: frame to stop before, -1 = all", "-e")
-    onnx: Path | None = option(None, "run this export of the checkpoint (python -m recon3d.export) with onnxruntime")
+    onnx: Path | None = option(None, "run this export of the checkpoint (python -m recon3d.regression.export) with onnxruntime")
     authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code")
 
 
@@ -147,7 +148,7 @@ def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSett
 def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     """As the settings say. Raises: DataError, CheckpointError."""
     if settings.detector == "faceboxes":
-        import recon3d.regression.faceboxes  # noqa: F401  registers itself
+        import datasets.detection.faceboxes  # noqa: F401  registers itself
     if settings.detector not in DETECTORS:
         raise DataError(f"unknown --detector '{settings.detector}'; choose one of: {', '.join(DETECTORS)}, faceboxes.")
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)

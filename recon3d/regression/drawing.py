@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
+from drawing.surfaces import colour_depth, over_photo, position_codes, shaded
 from geometry.schemes import IBUG_68
-from recon3d.outputs import colour_depth, over_photo, position_codes, shaded
+from morphable.scene import Scene
 from recon3d.regression.regressor import FaceRegressor
-from recon3d.scene import Scene
 
 DENSE_POINTS = 6400  # about so many vertices are drawn, every sixth of 3DDFA_V2's mesh
 STRENGTH = 0.8  # of meshes, depth and codes over the photo

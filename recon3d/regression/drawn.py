@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.errors import DataError
-from geometry.face_model import FaceModel
+from common.config import LocalConfig, option
+from common.errors import DataError
+from common.files.pictures import save_picture
+from common.scripts import run_script
+from drawing.surfaces import shaded
 from geometry.rotations import rotation_from_euler
-from recon3d.outputs import shaded
+from morphable.model import FaceModel
+from morphable.scene import Scene
 from recon3d.regression.data import PackedSample, pack_crops, packed_resolution
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.params import Layout, Parts, join
 from recon3d.regression.training import open_face_model
-from recon3d.scene import Scene
-from training.config import LocalConfig, option
-from training.logs import save_picture
-from training.scripts import run_script
 
 SIZE = 120
 LANDMARK_HEIGHT_SHARE = 0.55  # of the crop
@@ -114,7 +114,7 @@ def write_benchmark(model: FaceModel, layout: Layout, parameters: torch.Tensor, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(write_drawn, DrawnSettings, __doc__, arguments, (DataError,))
+    return run_script(write_drawn, DrawnSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.arrays import read_npz
+from common.errors import DataError
+from common.files.arrays import read_npz
+from common.files.images import IMAGE_SUFFIXES, read_image
+from common.files.points import read_pts
 from datasets.crop import Crop
-from datasets.errors import DataError
-from datasets.images import IMAGE_SUFFIXES, read_image
-from datasets.points import read_pts
-from datasets.synthetic import render_split
-from geometry.face_model import FaceModel
-from recon3d.fit import Fit, fit_landmarks
+from datasets.synthetic.faces import render_split
+from morphable.fit import Fit, fit_landmarks
+from morphable.model import FaceModel
 from recon3d.regression.data import PackedSample, packed_resolution
 from recon3d.regression.labels import parameters_in_crop
 from recon3d.regression.params import Layout
@@ -45,7 +45,7 @@ def weak_camera(rotation: np.ndarray, scale: float, translation: np.ndarray) -> 
 
 
 def synthetic_samples(root: Path, split: str, size: int, layout: Layout) -> tuple[Iterator[PackedSample], int]:
-    """Rendered faces of `datasets.synthetic` below root (rendered now where missing), and how many there are."""
+    """Rendered faces of `datasets.synthetic.faces` below root (rendered now where missing), and how many there are."""
     render_split(root, split)
     tables = sorted((root / split).glob("[0-9]*.npz"))
 
@@ -71,7 +71,7 @@ def synthetic_samples(root: Path, split: str, size: int, layout: Layout) -> tupl
 def photo_samples(
     folder: Path, model: FaceModel, size: int, layout: Layout, max_error: float
 ) -> tuple[Iterator[PackedSample], int]:
-    """Photos below a folder with 68 points in `.pts` beside them, labelled by `recon3d.fit`.
+    """Photos below a folder with 68 points in `.pts` beside them, labelled by `morphable.fit`.
 
     max_error: fits with a larger error (% of the points' box) are left out; 0 = keep all. Raises: DataError without photos.
     """

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geometry.face_model import FaceModelError
+from common.checkpoint import load_strict, read_state
+from common.errors import CheckpointError, FaceModelError
+from morphable.loaders.arrays import checked
+from morphable.loaders.pickles import read_pickled
+from morphable.loaders.tddfa_files import LAYOUTS
 from networks.regressors import RegressorConfig
-from recon3d.loaders.arrays import checked
-from recon3d.loaders.pickles import read_pickled
-from recon3d.loaders.tddfa_files import LAYOUTS
 from recon3d.regression.models import ParameterRegressor
 from recon3d.regression.params import MICROMETRES_PER_DM, Layout, Whitening, scale_matrix
-from training.checkpoint import CheckpointError, load_strict, read_state
 
 # convention → (file name, keys of mean and spread)
 WHITENING = {

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.errors import DataError
+from common.files.mat import read_mat_file
 from datasets.crop import Crop
-from datasets.errors import DataError
-from datasets.mat import read_mat_file
 from geometry.rotations import rotation_from_euler
 from recon3d.regression.params import MICROMETRES_PER_DM, Layout, Parts, join
 from recon3d.regression.roi import crop_from_points

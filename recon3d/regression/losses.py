@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geometry.face_model import FaceModel
+from morphable.model import FaceModel
 from recon3d.regression.params import DEPTH_COLUMN, MATRIX_COLUMNS, POSE, TRANSLATION_COLUMNS, Layout, Parts
 
 RESAMPLED_VERTICES = 132  # drawn anew in every step, beside the landmarks (3DDFA's "resample")

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from geometry.face_model import FaceModel
+from common.runtime import apply_gradients
+from morphable.model import FaceModel
 from recon3d.regression import losses
 from recon3d.regression.augment import CropTransform
 from recon3d.regression.data import RegressionBatch, RegressionSet, collate
@@ -19,7 +20,6 @@ from recon3d.regression.jigsaw import crop_and_paste
 from recon3d.regression.models import ParameterRegressor, normalise
 from recon3d.regression.settings import RegressionSettings
 from training.loop import Repeated
-from training.runtime import apply_gradients
 
 SCHEME = "ibug68"
 CANDIDATES = ("fwpdc", "vdc")  # what meta-joint optimisation chooses from

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from common.errors import DataError
 from datasets.augment import hash_uniform
-from datasets.errors import DataError
-from geometry.face_model import FaceModel
 from geometry.schemes import IBUG_68
+from morphable.model import FaceModel
 from recon3d.regression.data import RegressionBatch
 from recon3d.regression.params import MATRIX_COLUMNS, Layout
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from geometry.face_model import FaceModel
+from common.checkpoint import load_strict, read_config, read_tensors, resolve_snapshot, save_snapshot
+from common.errors import CheckpointError
+from common.pretrained import PRETRAINED
+from morphable.model import FaceModel
 from networks.regressor import normalise
 from networks.regressors import RegressorConfig, build_regressor
 from recon3d.regression.decode import CONVENTIONS
 from recon3d.regression.params import POSE, Layout, Whitening
-from training.checkpoint import CheckpointError, load_strict, read_config, read_tensors, resolve_snapshot, save_snapshot
 
-PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 KIND = "regressor"
 AUTHORS_MODEL = "3ddfa"
 

@@ -19,20 +19,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.arrays import read_npz
-from datasets.errors import DataError
-from datasets.images import image_size, read_image, safe_join
-from datasets.points import read_pts
-from recon3d.face_model import load_face_model
+from common.config import LocalConfig, option
+from common.errors import DataError
+from common.files.arrays import read_npz
+from common.files.images import image_size, read_image, safe_join
+from common.files.points import read_pts
+from common.logs import console
+from common.scripts import run_script
+from morphable.open import load_face_model
 from recon3d.regression.data import PackedCrops, PackedSample, pack_crops
 from recon3d.regression.decode import CONVENTIONS
 from recon3d.regression.head_labels import photo_samples, synthetic_samples, widened
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
 from recon3d.regression.params import MICROMETRES_PER_DM, Layout, scale_matrix, transform_parameters
 from recon3d.regression.roi import crop_from_roi
-from training.config import LocalConfig, option
-from training.logs import console
-from training.scripts import run_script
 
 SPLITS = ("train", "test", "all")
 
@@ -149,7 +149,7 @@ def run(settings: PrepareSettings, local: LocalConfig) -> PackedCrops:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_script(run, PrepareSettings, __doc__, arguments, (DataError,))
+    return run_script(run, PrepareSettings, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geometry.face_model import FaceModel
-from geometry.normals import vertex_normals
-from geometry.rasteriser import interpolate, rasterize
+from geometry.mesh.normals import vertex_normals
+from geometry.raster.rasteriser import interpolate, rasterize
 from geometry.rotations import rotation_from_euler
+from morphable.model import FaceModel
+from morphable.texture import mirror_ids
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.params import DEPTH_COLUMN, Layout, Parts, join
-from recon3d.texture import mirror_ids
 
 TOLERANCE = 0.02  # of the crop's side: a point this far behind the surface is still seen
 STRETCH = (1.5, 3.0)  # growth of a point's area by the turn: below it is painted from the photo, above it is filled

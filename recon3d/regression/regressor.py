@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.errors import DataError
+from common.runtime import make_accelerator
 from datasets.crop import Crop
-from datasets.detect import Detection, make_detector
-from datasets.errors import DataError
-from geometry.face_model import FaceModel
+from datasets.detection.detect import Detection, make_detector
 from geometry.rotations import euler_from_rotation, nearest_rotation
+from morphable.model import FaceModel
+from morphable.scene import Scene, metric_screen
 from recon3d.regression import quick
 from recon3d.regression.decode import (
     CONVENTIONS,
@@ -30,8 +32,6 @@ from recon3d.regression.decode import (
 )  # fmt: skip
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
 from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
-from recon3d.scene import Scene, metric_screen
-from training.runtime import make_accelerator
 
 SCHEME = "ibug68"
 FOCAL = 1.2  # assumed focal length in longer sides of the photo
@@ -67,7 +67,7 @@ class FaceRegressor:
 
     Args:
         loaded: from `load_regressor`.  face_model: with landmarks "ibug68" and enough components.
-        detector: a name of `datasets.detect.DETECTORS`, or any function image → list of Detection; weights: its file.
+        detector: a name of `datasets.detection.detect.DETECTORS`, or any function image → list of Detection; weights: its file.
         steps: 2 cuts every face again by the landmarks of the first pass.
         authors: crop, decode and pose exactly as 3DDFA and 3DDFA_V2 do, for comparisons: crops on whole pixels that are pasted
             back unrounded, biased pixels, a rotation that need not be one.
@@ -189,7 +189,7 @@ class FaceRegressor:
         return parameters, list(landmarks.cpu().numpy()), list(head.cpu().numpy())
 
     def use_onnx(self, path: Path) -> None:
-        """Run an export of this checkpoint (`recon3d.export`) with onnxruntime in the place of PyTorch.
+        """Run an export of this checkpoint (`recon3d.regression.export`) with onnxruntime in the place of PyTorch.
 
         Raises: DataError when onnxruntime is not installed, or the file is no export of a network with these outputs.
         """
@@ -206,7 +206,7 @@ class FaceRegressor:
         shapes = {output.name: output.shape for output in session.get_outputs()}
         inputs = [value.shape[1:] for value in session.get_inputs()]
         if shapes.get("parameters", [])[1:] != [self.model.layout.size] or inputs != [[3, self.size, self.size]]:
-            raise DataError(f"{path}: no export of this checkpoint; make it with python -m recon3d.export.")
+            raise DataError(f"{path}: no export of this checkpoint; make it with python -m recon3d.regression.export.")
         self._session, self._with_head = session, "head_landmarks" in shapes
 
     def _forward_onnx(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -273,7 +273,7 @@ class FaceRegressor:
         return torch.baddbmm(maps[:, None, :, 3], self._dense.shape(parts), maps[..., :3].transpose(1, 2))
 
     def scene(self, faces: Sequence[RegressedFace], size: tuple[int, int]) -> Scene:
-        """All faces of a photo of size (H, W) in one z-buffer, for `recon3d.outputs`.
+        """All faces of a photo of size (H, W) in one z-buffer, for `drawing.surfaces`.
 
         Weak perspective does not see distances: a camera of 1.2 times the longer side is assumed, so larger faces are nearer.
         """

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from common.errors import DataError
 from datasets.crop import Crop, square_crop
-from datasets.errors import DataError
 
 BOX_SIDE = 1.58  # side of the crop in units of the mean box side
 BOX_SHIFT_Y = 0.14  # downward shift of its centre in the same unit

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.config import option
+from common.runtime import PRECISIONS
 from networks.regressors import ARCHITECTURES
-from training.config import option
-from training.runtime import PRECISIONS
 from training.schedules import SCHEDULES
 
 LOSSES = ("pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from common.errors import DataError
 from datasets.crop import Crop
-from datasets.errors import DataError
 from recon3d.regression.regressor import FaceRegressor, RegressedFace
 from recon3d.regression.roi import crop_from_points
 

@@ -7,10 +7,14 @@ from pathlib import Path
 import torch
 from torch.utils.data import Subset
 
-from datasets.errors import DataError
-from geometry.face_model import FaceModel, FaceModelError
+from common.checkpoint import json_safe, load_strict, sessions_part
+from common.config import LocalConfig
+from common.errors import CheckpointError, ConfigError, DataError, FaceModelError
+from common.logs import console
+from common.runtime import is_main_process, make_accelerator, seed_everything, synchronise
+from morphable.model import FaceModel
+from morphable.open import load_face_model
 from networks.regressors import RegressorConfig
-from recon3d.face_model import load_face_model
 from recon3d.regression.augment import CropAugmentation, CropTransform
 from recon3d.regression.data import JoinedSets, PackedCrops, RegressionSet, TddfaLists, collate
 from recon3d.regression.decode import CONVENTIONS
@@ -21,11 +25,7 @@ from recon3d.regression.params import MATRIX_COLUMNS
 from recon3d.regression.profiling import FaceProfiler
 from recon3d.regression.settings import RegressionSettings
 from recon3d.regression.short_video import ShortVideo, VideoSynthesis
-from training.checkpoint import CheckpointError, json_safe, load_strict, sessions_part
-from training.config import ConfigError, LocalConfig
-from training.logs import console
 from training.loop import LoopOptions, train
-from training.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 
 LANDMARKS = 68
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.errors import DataError
+from common.errors import DataError
 from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
 from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.tracking import FaceTracker, TrackedFace, smooth_tracks

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from common.errors import DataError
+from common.files.images import read_image
 from datasets.alignment import Alignment, align, five_of_68, read_five, read_reference
-from datasets.errors import DataError
-from datasets.images import read_image
 from datasets.skin_probability import skin_mask, skin_probability
-from geometry.face_model import EMBEDDED_HEAD, FaceModel
+from morphable.model import EMBEDDED_HEAD, FaceModel
 
 REFERENCE = np.array(
     [[-0.311487, 0.290361, 0.133780], [0.309799, 0.289720, 0.131795], [0.003253, -0.046179, 0.552442],

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from common.errors import DataError
 from datasets.crop import crop_from_box, crop_from_landmarks, padded_size, square_crop
-from datasets.errors import DataError
 from geometry.schemes import AFLW_19, IBUG_68
 
 

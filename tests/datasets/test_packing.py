@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from datasets.errors import DataError
+from common.errors import DataError
 from datasets.loader import FaceSet, choose_rows, collate
 from datasets.packing import PackedDataset, pack, packing_key
-from datasets.synthetic import write_dataset
-from datasets.w300 import W300
+from datasets.readers.w300 import W300
+from datasets.synthetic.faces import write_dataset
 
 
 def open_w300(root, **options):
@@ -82,7 +82,7 @@ def test_few_shot_rows():
 
 
 def test_prepare_packs_where_training_looks(drawn, tmp_path, capsys):
-    from datasets.prepare import main
+    from datasets.commands.prepare import main
 
     source = ["w300", "--from", str(drawn("w300")[0])]
     assert main([*source, "--out", str(tmp_path), "-i", "128", "--crop-source", "lm_ground_truth"]) == 0

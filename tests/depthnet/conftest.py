@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets.synthetic_depth import write_dataset
+from datasets.synthetic.depth import write_dataset
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.synthetic_depth import random_faces
-from datasets.threedfaw import Keypoints
-from depthnet.controls import make_controls
-from depthnet.evaluation import Faces, score_controls, score_networks, summarise
+from datasets.readers.threedfaw import Keypoints
+from datasets.synthetic.depth import random_faces
 from depthnet.inference import all_pair_depths, all_pair_errors
-from depthnet.report import comparison, pose_comparison, spread, upstream_lines
+from depthnet.scores.controls import make_controls
+from depthnet.scores.evaluation import Faces, score_controls, score_networks, summarise
+from depthnet.scores.report import comparison, pose_comparison, spread, upstream_lines
 from geometry.lifted_affine import apply_affine, free_depth_bound, plane_error, solve_affine
 from networks.aign import AIGN, AIGNConfig
 from networks.depthnet import DepthNet, DepthNetConfig

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 import train_depthnet
-from datasets.synthetic_depth import random_faces
-from datasets.threedfaw import Keypoints
+from common.checkpoint import read_tensors
+from common.errors import CheckpointError
+from common.runtime import make_accelerator
+from datasets.readers.threedfaw import Keypoints
+from datasets.synthetic.depth import random_faces
 from depthnet.bundle import main as bundle
 from depthnet.losses import gradient_penalty, target_error
 from depthnet.method import DepthNetMethod
@@ -17,8 +20,6 @@ from depthnet.pairs import Pairs, PairSampler, PositionBatch
 from depthnet.settings import TrainSettings
 from geometry.lifted_affine import keypoint_loss, plane_error
 from networks.depthnet import Critic, DepthNet, DepthNetConfig, lift
-from training.checkpoint import CheckpointError, read_tensors
-from training.runtime import make_accelerator
 
 
 def keypoints(count, seed=0):

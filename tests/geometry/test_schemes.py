@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from geometry.face_model import EMBEDDED_HEAD, FaceModel
 from geometry.schemes import (
     IBUG_68,
     SCHEMES,
@@ -16,6 +15,7 @@ from geometry.schemes import (
     load_scheme,
     scheme_to_dict,
 )
+from morphable.model import EMBEDDED_HEAD, FaceModel
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import CheckpointError, DataError
 from datasets.crop import crop_from_landmarks
-from datasets.errors import DataError
 from geometry.heatmaps import render_heatmaps
 from geometry.schemes import IBUG_68
 from landmarks.detector import LandmarkDetector, as_rgb
 from landmarks.models import LoadedModel, load_model, model_config, save_for_inference
 from networks.aae import AAE, AAEConfig
-from training.checkpoint import CheckpointError
 
 
 @pytest.fixture(scope="module")

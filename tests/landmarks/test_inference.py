@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import eval_landmarks
+from common.checkpoint import save_snapshot
 from geometry.schemes import IBUG_68
 from landmarks.bundle import main as bundle
 from landmarks.inference import predict
 from landmarks.models import LoadedModel, load_model, model_config
 from networks.aae import AAE, AAEConfig
-from training.checkpoint import save_snapshot
 
 PERMUTATION = torch.as_tensor(IBUG_68.flip_permutation)
 

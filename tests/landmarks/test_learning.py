@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from common.runtime import make_accelerator
 from datasets.augment import Augmentation, BatchTransform
 from datasets.loader import RawBatch
 from geometry.schemes import IBUG_68
@@ -13,12 +14,11 @@ from landmarks.autoencoder import AutoencoderMethod
 from landmarks.landmark_training import LandmarkMethod
 from landmarks.settings import LandmarkSettings, UnsupervisedSettings
 from networks.aae import AAE, AAEConfig
-from training.runtime import make_accelerator
 
 
 @pytest.fixture(scope="module")
 def batch(drawn):
-    from datasets.w300 import W300
+    from datasets.readers.w300 import W300
 
     dataset = W300(drawn("w300")[0], "train", 128, "lm_ground_truth")
     samples = [dataset[i] for i in range(4)]

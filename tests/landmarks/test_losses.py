@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import ConfigError
 from landmarks.losses import (
     AdaptiveWingLoss,
     PerceptualLoss,
@@ -18,7 +19,6 @@ from landmarks.losses import (
     pixel_l2,
 )
 from networks.discriminators import ImageDiscriminator
-from training.config import ConfigError
 from training.penalties import interpolation_penalty
 
 

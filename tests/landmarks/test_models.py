@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
+from common.checkpoint import save_snapshot
+from common.errors import CheckpointError
 from geometry.schemes import IBUG_68
 from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model, model_config, save_for_inference
 from networks.aae import AAE, AAEConfig
-from training.checkpoint import CheckpointError, save_snapshot
 
 
 def make_model(tmp_path, **options):

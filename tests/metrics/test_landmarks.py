@@ -8,6 +8,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
+from drawing.curves import plot_ced
 from geometry.schemes import AFLW_19, IBUG_68, MENPO_84, WFLW_98
 from metrics.images import pixel_error, ssim
 from metrics.landmarks import (
@@ -21,7 +22,6 @@ from metrics.landmarks import (
     normaliser,
     std_nme,
 )
-from metrics.plots import plot_ced
 from metrics.report import LandmarkReport, Protocol
 
 

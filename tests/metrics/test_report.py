@@ -11,9 +11,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from drawing.curves import plot_ced
 from geometry.schemes import FIVE, IBUG_68, LandmarkScheme, generic_scheme
 from metrics.landmarks import auc, effective_normaliser, failure_rate, landmark_errors, normaliser
-from metrics.plots import plot_ced
 from metrics.report import LandmarkReport, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,5 +145,5 @@ def test_ced_of_no_image_is_an_empty_plot(tmp_path):
 
 
 def test_importing_plots_leaves_matplotlib_alone():
-    code = "import sys, metrics.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, drawing.curves; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

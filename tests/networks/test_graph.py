@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from geometry.sparse import SparseMatrix, chebyshev_filter, sparse_product
+from geometry.mesh.sparse import SparseMatrix, chebyshev_filter, sparse_product
 from networks.graph import ChebyshevConvolution, GraphBlock, GraphLevels
 from networks.graph_generators import FaceCritic, GeneratorConfig, GraphGenerator, MeshAutoencoder
 
@@ -189,9 +189,9 @@ def test_unet_learns_with_every_parameter():
     """A gradient reaches all of them, and one batch is overfitted."""
     from networks.graph_generators import GeneratorConfig
     from networks.graph_unet import GraphUnet
-    from recon3d.graph.levels import graph_levels
-    from recon3d.graph.pyramid import build_pyramid
-    from tests.recon3d.graph.shapes import grid
+    from recon3d.refinement.levels import graph_levels
+    from recon3d.refinement.pyramid import build_pyramid
+    from tests.recon3d.refinement.shapes import grid
 
     torch.manual_seed(0)
     pyramid = build_pyramid(*grid(40))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import demo
-from datasets.points import read_json_points, read_pts
+from common.files.points import read_json_points, read_pts
 
 
 @pytest.fixture(scope="module")

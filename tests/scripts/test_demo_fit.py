@@ -8,8 +8,8 @@ import trimesh
 from PIL import Image
 
 import demo
-from datasets.points import format_pts
-from recon3d.outputs import read_depth
+from common.files.points import format_pts
+from drawing.surfaces import read_depth
 
 # eye centres, nose tip, mouth corners of the astronaut, 0-based, read off the photo
 ASTRONAUT_FIVE = "205 107\n245 107\n224 128\n208 151\n246 150\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasets import synthetic
-from datasets.synthetic_depth import write_dataset as write_depths
+from common.pretrained import PRETRAINED
+from datasets.synthetic import faces as synthetic
+from datasets.synthetic.depth import write_dataset as write_depths
 from geometry.schemes import IBUG_68, scheme_to_dict
-from landmarks.models import PRETRAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()

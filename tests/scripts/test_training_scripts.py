@@ -12,7 +12,7 @@ import eval_landmarks
 import train_aae_landmarks
 import train_aae_landmarks_3d
 import train_aae_unsupervised
-from training.checkpoint import read_state, read_tensors
+from common.checkpoint import read_state, read_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["-i", "128", "-b", "2", "-p", "1", "--eval-freq", "1", "--val-count", "3", "--train-count", "4"]

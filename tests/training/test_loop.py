@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.checkpoint import newest_snapshot, read_state, read_tensors
-from training.loop import DivergenceError
-from training.runtime import random_state, restore_random_state
+from common.checkpoint import newest_snapshot, read_state, read_tensors
+from common.errors import DivergenceError
+from common.runtime import random_state, restore_random_state
 from training.sampling import EpochBatches
 from training.schedules import learning_rate_factor
 
@@ -51,7 +51,8 @@ def test_resume_in_the_middle_of_an_epoch(tmp_path):
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().training_step(batch, step)
 
-    from training.loop import Interrupted, train
+    from common.errors import Interrupted
+    from training.loop import train
 
     toy.seed_everything(5)
     options = toy.options(tmp_path / "parts")

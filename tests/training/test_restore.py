@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.checkpoint import CheckpointError
+from common.errors import CheckpointError
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toy  # noqa: E402

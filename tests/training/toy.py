@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from common.runtime import apply_gradients, make_accelerator, seed_everything, synchronise
 from training.loop import LoopOptions, train
-from training.runtime import apply_gradients, make_accelerator, seed_everything, synchronise
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -75,7 +75,7 @@ def options(folder, **changes):
 
 def run(folder, resume=None, toy=None, **changes):
     """Train a toy; returns it."""
-    from training.checkpoint import read_tensors
+    from common.checkpoint import read_tensors
 
     accelerator = make_accelerator("cpu")
     seed_everything(5, accelerator.process_index)
@@ -89,7 +89,7 @@ def run(folder, resume=None, toy=None, **changes):
 if __name__ == "__main__":
     what, folder = sys.argv[1], Path(sys.argv[2])
     if what == "slow":
-        from training.loop import Interrupted
+        from common.errors import Interrupted
 
         try:
             run(folder, toy={"delay": 0.1}, epochs=1000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geometry.face_model import FaceModel
+from morphable.model import FaceModel
 from tests.recon3d.regression.faces import small_model
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from geometry.face_model import FaceModel, SurfacePoints
 from geometry.rotations import rotation_from_euler
+from morphable.model import FaceModel, SurfacePoints
 
 
 def small_model(identity: int = 40, expression: int = 10, vertices: int = 90) -> FaceModel:

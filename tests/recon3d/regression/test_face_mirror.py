@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from datasets.errors import DataError
+from common.errors import DataError
 from geometry.schemes import IBUG_68
-from recon3d.face_model import load_face_model
+from morphable.open import load_face_model
 from recon3d.regression.data import RegressionBatch
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.drawn import random_faces

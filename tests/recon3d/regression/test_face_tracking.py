@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from common.errors import DataError
 from datasets.crop import square_crop
-from datasets.errors import DataError
 from recon3d.regression.regressor import RegressedFace
 from recon3d.regression.tracking import FaceTracker, OneEuroFilter, TrackedFace, smooth_tracks
 from recon3d.regression.video import VideoReader, is_video

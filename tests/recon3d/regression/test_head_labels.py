@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import synthetic
-from datasets.errors import DataError
-from geometry.face_model import EMBEDDED_HEAD, FaceModel
+from common.errors import DataError
+from datasets.synthetic import faces as synthetic
+from morphable.model import EMBEDDED_HEAD, FaceModel
 from recon3d.regression import prepare
 from recon3d.regression.head_labels import photo_samples, synthetic_samples
 from recon3d.regression.params import Layout

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from geometry.face_model import FaceModel
-from recon3d.face_model import load_face_model
-from recon3d.outputs import position_codes
+from drawing.surfaces import position_codes
+from morphable.model import FaceModel
+from morphable.open import load_face_model
+from morphable.scene import Scene
 from recon3d.regression.data import RegressionBatch
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.drawn import draw_faces, random_faces
 from recon3d.regression.params import Layout
 from recon3d.regression.profiling import FaceProfiler, spread, turned
 from recon3d.regression.short_video import ShortVideo, VideoSynthesis, motion_blur
-from recon3d.scene import Scene
 
 LAYOUT = Layout(20, 10)
 SIDE = 160

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.errors import DataError
+from common.errors import DataError
 from recon3d.regression.augment import CropAugmentation, CropTransform
 from recon3d.regression.data import JoinedSets, PackedCrops, PackedSample, TddfaLists, collate, pack_crops, packed_resolution
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder

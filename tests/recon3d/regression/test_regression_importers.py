@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import CheckpointError
 from networks.regressors import RegressorConfig, build_regressor
 from recon3d.regression.importers import import_regressor
-from training.checkpoint import CheckpointError
 
 RATES = ("1", "6", "12", "18")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from datasets.errors import DataError
+from common.errors import DataError
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
 from recon3d.regression.params import Layout

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import DataError, FaceModelError
 from datasets.crop import square_crop
-from datasets.errors import DataError
-from geometry.face_model import FaceModelError
 from geometry.rotations import rotation_from_euler
 from networks.regressors import RegressorConfig
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder, authors_pose, crop_scales, to_photo

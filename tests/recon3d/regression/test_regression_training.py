@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import train_3dmm
+from common.checkpoint import read_state, read_tensors
 from recon3d.regression import drawn
 from recon3d.regression.data import PackedSample, pack_crops, packed_resolution
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
@@ -18,7 +19,6 @@ from recon3d.regression.models import load_regressor
 from recon3d.regression.params import Layout
 from recon3d.regression.short_video import VideoSynthesis
 from tests.recon3d.regression.faces import random_parameters, small_model
-from training.checkpoint import read_state, read_tensors
 
 LAYOUT, SIZE = Layout(6, 3), 32
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.images import read_image
-from recon3d.loaders import tddfa_sparse
-from recon3d.regression.faceboxes import FaceBoxesDetector
+from common.files.images import read_image
+from datasets.detection.faceboxes import FaceBoxesDetector
+from morphable.loaders import tddfa_sparse
 from recon3d.regression.importers import import_regressor
 from recon3d.regression.models import LoadedRegressor, load_regressor, normalise, save_for_inference
 from recon3d.regression.params import scale_matrix

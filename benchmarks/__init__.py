@@ -1,0 +1,1 @@
+"""Speed and memory beside references of the same run: python -m benchmarks NAME."""

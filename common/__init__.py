@@ -1,0 +1,1 @@
+"""What every program needs and no face knows: errors, settings, checkpoints, devices, files."""

@@ -1,0 +1,188 @@
+"""The one checkpoint format: a folder with `model.safetensors`, `state.pt` and `config.json`, whole or absent.
+
+Only this file reads weights. Nothing it reads can run code: safetensors, or `torch.load(weights_only=True)`.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from common.errors import CheckpointError
+
+FORMAT = 1
+MAX_BYTES = 4 * 2**30
+
+
+def save_snapshot(folder: Path, tensors: dict[str, Tensor], config: dict, state: dict | None = None) -> None:
+    """Write a snapshot beside its place and rename it there, replacing an older one; a kill leaves old or new, never half.
+
+    Args: tensors by name; config, JSON-ready; state, tensors, numbers, strings and containers (optimisers, RNG, position).
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary / "model.safetensors")
+        if state is not None:
+            torch.save(state, temporary / "state.pt")
+        (temporary / "config.json").write_text(json.dumps({"format": FORMAT, **config}, indent=1))
+        for file in temporary.iterdir():
+            file.chmod(0o644)
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+        temporary.chmod(0o755)
+        _replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Rename a folder over another; the older one is moved aside first and removed last (see `resolve_snapshot`)."""
+    old = target.parent / f".{target.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(new, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_interrupted(parent: Path) -> None:
+    """Bring back a snapshot whose replacement was killed between its two renames."""
+    for old in Path(parent).glob(".*.old"):
+        target = old.parent / old.name[1 : -len(".old")]
+        if not target.exists():
+            os.replace(old, target)
+
+
+def read_config(folder: Path) -> dict:
+    """config.json of a snapshot. Raises: CheckpointError naming the file."""
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a snapshot ({error}); check -r/--resume.") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {config.get('format') if isinstance(config, dict) else '?'} is not {FORMAT}.")
+    return config
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file. Raises: CheckpointError for missing, truncated, over-large or non-finite files."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path}: larger than {MAX_BYTES:,} bytes; refused.")
+        tensors = load_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: damaged or no safetensors file ({error}); copy it again.") from None
+    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    if bad:
+        raise CheckpointError(f"{path}: tensor {bad[0]} holds values that are not finite; the file is not usable.")
+    return tensors
+
+
+def read_state(path: Path) -> dict:
+    """`state.pt` or an author's checkpoint, tensors and plain containers only. Raises: CheckpointError naming the file."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path}: larger than {MAX_BYTES:,} bytes; refused.")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+    except CheckpointError:
+        raise
+    except Exception as error:  # noqa: BLE001  a damaged or hostile pickle may raise anything; none of it may pass
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: damaged, or not made of tensors alone, so refused ({reason}).") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: expected a dictionary, found {type(content).__name__}.")
+    return content
+
+
+def load_strict(module: nn.Module, tensors: dict[str, Tensor], source: Path, optional: tuple[str, ...] = ()) -> list[str]:
+    """Copy tensors into a module after comparing every name and shape.
+
+    Args: optional: name prefixes that may be missing in the file (they keep their initial values).
+    Returns: names that kept their initial values.
+    Raises: CheckpointError naming the first difference.
+    """
+    expected = module.state_dict()
+    missing = [k for k in expected if k not in tensors]
+    fresh = [k for k in missing if k.startswith(optional)] if optional else []
+    wrong = [k for k in missing if k not in fresh]
+    extra = [k for k in tensors if k not in expected]
+    shapes = [k for k in expected if k in tensors and expected[k].shape != tensors[k].shape]
+    for names, text in ((wrong, "lacks"), (extra, "has the unknown tensor")):
+        if names:
+            raise CheckpointError(f"{source}: {text} {names[0]} ({len(names)} such); it is of another architecture.")
+    if shapes:
+        k = shapes[0]
+        raise CheckpointError(
+            f"{source}: {k} has shape {list(tensors[k].shape)} where {list(expected[k].shape)} is expected;"
+            " it is of another architecture."
+        )
+    module.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()}, strict=False)
+    return fresh
+
+
+def resolve_snapshot(name: str, snapshots: Path, bundled: Path | None = None) -> Path:
+    """Folder that -r/--resume means: a path, `session/00001`, a session (its newest snapshot), or a bundled name.
+
+    Raises: CheckpointError listing what there is.
+    """
+    snapshots = Path(snapshots)
+    for base in (Path(name), snapshots / name):
+        restore_interrupted(base.parent)
+        if base.is_dir():
+            restore_interrupted(base)
+        if (base / "config.json").is_file() or base.is_file():
+            return base
+        newest = newest_snapshot(base)
+        if newest is not None:
+            return newest
+    if bundled is not None and (bundled / name / "config.json").is_file():
+        return bundled / name
+    known = sorted(p.name for p in snapshots.glob("*") if p.is_dir()) if snapshots.is_dir() else []
+    known += sorted(p.name for p in bundled.glob("*") if p.is_dir()) if bundled is not None and bundled.is_dir() else []
+    there = ", ".join(known) or "none"
+    raise CheckpointError(f"no model '{name}' (looked in ., {snapshots} and pretrained); there are: {there}.")
+
+
+def newest_snapshot(session: Path) -> Path | None:
+    """The snapshot of a session that has seen most steps, an interrupted one included; None when there is none."""
+    folders = [p for p in Path(session).glob("*") if re.fullmatch(r"\d{5,}|interrupted", p.name)]
+    folders = [p for p in folders if (p / "config.json").is_file()]
+    return max(folders, key=lambda p: (read_config(p).get("step", 0), p.name), default=None)
+
+
+def sessions_part(name: str, snapshots: Path) -> str:
+    """Session that a resumed run continues when --sessionname is not given: the first part of `session/epoch`."""
+    path = Path(name)
+    try:
+        path = path.resolve().relative_to(Path(snapshots).resolve())
+    except ValueError:
+        pass
+    return path.parts[0] if not path.is_absolute() else path.parent.name
+
+
+def json_safe(value: object) -> object:
+    """Numbers that JSON has no word for (NaN, ±inf) as None, recursively."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: json_safe(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,182 @@
+"""Settings: defaults in a frozen dataclass, then local_config.ini, then the command line.
+
+A setting is one dataclass field made by `option`; the parser is made from the fields. Field `batch_size` is the flag
+`--batch-size`; prefixes of flags are accepted, and so are the typing slips of the seed READMEs (`-epoch`, `---daug`).
+"""
+
+import argparse
+import configparser
+import dataclasses
+import os
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import ConfigError
+
+
+def option(default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False) -> typing.Any:
+    """One setting: default, one line of help with unit and "off" value, further flags, allowed values.
+
+    A positional setting is a list that takes the arguments without a flag.
+    """
+    metadata = {"help": help, "flags": flags, "choices": choices, "positional": positional}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def parse_bool(text: str) -> bool:
+    """'1', 'true', 't', 'yes', 'y', 'on' and '0', 'false', 'f', 'no', 'n', 'off' in any case.
+
+    Raises: argparse.ArgumentTypeError.
+    """
+    if text.lower() in ("1", "true", "t", "yes", "y", "on"):
+        return True
+    if text.lower() in ("0", "false", "f", "no", "n", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"expected 0 or 1, got '{text}'")
+
+
+def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
+    """Parser whose destinations are the fields of a dataclass; nothing has a default, so only what was given appears."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
+    )
+    hints = typing.get_type_hints(settings)
+    for item in dataclasses.fields(settings):
+        name = "--" + item.name.replace("_", "-")
+        kind, many = _kind(hints[item.name])
+        if item.metadata.get("positional"):
+            parser.add_argument(item.name, nargs="*", type=kind, help=item.metadata["help"])
+            continue
+        arguments: dict = {"dest": item.name, "help": f"{item.metadata.get('help', '')} [{_default(item)}]".replace("%", "%%")}
+        if item.metadata.get("choices"):
+            arguments["choices"] = item.metadata["choices"]
+        if kind is bool:
+            arguments |= {"type": parse_bool, "nargs": "?", "const": True, "metavar": "0|1"}
+        else:
+            arguments |= {"type": kind} | ({"nargs": "+"} if many else {})
+        parser.add_argument(name, *item.metadata.get("flags", ()), **arguments)
+    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="ini file [local_config.ini]")
+    parser.add_argument("--dry-run", action="store_true", default=False, help="print the resolved settings and stop")
+    return parser
+
+
+def _kind(hint: object) -> tuple[type, bool]:
+    """Element type of a field and whether it is a list."""
+    if isinstance(hint, types.UnionType):
+        hint = next(argument for argument in typing.get_args(hint) if argument is not type(None))
+    if typing.get_origin(hint) is list:
+        return typing.get_args(hint)[0], True
+    return hint, False
+
+
+def _default(item: dataclasses.Field) -> str:
+    value = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _check_choices(settings: type, name: str, value: object) -> None:
+    """The choices that argparse checks on the command line, for a value of the ini file. Raises: ValueError."""
+    choices = settings.__dataclass_fields__[name].metadata.get("choices")
+    if choices and not set(value if isinstance(value, list) else [value]) <= set(choices):
+        raise ValueError(f"choose from {', '.join(map(str, choices))}")
+
+
+def tidy_arguments(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Accept `---flag` and `-flag` for `--flag` where they can only mean that."""
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    short = {flag for flag in known if not flag.startswith("--")}
+    tidy = []
+    for argument in arguments:
+        name = argument.lstrip("-")
+        dashes = len(argument) - len(name)
+        is_long = any(flag.startswith(f"--{name.split('=')[0]}") for flag in known)
+        wrong = dashes >= 3 or (dashes == 1 and len(name) > 2 and argument[:2] + name[1:2] not in short)
+        tidy.append(f"--{name}" if wrong and is_long and name[:1].isalpha() else argument)
+    return tidy
+
+
+@dataclass(frozen=True)
+class LocalConfig:
+    """Content of local_config.ini.
+
+    Attributes: file, or None when none was found; paths [Paths], lower-case keys; runtime [Runtime].
+    """
+
+    file: Path | None
+    paths: dict[str, Path]
+    runtime: dict[str, str]
+
+    def dataset(self, name: str) -> Path:
+        """Folder of a dataset: its key in [Paths], else <data>/<name>."""
+        return self.paths.get(name, self.data / name)
+
+    @property
+    def data(self) -> Path:
+        """Root of datasets, packed crops and models."""
+        return self.paths.get("data", Path("data"))
+
+    @property
+    def outputs(self) -> Path:
+        """Root of results, reports and logs."""
+        return self.paths.get("outputs", Path("outputs"))
+
+    def cache(self, name: str) -> Path:
+        """Folder of a dataset's packed crops: <name>_local, else <data>/packed."""
+        return self.paths.get(f"{name}_local", self.data / "packed")
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder of all sessions."""
+        return self.data / "models" / "snapshots"
+
+
+def read_local_config(file: Path | None = None) -> LocalConfig:
+    """Read an ini file; without a name, local_config.ini of the current folder or the one above, else defaults.
+
+    Relative paths count from the ini file's folder; `~` and environment variables are expanded.
+    Raises: ConfigError naming the file.
+    """
+    if file is None:
+        file = next((p for p in (Path("local_config.ini"), Path("..") / "local_config.ini") if p.is_file()), None)
+    if file is None:
+        return LocalConfig(None, {}, {})
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
+    try:
+        with Path(file).open(encoding="utf-8") as stream:
+            parser.read_file(stream)
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"{file}: cannot read the configuration ({first}); correct it or give another --config.") from None
+    base = Path(file).resolve().parent
+    section = dict(parser["Paths"]) if parser.has_section("Paths") else {}
+    paths = {key: base / os.path.expandvars(os.path.expanduser(value)) for key, value in section.items() if value}
+    return LocalConfig(Path(file), paths, dict(parser["Runtime"]) if parser.has_section("Runtime") else {})
+
+
+def parse_settings(settings: type, description: str, arguments: list[str]) -> tuple[typing.Any, LocalConfig, bool]:
+    """Resolve a script's settings: command line over [Runtime] of the ini file over defaults.
+
+    Returns: (settings object, local configuration, whether --dry-run was given).
+    Raises: SystemExit(2) from argparse for bad flags; ConfigError for a bad value in the ini file.
+    """
+    parser = build_parser(settings, description)
+    given = vars(parser.parse_args(tidy_arguments(arguments, parser)))
+    file, dry_run = given.pop("config"), given.pop("dry_run")
+    local = read_local_config(file)
+    hints = typing.get_type_hints(settings)
+    known = {item.name for item in dataclasses.fields(settings)}
+    values = {}
+    for key, text in local.runtime.items():
+        if key in known and text != "":
+            kind, many = _kind(hints[key])
+            convert = parse_bool if kind is bool else kind
+            try:
+                values[key] = [convert(word) for word in text.split()] if many else convert(text)
+                _check_choices(settings, key, values[key])
+            except (ValueError, argparse.ArgumentTypeError) as error:
+                raise ConfigError(f"{local.file}: [Runtime] {key} = {text}: {error}.") from None
+    return settings(**(values | given)), local, dry_run

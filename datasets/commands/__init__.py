@@ -1,0 +1,1 @@
+"""Commands that convert and pack datasets: python -m datasets.commands.NAME."""

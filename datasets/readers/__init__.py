@@ -1,0 +1,1 @@
+"""One file per dataset, in its authors' own layout."""

@@ -1,0 +1,1 @@
+"""Rendered faces with exact labels, and drawn data sets in the layouts of others."""

@@ -1,0 +1,1 @@
+"""Face replacement: domains of a CycleGAN, its training, its use on photos."""

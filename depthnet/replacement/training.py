@@ -1,0 +1,184 @@
+"""Train a CycleGAN on the domains of `depthnet.replacement.domains`."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor
+
+from common.checkpoint import load_strict, read_config, read_tensors, resolve_snapshot
+from common.config import LocalConfig, option
+from common.errors import ConfigError
+from common.logs import console
+from common.runtime import apply_gradients, make_accelerator, seed_everything, synchronise
+from depthnet.lifting import Lifter
+from depthnet.models import load_model
+from depthnet.pairs import PositionBatch, Positions, collate_positions
+from depthnet.replacement.domains import BUILDERS, Domains, load_crops, load_domains
+from networks.cyclegan import CycleGAN, CycleGANConfig, discriminator_parameters, generator_parameters
+from training.loop import LoopOptions, train
+
+ROWS = 6  # of the picture
+
+
+@dataclass(frozen=True)
+class CycleGANSettings:
+    """train_facewarp_cyclegan.py."""
+
+    task: str = option("background", "background synthesis or repair of swapped faces", choices=tuple(BUILDERS))
+    sessionname: str | None = option(None, "name of the run; default cyclegan_<task>", "--name")
+    dataset: str = option("w300", "landmark dataset with 68 points: key in local_config.ini")
+    split: str = option("train", "its split")
+    count: int | None = option(None, "only the first photos, default all")
+    model: str = option("depthnet_gan", "DepthNet that lifts the faces")
+    resume: str | None = option(None, "session, session/epoch or path", "-r")
+    size: int = option(80, "side of the crops in px, a multiple of 4, at least 32")
+    base: int = option(64, "width of the first layers")
+    blocks: int = option(9, "residual blocks of a generator")
+    loss: str = option("mse", "adversarial loss", choices=("mse", "bce"))
+    lamb: float = option(10.0, "weight of the cycle's absolute error")
+    beta: float = option(0.0, "weight of the identity loss of A → B on B, 0 = off; needs equal channels")
+    batchsize: int = option(16, "crops per step", "-b", "--batch-size", "--batch_size")
+    epochs: int = option(500, "absolute number of epochs", "-e")
+    lr: float = option(2e-4, "learning rate of all networks")
+    beta1: float = option(0.5, "Adam's first momentum")
+    beta2: float = option(0.999, "Adam's second momentum")
+    save_every: int = option(1, "epochs between snapshots", "--save_every")
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all")
+    eval_freq: int = option(1, "epochs between pictures")
+    print_freq: int = option(50, "steps between console lines", "-p")
+    seed: int = option(0, "of weights and order")
+    device: str = option("auto", "auto, cpu, cuda or mps")
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError."""
+        if self.size % 4 or self.size < 32:
+            raise ConfigError(f"--size {self.size}: the crops' side must be a multiple of 4 and at least 32.")
+        if self.beta and self.task == "background":
+            raise ConfigError("--beta compares A with B, which have 6 and 3 channels in --task background; leave it out.")
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 → −1 … 1."""
+    return images.float() / 127.5 - 1
+
+
+class CycleGANMethod:
+    """LSGAN (or cross entropy) in both directions, cycle loss; discriminators at half weight."""
+
+    stage = "cyclegan"
+
+    def __init__(
+        self, networks: CycleGAN, domains: Domains, settings: CycleGANSettings, accelerator: Accelerator, batches: int
+    ) -> None:
+        self.networks, self.settings, self.accelerator, self.batches = networks, settings, accelerator, batches
+        device = accelerator.device
+        self.a, self.b = torch.from_numpy(domains.a).to(device), torch.from_numpy(domains.b).to(device)
+        betas = (settings.beta1, settings.beta2)
+        self.optimizers = {
+            "g": torch.optim.Adam(generator_parameters(networks), settings.lr, betas),
+            "d": torch.optim.Adam(discriminator_parameters(networks), settings.lr, betas),
+        }
+
+    def batch(self, positions: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Pictures of A at the positions and of B at places drawn as a function of (seed, step)."""
+        generator = torch.Generator().manual_seed((self.settings.seed * 1_000_003 + step) % 2**63)
+        other = torch.randint(len(self.b), (len(positions),), generator=generator)
+        return to_unit(self.a[positions.to(self.a.device)]), to_unit(self.b[other.to(self.b.device)])
+
+    def _score(self, logits: Tensor, real: bool) -> Tensor:
+        wanted = torch.full_like(logits, float(real))
+        if self.settings.loss == "mse":
+            return F.mse_loss(logits, wanted)
+        return F.binary_cross_entropy_with_logits(logits, wanted)
+
+    def training_step(self, batch: PositionBatch, step: int) -> dict[str, Tensor]:
+        """Generators, then discriminators on the same fakes."""
+        n, s = self.networks, self.settings
+        a, b = self.batch(batch.indices, step)
+        for parameter in discriminator_parameters(n):
+            parameter.requires_grad_(False)
+        fake_b, fake_a = n.ab(a), n.ba(b)
+        adversarial = self._score(n.db(fake_b), True) + self._score(n.da(fake_a), True)
+        cycle = (n.ba(fake_b) - a).abs().mean() + (n.ab(fake_a) - b).abs().mean()
+        loss = adversarial + s.lamb * cycle
+        if s.beta:
+            loss = loss + s.beta * (n.ab(b) - b).abs().mean()
+        loss.backward()
+        apply_gradients(self.optimizers["g"], self.accelerator)
+        for parameter in discriminator_parameters(n):
+            parameter.requires_grad_(True)
+        critic = 0.5 * sum(
+            self._score(d(real), True) + self._score(d(fake.detach()), False)
+            for d, real, fake in ((n.da, a, fake_a), (n.db, b, fake_b))
+        )
+        critic.backward()
+        apply_gradients(self.optimizers["d"], self.accelerator)
+        return {"loss": loss.detach(), "adv": adversarial.detach(), "cycle": cycle.detach(), "d": critic.detach()}
+
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """Nothing to score: there are no pairs; look at the pictures."""
+        return {}
+
+    @torch.no_grad()
+    def pictures(self, epoch: int) -> dict[str, np.ndarray]:
+        """Rows of: parts of A, the generated B, and A's reconstruction."""
+        a = to_unit(self.a[:ROWS])
+        fake = self.networks.ab(a)
+        parts = [*a.split(3, dim=1), fake, *self.networks.ba(fake).split(3, dim=1)]
+        rows = torch.cat(parts, dim=3).permute(0, 2, 3, 1).flatten(0, 1)
+        return {"cyclegan": ((rows + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()}
+
+    def config(self) -> dict:
+        """Rebuilds the networks."""
+        return {
+            "kind": "cyclegan", "networks": dataclasses.asdict(self.networks.config),
+            "settings": dataclasses.asdict(self.settings),
+        }
+
+    def step_line(self, means: dict[str, float]) -> str:
+        """All terms."""
+        return "  ".join(f"{name}={value:.4f}" for name, value in means.items())
+
+
+def train_cyclegan(settings: CycleGANSettings, local: LocalConfig) -> None:
+    """Build the domains once, then train. Raises: DataError, ConfigError, DivergenceError, Interrupted."""
+    accelerator = make_accelerator(settings.device)
+    seed_everything(settings.seed, accelerator.process_index)
+    console().info("Use this only on faces of people who agree, and never to deceive.")
+    lifted = load_model(settings.model, local.snapshots)
+    if lifted.kind != "depthnet":
+        raise ConfigError(f"--model {settings.model}: is an AIGN, which knows no targets; choose a DepthNet.")
+    folder = None if settings.resume is None else resolve_snapshot(settings.resume, local.snapshots)
+    faces = load_crops(settings.dataset, local.dataset(settings.dataset), settings.split, settings.size, settings.count)
+    domains = load_domains(local.cache("cyclegan") / "cyclegan", settings.task, faces, Lifter(lifted), lifted.folder)
+    console().info(f"{len(domains.a)} pictures of A ({domains.a.shape[1]} channels), {len(domains.b)} of B")
+    config = CycleGANConfig(domains.a.shape[1], domains.b.shape[1], settings.base, settings.blocks)
+    networks = CycleGAN(config) if folder is None else load_cyclegan(folder, config)
+    networks.to(accelerator.device).train()
+    synchronise(networks, accelerator)
+    session = settings.sessionname or (folder.parent.name if folder is not None else f"cyclegan_{settings.task}")
+    size = min(settings.batchsize, len(domains.a))
+    method = CycleGANMethod(networks, domains, settings, accelerator, len(domains.a) // size)
+    options = LoopOptions(
+        session=local.snapshots / session, log_folder=local.outputs / "logs" / session,
+        report_folder=local.outputs / "reports" / session, epochs=settings.epochs, batch_size=size, seed=settings.seed,
+        save_freq=settings.save_every, print_freq=settings.print_freq, eval_freq=settings.eval_freq, keep=settings.keep,
+    )
+    train(method, Positions(len(domains.a)), collate_positions, lambda i: f"picture {i}", options, accelerator, folder)
+
+
+def load_cyclegan(folder: Path, config: CycleGANConfig | None = None) -> CycleGAN:
+    """Networks of a snapshot. Raises: CheckpointError, ConfigError for another kind or other sizes than config's."""
+    stored = read_config(folder)
+    if stored.get("kind") != "cyclegan":
+        raise ConfigError(f"{folder}: is no CycleGAN but of kind '{stored.get('kind')}'; choose another --resume.")
+    networks = CycleGAN(CycleGANConfig(**stored["networks"]))
+    if config is not None and networks.config != config:
+        raise ConfigError(f"{folder}: has {networks.config}, but the flags say {config}; give the flags of that run.")
+    load_strict(networks, read_tensors(folder / "model.safetensors"), folder)
+    return networks

@@ -1,0 +1,1 @@
+"""Scores of keypoint depths, beside controls that learn nothing."""

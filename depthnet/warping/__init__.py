@@ -1,0 +1,1 @@
+"""Faces warped and rotated by keypoints and their depth."""

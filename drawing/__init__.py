@@ -1,0 +1,1 @@
+"""Pictures and movies of points, surfaces, pose and curves."""

@@ -1,0 +1,1 @@
+"""Triangle meshes: normals, nearest points, sparse operators, warping, contours."""

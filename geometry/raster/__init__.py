@@ -1,0 +1,1 @@
+"""Triangles to pixels: rasterisers, interpolation, light, silhouettes."""

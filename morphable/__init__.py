@@ -1,0 +1,1 @@
+"""3D face models: loaders, the embedded head, fitting, light, texture."""

@@ -1,0 +1,1 @@
+"""Face models fitted to photos: landmarks and pixels."""

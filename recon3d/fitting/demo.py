@@ -1,0 +1,116 @@
+"""The demo's fit task: a 3D face model fitted to the faces of photos; pictures, textures, meshes and parameters out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.config import LocalConfig, option
+from common.errors import DataError, FaceModelError
+from common.logs import console
+from datasets.detection.detect import DETECTORS
+from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
+from morphable.fit import fit_landmarks
+from morphable.meshes import FRAMES
+from morphable.model import FaceModel
+from morphable.open import load_face_model
+from recon3d.fitting.given_landmarks import read_landmarks, with_five_points
+from recon3d.fitting.photo_results import WRITERS, Reconstruction, write_results
+from recon3d.fitting.photometric import refine_photos
+
+MANUAL = """Fit a 3D face model to all faces of photos, by landmarks and then by the pixels.
+
+    python demo.py --task fit photo.jpg folder/ --save strip,glb
+    python demo.py --task fit photos/ --landmarks-from points/ --model-3d ict:ict_light.npz
+
+Per photo: overlay, strip (input, fit, shape, depth), depth (16 bit and coloured), position codes, normals, pose, textures,
+meshes and parameters; several faces share one depth buffer.
+"""
+
+# image (H, W, 3) → scheme and landmarks (n, K, 2) px of its faces
+LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class FitDemoSettings:
+    """demo.py --task fit."""
+
+    inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
+    task: str = option("fit", "fit: a 3D face model to landmarks and pixels")
+    model_3d: str = option("head", "face model: head, head#photos, ict:<path>, 3ddfa:<path>, … or a file")
+    photometric: bool = option(True, "refine the landmark fit by the pixels (0: landmarks only)")
+    landmarks_from: Path | None = option(
+        None, "folder of <photo>.pts, .json or .txt with 68, 98 or 5 points; none: detect them"
+    )
+    model: str = option("landmarks_300w", "landmark model: bundled name, session, session/epoch or path", "-r", "--resume")
+    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
+    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
+    flip: bool = option(True, "average landmarks with those of the mirrored crop")
+    out: Path | None = option(None, "folder for results; default <outputs>/fit")
+    save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}")
+    frame: str = option("posed", "of the meshes: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES)
+    texture_size: int = option(512, "side of the unwrapped texture in texels")
+    device: str = option("auto", "of the landmark networks: auto, cpu, cuda or mps")
+
+
+def run_fit(settings: FitDemoSettings, local: LocalConfig, find_landmarks: LandmarkFinder) -> None:
+    """Process all inputs; a photo that fails is named and the others go on.
+
+    Args: find_landmarks is asked where `landmarks_from` is not given.
+    Raises: DataError for a wrong option, and at the end when some photo failed or has no face.
+    """
+    kinds = parse_save(settings.save, list(WRITERS))
+    if not 16 <= settings.texture_size <= 8192:
+        raise DataError(f"--texture-size {settings.texture_size}: choose 16 … 8192 texels.")
+    if settings.landmarks_from is not None and not settings.landmarks_from.is_dir():
+        raise DataError(f"--landmarks-from {settings.landmarks_from}: no such folder.")
+    taken: set[str] = set()
+    photos = list(find_photos(settings.inputs, taken))
+    try:
+        model = with_five_points(load_face_model(settings.model_3d, local))
+    except FaceModelError as error:
+        raise DataError(str(error)) from None
+    out = settings.out or local.outputs / "fit"
+    make_folder(out)
+
+    def work(name: str, path: Path, image: np.ndarray) -> str:
+        if settings.landmarks_from is None:
+            scheme, landmarks = find_landmarks(image)
+        else:
+            scheme, points = read_landmarks(settings.landmarks_from, path)
+            landmarks = points[None]
+        if len(landmarks) == 0:
+            raise DataError("no face found; give its place with --box x,y,w,h or its landmarks with --landmarks-from.")
+        names = [name] if len(landmarks) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(landmarks))]
+        try:
+            result = reconstruct(model, image, scheme, landmarks, settings, tuple(names))
+            written = write_results(out, name, result, kinds)
+        except ValueError as error:  # of the geometry: a face outside the photo, nothing visible
+            raise DataError(str(error)) from None
+        poses = "; ".join("yaw {1:.1f}°, pitch {0:.1f}°, roll {2:.1f}°".format(*row) for row in result.fit.pose_deg().tolist())
+        return f"{poses}; wrote {', '.join(map(str, written))}"
+
+    process_photos(photos, work, console().info)
+
+
+def reconstruct(
+    model: FaceModel,
+    image: np.ndarray,
+    scheme: str,
+    landmarks: np.ndarray,
+    settings: FitDemoSettings = FitDemoSettings(),
+    labels: tuple[str, ...] = (),
+) -> Reconstruction:
+    """Fit all faces of one photo (H, W, 3) uint8 to landmarks (n, K, 2) px of a scheme that the model knows.
+
+    Refinement by pixels needs the 68 points; fits to others stay as the landmarks say.
+    """
+    start = fit_landmarks(model, torch.from_numpy(np.ascontiguousarray(landmarks)), scheme)
+    fields = {"frame": settings.frame, "texture_size": settings.texture_size, "labels": labels}
+    if not settings.photometric or scheme != "ibug68":
+        return Reconstruction(image, model, start, landmarks, **fields)
+    refined = refine_photos(model, [image] * len(landmarks), landmarks, start)
+    colours = refined.colours(model)
+    return Reconstruction(image, model, refined.fit, landmarks, colours, refined.albedo, refined.gamma, **fields)

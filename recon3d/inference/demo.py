@@ -1,0 +1,185 @@
+"""The demo's reconstruct task: R-Net on the faces of photos; .mat, meshes, pictures and landmarks out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.config import LocalConfig, option
+from common.errors import ConfigError, DataError
+from common.files.meshes import write_mesh
+from common.logs import console
+from datasets.detection.detect import DETECTORS
+from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
+from morphable.meshes import FRAMES, coloured_mesh
+from recon3d.fitting.given_landmarks import read_landmarks
+from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.inference.results import WRITERS
+
+MANUAL = """Reconstruct the faces of photos with a weakly supervised network (Deep3D).
+
+    python demo.py --task reconstruct photo.jpg folder/ --save strip,mat,obj
+    python demo.py --task reconstruct photos/ --landmarks-from photos --reconstructor epoch_20.pth   # published, needs BFM 2009
+    python demo.py --task reconstruct me1.jpg me2.jpg me3.jpg --same-person                          # one identity for all
+
+Per face: .mat with the published fields, coloured .obj (lit, and neutral), textured .glb, strip, overlay, depth, landmarks.
+"""
+
+# image (H, W, 3) → scheme and landmarks (n, K, 2) px of its faces
+LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
+
+
+RENDERER_MANUAL = """Draw reconstructions of photos beside them: one strip input | PCA | … | normals | depth a photo.
+
+    python demo.py renderer photo.jpg folder/                              # the bundled network
+    python demo.py renderer --image_dir input --landmark_dir input --out_dir output --use_pb 0 --pretrain_weights epoch_20.pth
+
+Writes <out>/<photo>_strip.png. All options of demo.py --task reconstruct are understood.
+"""
+OBJ_MANUAL = """Write the meshes of reconstructions: coloured .obj of the lit face, and of the neutral one.
+
+    python demo.py obj photo.jpg folder/ --frame canonical                 # or posed (dm, as published), image (px)
+    python demo.py obj --image_dir input --landmark_dir input --out_dir output --use_pb 0 --pretrain_weights epoch_20.pth
+
+Writes <out>/<photo>_mesh.obj and _neutral.obj. All options of demo.py --task reconstruct are understood.
+"""
+BUNDLED = "reconstructor"
+
+
+@dataclass(frozen=True)
+class ReconstructSettings:
+    """demo.py --task reconstruct."""
+
+    inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
+    task: str = option("reconstruct", "reconstruct: shape, albedo, pose and light by R-Net")
+    reconstructor: str = option(
+        BUNDLED, "bundled name, session, path, or published .pth", "--checkpoint", "--pretrain_weights", "-c"
+    )
+    use_pb: bool | None = option(None, "as the seed has it: 1 the bundled network, 0 that of --pretrain_weights", "--use_pb")
+    image_dir: Path | None = option(None, "folder of photos, beside those named", "--image_dir")
+    refiner: str = option("auto", "mesh refiner: bundled name, session, path, none; auto: <reconstructor>_gcn where bundled")
+    texture: str = option("none", "texture refiner: session, path, or none")
+    face_model: str | None = option(None, "face model; default: the one that the network was trained for", "--facemodel")
+    landmarks_from: Path | None = option(
+        None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect", "--landmark_dir"
+    )
+    same_person: bool = option(False, "all photos show one person: average identity and albedo")
+    model: str = option("landmarks_300w", "landmark model: bundled name, session, session/epoch or path", "-r", "--resume")
+    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
+    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
+    flip: bool = option(True, "average landmarks with those of the mirrored crop")
+    out: Path | None = option(None, "folder for results; default <outputs>/reconstruct", "--out_dir")
+    save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}")
+    frame: str = option("posed", "of the lit mesh: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES)
+    device: str = option("auto", "auto, cpu, cuda or mps")
+
+
+@dataclass(frozen=True)
+class RendererSettings(ReconstructSettings):
+    """demo.py renderer: the seed's renderer.py."""
+
+    task: str = option("renderer", "renderer: strips of pictures")
+    save: str = option("strip", f"comma-separated results to write: {', '.join(WRITERS)}")
+
+
+@dataclass(frozen=True)
+class ObjSettings(ReconstructSettings):
+    """demo.py obj: the seed's obj.py."""
+
+    task: str = option("obj", "obj: meshes")
+    save: str = option("obj", f"comma-separated results to write: {', '.join(WRITERS)}")
+
+
+# name of demo.py's task → its settings and its manual; all run `run_reconstruct`
+TASKS: dict[str, tuple[type[ReconstructSettings], str]] = {
+    "reconstruct": (ReconstructSettings, MANUAL),
+    "renderer": (RendererSettings, RENDERER_MANUAL),
+    "obj": (ObjSettings, OBJ_MANUAL),
+}
+
+
+def network_of(settings: ReconstructSettings) -> str:
+    """Which network --reconstructor (the seed's --pretrain_weights) and --use_pb name together.
+
+    Raises: ConfigError where they contradict each other, or name a TensorFlow graph.
+    """
+    name = settings.reconstructor
+    if settings.use_pb and name != BUNDLED:
+        raise ConfigError(f"--use_pb 1 takes the bundled network, but {name} is named; leave one out, or --use_pb 0.")
+    if settings.use_pb is False and name == BUNDLED:
+        raise ConfigError("--use_pb 0 takes a network of yours: name it with --pretrain_weights.")
+    if name.endswith((".pb", ".ckpt", ".meta", ".index")) or ".ckpt-" in name:
+        raise ConfigError(
+            f"{name}: TensorFlow's files are not read; give a session of train_recon3d.py or a .pth of Deep3DFaceRecon_pytorch."
+        )
+    return name
+
+
+def run_reconstruct(settings: ReconstructSettings, local: LocalConfig, find_landmarks: LandmarkFinder) -> None:
+    """Process all inputs; a photo that fails is named and the others go on.
+
+    Args: find_landmarks is asked where `landmarks_from` is not given.
+    Raises: DataError or ConfigError for a wrong option, and DataError at the end when some photo gave no result.
+    """
+    kinds = parse_save(settings.save, list(WRITERS))
+    if settings.landmarks_from is not None and not settings.landmarks_from.is_dir():
+        raise DataError(f"--landmarks-from {settings.landmarks_from}: no such folder.")
+    taken: set[str] = set()
+    inputs = settings.inputs if settings.image_dir is None else [*settings.inputs, str(settings.image_dir)]
+    photos = list(find_photos(inputs, taken))
+    reconstructor = Reconstructor.from_pretrained(
+        network_of(settings), local, settings.face_model, settings.device, settings.refiner, settings.texture
+    )
+    out = settings.out or local.outputs / settings.task
+    make_folder(out)
+    together: list[tuple[str, np.ndarray, np.ndarray]] = []
+
+    def work(name: str, path: Path, image: np.ndarray) -> str:
+        five = faces_of(settings, find_landmarks, path, image)
+        if settings.same_person:
+            if len(five) > 1:
+                raise DataError(f"{len(five)} faces; with --same-person every photo must show one, chosen with --box.")
+            together.append((name, image, five[0]))
+            return "one face"
+        names = [name] if len(five) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(five))]
+        return write_faces(out, names, reconstructor([image] * len(five), list(five)), kinds, settings.frame)
+
+    try:
+        process_photos(photos, work, console().info)
+    finally:
+        if together:
+            names, images, five = zip(*together, strict=True)
+            faces = reconstructor.as_one_person(reconstructor(images, five))
+            console().info(write_faces(out, list(names), faces, kinds, settings.frame))
+            console().info(f"wrote {write_person(out / 'person.obj', faces)}")
+
+
+def faces_of(settings: ReconstructSettings, find_landmarks: LandmarkFinder, path: Path, image: np.ndarray) -> np.ndarray:
+    """(n, 5, 2) px of the faces of a photo. Raises: DataError without a face."""
+    if settings.landmarks_from is not None:
+        scheme, points = read_landmarks(settings.landmarks_from, path)
+        return five_points_of(scheme, points)[None]
+    scheme, landmarks = find_landmarks(image)
+    if len(landmarks) == 0:
+        raise DataError("no face found; give its place with --box x,y,w,h or its landmarks with --landmarks-from.")
+    return five_points_of(scheme, landmarks)
+
+
+def write_faces(out: Path, names: list[str], faces: ReconstructedFaces, kinds: list[str], frame: str) -> str:
+    """Write all kinds for all faces; a line of poses and files. Raises: DataError for what the geometry refuses."""
+    try:
+        written = [path for i, name in enumerate(names) for kind in kinds for path in WRITERS[kind](out, name, faces, i, frame)]
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    rows = faces.coefficients.pose_deg().tolist()
+    poses = "; ".join("yaw {1:.1f}°, pitch {0:.1f}°, roll {2:.1f}°".format(*row) for row in rows)
+    return f"{poses}; wrote {', '.join(map(str, written))}"
+
+
+def write_person(path: Path, faces: ReconstructedFaces) -> Path:
+    """The mean person without expression, coloured by its albedo."""
+    shape = faces.neutral_shapes()[:1]
+    write_mesh(path, coloured_mesh(shape, faces.model.triangles, torch.clamp(faces.albedo[:1], 0, 1)))
+    return path

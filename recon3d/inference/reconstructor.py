@@ -1,0 +1,243 @@
+"""Reconstruct faces of photos: five points and a picture in, shape, albedo, pose, light and landmarks in the photo out.
+
+reconstructor = Reconstructor.from_pretrained("reconstructor")      # refiner="none": the face model's own shape
+faces = reconstructor([photo], [five_points])              # (H, W, 3) uint8 RGB, (5, 2) px
+faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.config import LocalConfig
+from common.errors import DataError
+from common.pretrained import PRETRAINED
+from common.runtime import make_accelerator
+from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, check_inside, five_of_68
+from datasets.crop import Crop
+from datasets.skin_probability import skin_mask
+from morphable.model import FaceModel
+from morphable.scene import Scene
+from recon3d.identity.features import IdentityFeatures, load_identity
+from recon3d.reconstruction.coefficients import Coefficients, split
+from recon3d.reconstruction.models import ReconstructionNet, load_reconstructor, open_face_model
+from recon3d.reconstruction.renderer import FaceRenderer, Geometry, Picture
+from recon3d.refinement.frozen import FrozenNetworks
+from recon3d.refinement.refiner import MeshRefiner, load_refiner
+from recon3d.refinement.texture_inputs import texture_inputs
+from recon3d.refinement.texture_method import TextureRefiner, load_texture_refiner
+
+BATCH = 32
+_FIVE_OF_98 = (96, 97, 54, 76, 82)  # pupils, nose tip, mouth corners of WFLW
+
+
+@dataclass(frozen=True)
+class ReconstructedFaces:
+    """B faces, one photo each (the same photo may come several times)."""
+
+    photos: Sequence[np.ndarray]
+    five: np.ndarray  # (B, 5, 2) px of the photos
+    alignments: list[Alignment]
+    crops: list[Crop]
+    images: np.ndarray  # (B, 224, 224, 3) uint8 RGB, what the network saw
+    coefficients: Coefficients
+    geometry: Geometry  # in px of the crops; refined where a refiner was there
+    pca: Geometry  # the same of the face model's own shape; the same object where nothing was refined
+    albedo: Tensor  # (B, V, 3) 0 … 1, not clipped; refined where a texture refiner was there
+    pca_albedo: Tensor  # the same of the face model; the same object where nothing was refined
+    colours: Tensor  # (B, V, 3) lit
+    renderer: FaceRenderer
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @property
+    def refined(self) -> bool:
+        """Whether the shapes are more than the face model's."""
+        return self.geometry is not self.pca
+
+    @property
+    def textured(self) -> bool:
+        """Whether the albedo is more than the face model's."""
+        return self.albedo is not self.pca_albedo
+
+    @property
+    def model(self) -> FaceModel:
+        """Whose coefficients these are."""
+        return self.renderer.model
+
+    def picture(self) -> Picture:
+        """The faces drawn over their crops."""
+        return self.renderer.picture(self.geometry, self.colours)
+
+    def landmarks_in_photo(self, face: int) -> np.ndarray:
+        """(68, 2) continuous px of the photo."""
+        return self.crops[face].invert(self.geometry.landmarks[face].cpu().numpy())
+
+    def screen_in_photo(self, face: int) -> Tensor:
+        """(V, 3) x, y down px of the whole photo, distance from the camera in dm."""
+        screen = self.geometry.screen[face].cpu()
+        inverse = torch.from_numpy(self.crops[face].inverse_matrix).to(screen)
+        return torch.cat([screen[:, :2] @ inverse[:, :2].T + inverse[:, 2], screen[:, 2:]], 1)
+
+    def scene(self, *faces: int) -> Scene:
+        """Faces of one photo in one z-buffer of that photo."""
+        photo = self.photos[faces[0]]
+        screens = torch.stack([self.screen_in_photo(i) for i in faces])
+        return Scene(screens, self.geometry.posed[list(faces)].cpu(), self.model.triangles.cpu(), photo.shape[:2], True)
+
+    def neutral_shapes(self) -> Tensor:
+        """(B, V, 3) unposed shapes of the face model without expression, dm; without refinement, which is of one expression."""
+        return self.model.shape(self.coefficients.identity)
+
+
+class Reconstructor:
+    """One network on one device, with or without refiners of shape and albedo behind it.
+
+    Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`; refiner, texture; identity: network that
+        they were trained with, if any. Raises: MeshGraphError, ValueError when refiner and face model or features do not fit.
+    """
+
+    def __init__(
+        self,
+        net: ReconstructionNet,
+        model: FaceModel,
+        device: torch.device | str = "cpu",
+        slide_contour: bool = True,
+        refiner: MeshRefiner | None = None,
+        texture: TextureRefiner | None = None,
+        identity: IdentityFeatures | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.net, self.model = net.to(self.device).eval(), model.to(self.device)
+        self.renderer = FaceRenderer(self.model, net.camera, slide_contour)
+        self.frozen = FrozenNetworks(self.net, self.renderer, None if identity is None else identity.to(self.device))
+        for network in (refiner, texture):
+            if network is not None:
+                network.check_fits(self.model)
+        self.refiner = None if refiner is None else refiner.to(self.device).eval()
+        self.texture = None if texture is None else texture.to(self.device).eval()
+        self.reference = model.five_points.double().cpu().numpy()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        local: LocalConfig | None = None,
+        face_model: str | None = None,
+        device: str = "auto",
+        refiner: str = "auto",
+        texture: str = "none",
+    ) -> "Reconstructor":
+        """By bundled name, session, path, or published `.pth`.
+
+        Args: refiner: bundled name, session or path of one that was trained behind this network; "none"; "auto": <name>_gcn
+            where that is bundled; texture: a texture refiner, or "none". Raises: CheckpointError, DataError in one sentence.
+        """
+        snapshots = Path("data/models/snapshots") if local is None else local.snapshots
+        loaded = load_reconstructor(name, snapshots)
+        model = open_face_model(face_model or loaded.net.face_model, local, loaded.net)
+        device = make_accelerator(device).device
+        if refiner == "auto":
+            refiner = f"{name}_gcn" if (PRETRAINED / f"{name}_gcn/config.json").is_file() else "none"
+        mesh = None if refiner == "none" else load_refiner(refiner, snapshots)
+        colour = None if texture == "none" else load_texture_refiner(texture, snapshots)
+        infos = {name: found.info for name, found in ((refiner, mesh), (texture, colour)) if found is not None}
+        used = [info["inputs"]["identity"] for info in infos.values() if (info.get("inputs") or {}).get("identity")]
+        identity = load_identity(*used[0], device) if used else None
+        reconstructor = cls(
+            loaded.net, model, device, refiner=mesh and mesh.refiner, texture=colour and colour.network, identity=identity
+        )
+        for trained, info in infos.items():
+            reconstructor.frozen.check(info, trained)
+        return reconstructor
+
+    @torch.inference_mode()
+    def __call__(self, photos: Sequence[np.ndarray], five: Sequence[np.ndarray]) -> ReconstructedFaces:
+        """Reconstruct B faces.
+
+        Args: photos, B pictures (H, W, 3) uint8 RGB; five, B times (5, 2) continuous px (`datasets.alignment`).
+        Raises: DataError for points that determine no alignment, and for photos below 30 px.
+        """
+        if len(photos) == 0 or len(photos) != len(five):
+            raise DataError(f"{len(photos)} photos, five points of {len(five)} faces; give one set of points per photo.")
+        for photo, points in zip(photos, five, strict=True):
+            if min(photo.shape[:2]) < MIN_PHOTO_PX:
+                raise DataError(f"the photo has {photo.shape[1]}×{photo.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px.")
+            check_inside(points, photo.shape[1::-1], "the landmarks do not fit")
+        alignments = [align(points, self.reference) for points in five]
+        crops = [alignment.crop(SIZE_PX) for alignment in alignments]
+        images = np.stack([crop.extract(photo) for crop, photo in zip(crops, photos, strict=True)])
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+        parts = [self.frozen.look(part.to(self.device).float() / 255) for part in pixels.split(BATCH)]
+        features, output = (torch.cat(values).float() for values in zip(*parts, strict=True))
+        coefficients = split(self.model, output)
+        movement = None if self.refiner is None else self._movement(features, coefficients)
+        repaint = None if self.texture is None else self._repaint(features, coefficients, images)
+        return self.draw(photos, np.stack(five), alignments, images, coefficients, movement, repaint)
+
+    def _repaint(self, features: Tensor, coefficients: Coefficients, images: np.ndarray) -> Tensor:
+        """(B, V, 3) from the face model's albedo to the refined one."""
+        masks = torch.from_numpy(np.stack([skin_mask(image) for image in images]))[:, None].to(self.device).float() / 255
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device).float() / 255
+        parts = []
+        for start in range(0, len(images), BATCH):
+            part = slice(start, start + BATCH)
+            parts.append(
+                self.texture(texture_inputs(self.renderer, coefficients[part], features[part], pixels[part], masks[part]))
+            )
+        return torch.cat(parts) - self.renderer.albedo(coefficients)
+
+    def _movement(self, features: Tensor, coefficients: Coefficients) -> Tensor:
+        """(B, V, 3) dm, from the face model's shape to the refined one."""
+        shape = self.model.shape(coefficients.identity, coefficients.expression)
+        parts = [self.refiner(*part) for part in zip(features.split(BATCH), shape.split(BATCH), strict=True)]
+        return torch.cat(parts) - shape
+
+    @torch.no_grad()
+    def draw(
+        self, photos: Sequence[np.ndarray], five: np.ndarray, alignments: list[Alignment], images: np.ndarray,
+        coefficients: Coefficients, movement: Tensor | None = None, repaint: Tensor | None = None,
+    ) -> ReconstructedFaces:  # fmt: skip
+        """What follows from coefficients, also from averaged ones.
+
+        movement, repaint (B, V, 3): of refinement, added to shape and albedo.
+        """
+        pca = self.renderer.geometry(coefficients)
+        geometry = pca if movement is None else self.renderer.geometry(coefficients, pca.shape + movement)
+        own = self.renderer.albedo(coefficients)
+        albedo = own if repaint is None else own + repaint
+        colours = self.renderer.lit(coefficients, geometry, albedo)
+        crops = [alignment.crop(SIZE_PX) for alignment in alignments]
+        return ReconstructedFaces(
+            photos, five, alignments, crops, images, coefficients, geometry, pca, albedo, own, colours, self.renderer
+        )
+
+    def as_one_person(self, faces: ReconstructedFaces) -> ReconstructedFaces:
+        """The same photos with the mean identity and albedo of all of them: several photos of one person; each keeps what its
+        refinement added.
+        """
+        old = faces.coefficients
+        count = len(faces)
+        merged = old.replaced(
+            identity=old.identity.mean(0, keepdim=True).expand(count, -1).clone(),
+            albedo=old.albedo.mean(0, keepdim=True).expand(count, -1).clone(),
+        )
+        movement = faces.geometry.shape - faces.pca.shape if faces.refined else None
+        repaint = faces.albedo - faces.pca_albedo if faces.textured else None
+        return self.draw(faces.photos, faces.five, faces.alignments, faces.images, merged, movement, repaint)
+
+
+def five_points_of(scheme: str, landmarks: np.ndarray) -> np.ndarray:
+    """(…, K, 2) landmarks of "ibug68", "wflw98" or "five" → (…, 5, 2). Raises: DataError for another scheme."""
+    if scheme == "five":
+        return landmarks
+    if scheme == "ibug68":
+        return five_of_68(landmarks)
+    if scheme == "wflw98":
+        return landmarks[..., list(_FIVE_OF_98), :]
+    raise DataError(f"landmarks of scheme {scheme} have no known eyes, nose and mouth; use 68, 98 or five points.")

@@ -1,0 +1,191 @@
+"""Updates of R-Net from photos and landmarks alone; see `training.loop.Method`."""
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from common.errors import DivergenceError
+from common.runtime import apply_gradients
+from recon3d.identity.features import IdentityFeatures
+from recon3d.reconstruction import losses
+from recon3d.reconstruction.augment import AlignedAugmentation, augment
+from recon3d.reconstruction.coefficients import Coefficients, raw_expression, split
+from recon3d.reconstruction.data import PreparedPhotos, WeakBatch, collate, true_shapes
+from recon3d.reconstruction.models import ReconstructionNet
+from recon3d.reconstruction.renderer import FaceRenderer, Geometry, Picture
+from recon3d.reconstruction.settings import WeakSettings
+from recon3d.reconstruction.strips import training_strips
+from recon3d.regression.method import box_nme
+from training.loop import Repeated
+
+STAGE = "rnet"
+
+
+class RNetMethod:
+    """One network, one face model, all loss terms from one batch.
+
+    Args: networks; renderer whose model is on the device; identity: features of the perceptual term, None = off; describe:
+        content of config.json; validation set or None; supervised: whether batches hold true coefficients of some faces.
+    """
+
+    def __init__(
+        self,
+        networks: ReconstructionNet,
+        renderer: FaceRenderer,
+        settings: WeakSettings,
+        accelerator: Accelerator,
+        describe: dict,
+        identity: IdentityFeatures | None = None,
+        validation: PreparedPhotos | None = None,
+        supervised: bool = False,
+    ) -> None:
+        self.stage = STAGE
+        self.networks, self.renderer, self.settings, self.accelerator = networks.train(), renderer, settings, accelerator
+        self.describe, self.identity, self.validation, self.supervised = describe, identity, validation, supervised
+        self.optimizers = {"all": torch.optim.Adam(networks.parameters(), settings.lr)}
+        self.landmark_weights = losses.landmark_weights(accelerator.device)
+        self.weights = weights_of(settings)
+        self.augmentation = augmentation_of(settings)
+        self._strips: np.ndarray | None = None
+        self._outputs: Tensor | None = None
+
+    def training_step(self, batch: WeakBatch, step: int) -> dict[str, Tensor]:
+        """One update."""
+        raw = batch.to(self.accelerator.device)
+        images, masks, landmarks, mirrored = augment(
+            raw.images, raw.masks, raw.landmarks, raw.indices, step, self.augmentation, self.settings.seed
+        )
+        truth = self._true_shapes(raw.truths, mirrored)
+        with self.accelerator.autocast():
+            output = self.networks(images)
+        terms, _, _ = self.loss_terms(output.float(), images, masks, landmarks, truth)
+        self.accelerator.backward(terms["loss"])
+        apply_gradients(self.optimizers["all"], self.accelerator, self.settings.clip_norm)
+        return terms
+
+    def _true_shapes(self, truths: Tensor, mirrored: Tensor) -> Tensor | None:
+        """(B, Ki + Ke), (B,) bool → (B, V, 3) unposed, NaN where unknown; None where no sample has a truth."""
+        if not (self.supervised and self.weights.shape):
+            return None
+        return true_shapes(self.renderer.model, truths, mirrored)
+
+    def loss_terms(
+        self, output: Tensor, images: Tensor, masks: Tensor, landmarks: Tensor, truth: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Geometry, Picture]:
+        """Named terms without their weights, and their weighted sum `loss`.
+
+        Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px; truth
+            (B, V, 3) unposed dm, NaN where unknown, or None.
+        Raises: DivergenceError for a network whose faces are not finite or absurdly far away.
+        """
+        model, renderer, weights = self.renderer.model, self.renderer, self.weights
+        coefficients = split(model, output)
+        geometry = renderer.geometry(coefficients)
+        albedo = renderer.albedo(coefficients)
+        try:
+            picture = renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))
+        except ValueError as error:
+            raise DivergenceError(
+                f"the network's coefficients cannot be drawn (term: photo; {str(error).rstrip('.')}). The last good snapshot is"
+                " kept; lower --lr."
+            ) from None
+        photo = images.permute(0, 2, 3, 1)
+        attention = masks[:, 0] * (picture.face if self.settings.use_crop_face else picture.mask)
+        terms = {
+            "photo": losses.photometric_loss(picture.colours, photo, attention),
+            "lm": losses.landmark_loss(geometry.landmarks, landmarks, self.landmark_weights),
+            "reg": self._prior(coefficients),
+            "reflectance": losses.reflectance_loss(albedo, renderer.flat_albedo_weights),
+            "gamma": losses.gamma_loss(coefficients.gamma),
+        }
+        scale = {
+            "photo": weights.photo, "lm": weights.landmark, "reg": weights.coefficient, "reflectance": weights.reflectance,
+            "gamma": weights.gamma,
+        }  # fmt: skip
+        if truth is not None:
+            terms["shape"] = losses.shape_loss(geometry.shape, truth, renderer.face_weights[:, 0])
+            scale["shape"] = weights.shape
+        if model.expression_prior == "unit":
+            terms["box"], scale["box"] = losses.box_loss(raw_expression(model, output)), weights.box
+        if self.identity is not None and weights.perceptual:
+            terms["id"], scale["id"] = self._perceptual(images, picture, geometry, landmarks), weights.perceptual
+        return {"loss": sum(scale[name] * term for name, term in terms.items()), **terms}, geometry, picture
+
+    def _prior(self, coefficients: Coefficients) -> Tensor:
+        model = self.renderer.model
+        return losses.coefficient_loss(
+            coefficients.identity / model.identity_std,
+            coefficients.expression / model.expression_std,
+            coefficients.albedo / model.albedo_std,
+            self.weights,
+        )
+
+    def _perceptual(self, images: Tensor, picture: Picture, geometry: Geometry, landmarks: Tensor) -> Tensor:
+        with torch.no_grad():
+            truth = self.identity(images, landmarks)
+        rendered = picture.colours.permute(0, 3, 1, 2).clamp(0, 1)
+        found = self.identity(rendered, geometry.landmarks)
+        return losses.perceptual_loss(found, truth, clamp=self.settings.variant == "tf")
+
+    @torch.no_grad()
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """Means of the terms, and landmark NME in % of √(w·h) of the annotated box, which is the score."""
+        if self.validation is None:
+            return {}
+        self.networks.eval()
+        device = self.accelerator.device
+        loader = DataLoader(Repeated(self.validation, 1), self.settings.batchsize_eval, collate_fn=collate)
+        sums, errors, outputs = {}, [], []
+        self._strips = None
+        for batch in loader:
+            raw = batch.to(device)
+            images, masks = raw.images.float() / 255, raw.masks.float() / 255
+            outputs.append(self.networks(images).float())
+            terms, geometry, picture = self.loss_terms(outputs[-1], images, masks, raw.landmarks)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value * len(images)
+            errors.append(box_nme(geometry.landmarks, raw.landmarks))
+            if self._strips is None:
+                photo = images.permute(0, 2, 3, 1)
+                self._strips = training_strips(photo, self.renderer, geometry, picture, raw.landmarks)
+        self.networks.train()
+        self._outputs = torch.cat(outputs)
+        nme = float(torch.cat(errors).mean())
+        return {name: float(total) / len(self.validation) for name, total in sums.items()} | {"nme": nme, "score": nme}
+
+    def pictures(self, epoch: int) -> dict[str, np.ndarray]:
+        """Strips of the first validation photos."""
+        return {} if self._strips is None else {"imgs": self._strips}
+
+    def histograms(self, epoch: int) -> dict[str, Tensor]:
+        """Coefficients of the validation photos."""
+        if self._outputs is None:
+            return {}
+        found = split(self.renderer.model, self._outputs)
+        return {"id_coeff": found.identity, "ex_coeff": found.expression, "tex_coeff": found.albedo}
+
+    def config(self) -> dict:
+        """Content of config.json."""
+        return self.describe
+
+    def step_line(self, means: dict[str, float]) -> str:
+        """Loss, then the terms; lm as its root in px, as the TF version prints it."""
+        shown = {k: v**0.5 if k == "lm" else v for k, v in means.items() if k != "loss"}
+        return f"loss={means.get('loss', -1.0):.4f} " + " ".join(f"{name}={value:.4f}" for name, value in shown.items())
+
+
+def weights_of(settings: WeakSettings) -> losses.Weights:
+    """The weights that the settings name as Deep3DFaceRecon_pytorch does."""
+    return losses.Weights(
+        settings.w_color, settings.w_lm, settings.w_feat, settings.w_reg, settings.w_id, settings.w_exp, settings.w_tex,
+        settings.w_reflc, settings.w_gamma, settings.w_box, settings.w_shape,
+    )  # fmt: skip
+
+
+def augmentation_of(settings: WeakSettings) -> AlignedAugmentation:
+    """None for the TF variant."""
+    if settings.variant == "tf":
+        return AlignedAugmentation.none()
+    return AlignedAugmentation(settings.shift_pixs, settings.scale_delta, settings.rot_angle, settings.flip)

@@ -1,0 +1,247 @@
+"""Score reconstructors: AFLW2000-3D by the mean of yaw bins, photos with 68 points, and shapes in mm on synthetic truth.
+
+Photos and synthetic faces compare all of `recon3d.scores.candidates`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from common.checkpoint import read_config, resolve_snapshot
+from common.config import LocalConfig
+from common.errors import CheckpointError, DataError
+from common.files.atomic import write_file
+from common.files.images import read_image
+from common.files.points import read_pts
+from common.logs import console
+from common.pretrained import PRETRAINED
+from datasets.alignment import box_of_five, five_of_68, read_five
+from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
+from metrics.landmarks import auc, failure_rate
+from metrics.meshes import vertex_errors_mm
+from morphable.model import FaceModel
+from recon3d.fitting.photometric import skin_weights
+from recon3d.identity.features import SFace
+from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.reconstruction.strips import overlay
+from recon3d.regression.method import box_nme
+from recon3d.scores.aflw2000 import read_aflw2000
+from recon3d.scores.candidates import Candidate, candidates
+from recon3d.scores.photos import annotated_photos
+from recon3d.scores.regression import EvalSettings, Predictions, image_names, protocol, score
+
+BATCH = 16
+SYNTHETIC_SEED = 99_991  # of faces that no training draws
+SYNTHETIC_FACES = 256
+
+# image → scheme and landmarks (n, K, 2) px of its faces
+LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
+# B images and the box of the face in each → (B, 68, 2) px
+BoxLandmarks = Callable[[list[np.ndarray], list[np.ndarray]], np.ndarray]
+
+
+def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
+    """Whether the settings ask for something of this module."""
+    if settings.benchmark == "synthetic":
+        return True
+    if settings.checkpoint is None or settings.checkpoint.endswith((".pth", ".tar")):
+        return settings.checkpoint is not None and settings.five is not None
+    try:
+        return read_config(resolve_snapshot(settings.checkpoint, local.snapshots, PRETRAINED)).get("kind") == "reconstructor"
+    except CheckpointError:
+        return settings.five is not None
+
+
+def run_weak_evaluation(
+    settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder, landmarks_in: BoxLandmarks
+) -> dict:
+    """Print and return the scores; both functions are detectors. Raises: DataError, CheckpointError."""
+    if settings.checkpoint is None:
+        raise DataError("--checkpoint: name a reconstructor.")
+    reconstructor = Reconstructor.from_pretrained(
+        settings.checkpoint, local, settings.face_model, settings.device, settings.refiner, settings.texture
+    )
+    if settings.benchmark == "synthetic":
+        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES, landmarks_in)
+    elif settings.benchmark == "photos":
+        sface = SFace(settings.sface) if settings.likeness else None
+        result = score_photos(reconstructor, settings.images, settings.count, landmarks_in, sface)
+    elif settings.benchmark == "aflw2000":
+        result = score_aflw2000(reconstructor, settings, local, find_landmarks)
+    else:
+        raise DataError(f"--benchmark {settings.benchmark}: not for reconstructors; choose aflw2000, photos or synthetic.")
+    result["protocol"] = protocol(settings) | result.get("protocol", {})
+    if settings.json is not None:
+        write_file(settings.json, json.dumps(result, indent=1))
+    return result
+
+
+def score_aflw2000(
+    reconstructor: Reconstructor, settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder
+) -> dict:
+    """deep3d.md §5.3: five points → aligned crop → network → 68 landmarks back in the photo → NME by yaw bins."""
+    truth = read_aflw2000(settings.truth or local.dataset("tddfa") / "test.configs", settings.reannotated, settings.new_pose)
+    five = settings.five or "detector"
+    paths = image_names(settings, len(truth.points))
+    landmarks, missed = [], 0
+    for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
+        part = range(start, min(start + BATCH, len(paths)))
+        images = [read_image(paths[i]) for i in part]
+        points = []
+        for i, image in zip(part, images, strict=True):
+            found = _five(five, paths[i], image, truth.points[i], settings.landmarks, find_landmarks)
+            missed += found is None
+            points.append(five_of_68(truth.box_points[i]) if found is None else found)
+        faces = reconstructor(images, points)
+        landmarks += [faces.landmarks_in_photo(i) for i in range(len(faces))]
+    console().info(f"five points: {five}" + (f"; {missed} faces not found, those from the ground truth" if missed else ""))
+    result = score(settings, truth, Predictions(np.array(landmarks)))
+    return result | {"five": five, "missed": missed, "protocol": {"crop": f"five points: {five}"}}
+
+
+def _five(
+    kind: str, path: Path, image: np.ndarray, truth: np.ndarray, folder: Path | None, find: LandmarkFinder
+) -> np.ndarray | None:
+    """(5, 2) of one photo; None when the detector finds no face. The face next to the annotated one counts."""
+    if kind == "gt":
+        return five_of_68(truth[:, :2])
+    if kind == "file":
+        if folder is None:
+            raise DataError("--five file: name the folder of the five-point files with --landmarks.")
+        return read_five(folder / f"{path.stem}.txt")
+    scheme, landmarks = find(image)
+    if len(landmarks) == 0:
+        return None
+    middle = np.nanmean(truth[:, :2], 0)
+    nearest = np.linalg.norm(landmarks[..., :2].mean(1) - middle, axis=1).argmin()
+    return five_points_of(scheme, landmarks[nearest, :, :2])
+
+
+class Table:
+    """Errors of all candidates on many faces, by measure and candidate."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, list[Tensor]]] = {}
+
+    def add(self, measure: str, name: str, values: Tensor) -> None:
+        """(B,) more values; NaN where there is none."""
+        self._values.setdefault(measure, {}).setdefault(name, []).append(values)
+
+    def values(self, measure: str, name: str) -> Tensor:
+        """(n,) all values."""
+        return torch.cat(self._values[measure][name]).cpu()
+
+    def means(self, measure: str) -> dict[str, float]:
+        """By candidate."""
+        return {name: float(self.values(measure, name).nanmean()) for name in self._values[measure]}
+
+    @property
+    def last(self) -> str:
+        """The candidate that the reconstructor stands for: refined where it refines."""
+        return list(next(iter(self._values.values())))[-1]
+
+
+def score_synthetic(reconstructor: Reconstructor, count: int, landmarks_in: BoxLandmarks) -> dict:
+    """Mean distance of vertices of the face in mm after a similarity, landmark NME (box) and photometric error of all
+    `candidates`, on rendered faces that no training draws.
+
+    The expression counts. Raises: DataError for a model other than the embedded head, which the faces are rendered from.
+    """
+    model = reconstructor.model
+    if "iris" not in model.regions or "wflw98" not in model.landmarks:
+        raise DataError(f"face model {model.name}: synthetic faces are rendered from the embedded head; use --face-model head.")
+    stream = SyntheticFaces(model, SyntheticSettings(size_px=224), SYNTHETIC_SEED, model.mean.device)
+    weights = skin_weights(model)
+    table = Table()
+    for index in tqdm(range(-(-count // BATCH)), desc="synthetic faces"):
+        batch = stream.batch(index, min(BATCH, count - index * BATCH))
+        points = batch.landmarks_2d.double().cpu().numpy()
+        images = list(batch.images.cpu().numpy())
+        faces = reconstructor(images, list(five_of_68(points)))
+        truth = model.shape(batch.identity, batch.expression)
+        for name, found in _compare(table, faces, points, _detected(landmarks_in, images, points)).items():
+            table.add("vertex_mm", name, vertex_errors_mm(found.shape, truth, weights))
+    means = {measure: table.means(measure) for measure in ("vertex_mm", "nme", "photo")}
+    for name, value in means["vertex_mm"].items():
+        console().info(
+            f"synthetic, n={count}, {name}: {value:.3f} mm per vertex of the face, landmarks {means['nme'][name]:.2f} % of box,"
+            f" photometric error {means['photo'][name]:.4f}"
+        )
+    result = {"benchmark": "synthetic", "n": count, "vertex_mm": means["vertex_mm"], "nme_all": means["nme"]}
+    return result | {"photo_all": means["photo"], "nme": means["nme"][table.last], "photo": means["photo"][table.last]}
+
+
+def _detected(landmarks_in: BoxLandmarks, images: list[np.ndarray], points: np.ndarray) -> np.ndarray:
+    """(B, 68, 2) what the detector finds in the boxes that the five of the annotated points give."""
+    return landmarks_in(images, [box_of_five(five) for five in five_of_68(points)])
+
+
+def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray, detected: np.ndarray) -> dict[str, Candidate]:
+    """The candidates for annotated and detected landmarks (B, 68, 2) px of the photos; NME and photometric errors go into the
+    table.
+    """
+    inside = _in_crops(faces, points, faces.model)
+    photos = torch.from_numpy(faces.images).to(faces.albedo) / 255
+    found = candidates(faces, inside, _in_crops(faces, detected, faces.model))
+    for name, candidate in found.items():
+        table.add("nme", name, box_nme(candidate.landmarks, inside))
+        table.add("photo", name, candidate.photometric_errors(faces.model, photos))
+    return found
+
+
+def score_photos(
+    reconstructor: Reconstructor, folder: Path | None, count: int | None, landmarks_in: BoxLandmarks, sface: SFace | None = None
+) -> dict:
+    """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from the
+    annotation.
+
+    sface: also the cosine of its features of a photo and of the photo with the face drawn over it.
+    """
+    paths = annotated_photos(folder, count)
+    table, cosines = Table(), []
+    for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
+        part = paths[start : start + BATCH]
+        images = [read_image(path) for path in part]
+        points = np.stack([read_pts(path.with_suffix(".pts"), 68) for path in part]).astype(np.float64)
+        faces = reconstructor(images, list(five_of_68(points)))
+        _compare(table, faces, points, _detected(landmarks_in, images, points))
+        if sface is not None:
+            cosines += _likeness(sface, faces, _in_crops(faces, points, reconstructor.model))
+    nme, photo, last = table.means("nme"), table.means("photo"), table.last
+    for name, value in nme.items():
+        console().info(
+            f"{folder}, n={len(paths)}, five points: gt, {name}: NME {value:.2f} % of box, photometric error {photo[name]:.4f}"
+        )
+    if cosines:
+        console().info(f"likeness of {last} by SFace (cosine, same person from 0.36): {np.mean(cosines):.3f}")
+    own = table.values("nme", last)
+    result = {
+        "benchmark": "photos",
+        "nme_all": nme,
+        "photo_all": photo,
+        "nme": nme[last],
+        "photo": photo[last],
+        "n": len(paths),
+    }
+    result |= {"auc": auc(own), "failure_rate": failure_rate(own)}
+    result |= {"likeness": float(np.mean(cosines))} if cosines else {}
+    return result | {"protocol": {"crop": "five points: gt"}}
+
+
+def _likeness(sface: SFace, faces: ReconstructedFaces, inside: Tensor) -> list[float]:
+    """Cosines of B photos and of the same with their faces drawn over them; inside (B, 68, 2) crop px."""
+    picture = faces.picture()
+    photo = torch.from_numpy(faces.images).to(picture.colours) / 255
+    pair = [sface.features(x.permute(0, 3, 1, 2), inside.to(x)) for x in (photo, overlay(photo, picture))]
+    return (pair[0] * pair[1]).sum(1).tolist()
+
+
+def _in_crops(faces: ReconstructedFaces, points: np.ndarray, model: FaceModel) -> Tensor:
+    """(B, 68, 2) photo px → crop px on the model's device."""
+    moved = np.stack([crop.apply(face) for crop, face in zip(faces.crops, points, strict=True)])
+    return torch.from_numpy(moved).to(model.mean)

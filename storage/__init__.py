@@ -1,1 +1,0 @@
-"""Files on disk, below everything else: the one way to write them."""
