@@ -25,7 +25,7 @@ import numpy as np
 
 from common.config import LocalConfig
 from common.errors import DataError
-from common.runtime import make_accelerator
+from common.runtime import choose_device
 from common.scripts import run_script
 from datasets.photos import parse_box
 from landmarks.demo import DemoSettings, for_each_face, run_landmarks
@@ -40,7 +40,7 @@ def depth_task(name: str) -> Callable[[DemoSettings, LocalConfig], None]:
         from depthnet.lifting import Lifter
         from depthnet.models import load_model
 
-        lifter = Lifter(load_model(settings.depth_model, local.snapshots), make_accelerator(settings.device).device)
+        lifter = Lifter(load_model(settings.depth_model, local.snapshots), choose_device(settings.device))
 
         def write(out: Path, label: str, image: np.ndarray, points: np.ndarray) -> list[Path]:
             return DEPTH_TASKS[name](out, label, image, points.astype(np.float64), lifter)

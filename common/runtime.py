@@ -1,20 +1,40 @@
-"""Device, precision, processes and random state, all through Accelerate."""
+"""Device, precision, processes and random state, all through Accelerate, which only training imports."""
+
+from __future__ import annotations
 
 import os
 import random
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.distributed
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from common.errors import ConfigError
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 PRECISIONS = ("no", "bf16")
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Where an inference runs: auto (CUDA, else Apple's GPU, else the CPU), cpu, cuda or mps.
+
+    Raises: ConfigError when the device is not there.
+    """
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise ConfigError(f"device '{device}' is not one of auto, cpu, cuda, mps; correct --device or [Runtime] device.")
+    available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available[device]:
+        raise ConfigError(f"device '{device}' is not available on this machine; use --device auto.")
+    if device == "auto":
+        device = next((name for name in ("cuda", "mps") if available[name]), "cpu")
+    return torch.device(device)
 
 
 def make_accelerator(device: str = "auto", precision: str = "no") -> Accelerator:
@@ -23,11 +43,9 @@ def make_accelerator(device: str = "auto", precision: str = "no") -> Accelerator
     Args: device auto, cpu, cuda or mps; precision no (float32) or bf16 (autocast).
     Raises: ConfigError when the device is not there.
     """
-    if device not in ("auto", "cpu", "cuda", "mps"):
-        raise ConfigError(f"device '{device}' is not one of auto, cpu, cuda, mps; correct --device or [Runtime] device.")
-    available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available[device]:
-        raise ConfigError(f"device '{device}' is not available on this machine; use --device auto.")
+    from accelerate import Accelerator  # takes a second, so only where something is trained or evaluated
+
+    choose_device(device)
     return Accelerator(cpu=device == "cpu", mixed_precision=precision)
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.io import decode_jpeg, encode_jpeg
 
 
 @dataclass(frozen=True)
@@ -257,6 +256,8 @@ def recompress(images: Tensor, chosen: Tensor, quality: Tensor) -> Tensor:
     picks = chosen.nonzero()[:, 0].tolist()
     if not picks:
         return images
+    from torchvision.io import decode_jpeg, encode_jpeg  # takes a second, and inference recompresses nothing
+
     images = images.clone()
     qualities = quality.round().int().tolist()
     bytes_ = [(images[i].clamp(0, 1) * 255).round().to(torch.uint8).cpu() for i in picks]

@@ -83,8 +83,3 @@ def training_transform(settings: CommonSettings, normalize: bool, scheme: Landma
     )
     permutation = None if scheme is None else scheme.flip_permutation
     return BatchTransform(settings.input_size, PIXEL_MEAN if normalize else None, permutation, augmentation, settings.seed)
-
-
-def validation_transform(size: int, normalize: bool) -> BatchTransform:
-    """Exact centre crop."""
-    return BatchTransform(size, PIXEL_MEAN if normalize else None)

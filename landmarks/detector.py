@@ -12,13 +12,11 @@ import numpy as np
 import torch
 
 from common.errors import CheckpointError, DataError
-from common.runtime import make_accelerator
+from common.runtime import choose_device
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks, square_crop
 from datasets.detection.detect import DETECTORS, Detection, DlibDetector, landmark_square
-from landmarks.data import validation_transform
-from landmarks.inference import Prediction, predict
+from landmarks.inference import Prediction, predict, to_pictures, validation_transform
 from landmarks.models import LoadedModel, load_model
-from landmarks.pictures import to_pictures
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class LandmarkDetector:
                 raise DataError(f"unknown --detector '{detector}'; choose one of: {', '.join(DETECTORS)}.")
             detector = DETECTORS[detector]()
         self.detect, self.passes = detector, passes
-        self.accelerator = make_accelerator(device)
-        self.networks = model.networks.to(self.accelerator.device, memory_format=torch.channels_last).eval()
+        self.device = choose_device(device)
+        self.networks = model.networks.to(self.device, memory_format=torch.channels_last).eval()
         self.scheme, self.crop_source = model.scheme, model.crop_source
         self.size = self.networks.config.input_size
         self.transform = validation_transform(self.size, self.networks.config.normalize)
@@ -153,7 +151,7 @@ class LandmarkDetector:
 
     def _cut(self, images: list[np.ndarray], owners: list[int], crops: list[Crop]) -> torch.Tensor:
         cut = np.stack([crop.extract(images[i]) for crop, i in zip(crops, owners, strict=True)])
-        tensor = torch.from_numpy(cut).permute(0, 3, 1, 2).to(self.accelerator.device)
+        tensor = torch.from_numpy(cut).permute(0, 3, 1, 2).to(self.device)
         empty = torch.zeros(len(cut), 0, 2, device=tensor.device)
         return self.transform(tensor, empty, empty[..., 0], torch.arange(len(cut))).images
 

@@ -22,8 +22,8 @@ from datasets.sample import FaceDataset, Sample
 from drawing.curves import plot_ced
 from geometry.heatmaps import decode_heatmaps, render_heatmaps
 from geometry.schemes import LandmarkScheme
-from landmarks.data import locate_dataset, validation_transform
-from landmarks.inference import Prediction, predict
+from landmarks.data import locate_dataset
+from landmarks.inference import Prediction, predict, validation_transform
 from landmarks.models import LoadedModel, load_model
 from landmarks.pictures import prediction_pictures
 from landmarks.settings import EvalSettings

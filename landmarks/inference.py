@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.augment import BatchTransform
 from geometry.heatmaps import decode_heatmaps
 from networks.aae import AAE
+from networks.autoencoder import PIXEL_MEAN
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,16 @@ def predict(
         depth = networks.LMH_3D(heatmaps, z).float() * size
         landmarks = torch.cat([landmarks, depth[..., None]], dim=-1)
     return Prediction(landmarks, scores, heatmaps, z)
+
+
+
+def validation_transform(size: int, normalize: bool) -> BatchTransform:
+    """Exact centre crop."""
+    return BatchTransform(size, PIXEL_MEAN if normalize else None)
+
+
+def to_pictures(images: Tensor, normalize: bool) -> np.ndarray:
+    """(B, 3, S, S) network images → (B, S, S, 3) uint8."""
+    if normalize:
+        images = images + torch.tensor(PIXEL_MEAN, device=images.device)[:, None, None]
+    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()

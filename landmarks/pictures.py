@@ -10,22 +10,15 @@ from torch import Tensor
 
 from geometry.heatmaps import render_heatmaps
 from geometry.schemes import LandmarkScheme
+from landmarks.inference import to_pictures
 from landmarks.losses import StructuralLoss
 from metrics.images import ssim
 from metrics.landmarks import landmark_errors, normaliser
 from networks.aae import AAE
-from networks.autoencoder import PIXEL_MEAN
 from networks.landmark_heads import HEATMAP_SIZE
 
 GREEN, BLUE, WHITE, RED = (60, 220, 60), (70, 120, 255), (255, 255, 255), (255, 70, 70)
 IMAGES_PER_ROW = {128: 8, 256: 7, 512: 2}
-
-
-def to_pictures(images: Tensor, normalize: bool) -> np.ndarray:
-    """(B, 3, S, S) network images → (B, S, S, 3) uint8."""
-    if normalize:
-        images = images + torch.tensor(PIXEL_MEAN, device=images.device)[:, None, None]
-    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def draw_text(image: np.ndarray, text: str, line: int = 0, top: bool = False) -> None:

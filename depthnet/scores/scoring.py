@@ -13,7 +13,7 @@ from common.config import LocalConfig
 from common.errors import ConfigError, DataError
 from common.files.atomic import write_file
 from common.logs import console
-from common.runtime import make_accelerator
+from common.runtime import choose_device
 from datasets.readers.threedfaw import Keypoints, load_split
 from depthnet.inference import all_pair_depths
 from depthnet.models import LoadedDepthNet, load_model
@@ -30,7 +30,7 @@ def evaluate_depthnet(settings: EvalSettings, local: LocalConfig) -> None:
         raise ConfigError("nothing to do; give --compute-stats, --dump-depths FILE or --figures FOLDER.")
     if settings.stats_count < 2:
         raise ConfigError("--stats-count must be at least 2; statistics need pairs.")
-    device = make_accelerator("cpu" if settings.cpu else settings.device).device
+    device = choose_device("cpu" if settings.cpu else settings.device)
     models = {name: load_model(name, local.snapshots) for name in settings.resume}
     for model in models.values():
         model.networks.to(device).eval()

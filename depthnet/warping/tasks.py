@@ -12,7 +12,7 @@ from common.config import LocalConfig
 from common.errors import DataError
 from common.files.pictures import save_picture
 from common.logs import console
-from common.runtime import make_accelerator
+from common.runtime import choose_device
 from depthnet.lifting import Lifter, animation_angles, fit_affines, rotation_affines, turned_keypoints
 from depthnet.models import load_model
 from depthnet.replacement.repair import Repairer, frontalise, repair_swap
@@ -46,7 +46,7 @@ def expect(files: list[str], least: int, most: int | None, what: str) -> list[Pa
 
 def make_lifter(settings: WarpSettings, local: LocalConfig) -> Lifter:
     """The model on its device."""
-    device = make_accelerator("cpu" if settings.cpu else settings.device).device
+    device = choose_device("cpu" if settings.cpu else settings.device)
     return Lifter(load_model(settings.model, local.snapshots), device)
 
 

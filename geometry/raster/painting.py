@@ -7,13 +7,8 @@ import torch
 from torch import Tensor
 
 from geometry.mesh.normals import vertex_normals
-from geometry.raster.rasteriser import check_indices, interpolate, rasterize, resolve_implementation
+from geometry.raster.rasteriser import NUMBA, check_indices, interpolate, rasterize, resolve_implementation
 from geometry.raster.shading import sh_shade
-
-try:
-    from geometry.raster import painting_numba
-except ImportError:  # numba is an optional accelerator
-    painting_numba = None
 
 
 @torch.no_grad()
@@ -23,7 +18,9 @@ def shade_vertices(vertices: Tensor, triangles: Tensor, albedo: Tensor, gamma: T
     Args: vertices (V, 3) posed; triangles (F, 3); albedo (V, 3) RGB 0 … 1; gamma (3, 9) light; ambient as in `sh_shade`.
     Returns: (V, 3) RGB, clamped to 0 … 1.
     """
-    if painting_numba is not None and vertices.device.type == "cpu" and vertices.dtype == torch.float32:
+    if NUMBA and vertices.device.type == "cpu" and vertices.dtype == torch.float32:
+        from geometry.raster import painting_numba
+
         colours = painting_numba.shade_vertices(vertices, triangles, albedo, gamma, ambient)
         if colours is not None:
             return colours
@@ -55,6 +52,8 @@ def paint(
     if colours.shape != screen.shape:
         raise ValueError(f"colours have shape {tuple(colours.shape)}, the screen {tuple(screen.shape)}: both must be (V, 3).")
     if resolve_implementation(impl, screen) == "numba":
+        from geometry.raster import painting_numba
+
         picture = painting_numba.paint(screen, triangles, colours, background, perspective, cull_backfaces)
         if picture is not None:
             return picture

@@ -9,6 +9,7 @@ the attributes (as Genova et al. 2018, and Laine et al. 2020 without antialiasin
 
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -16,13 +17,13 @@ from torch import Tensor
 from geometry.raster import rasteriser_torch
 from geometry.raster.rasteriser_torch import FARTHEST_PX
 
-try:
-    from geometry.raster import interpolation_numba, rasteriser_numba
-except ImportError:  # numba is an optional accelerator
-    rasteriser_numba = None
-
+NUMBA = find_spec("numba") is not None  # an optional accelerator, imported where it is first used: that takes half a second
 COMPILED_TYPES = (torch.float32, torch.float64)
 IMPLEMENTATIONS = ("auto", "torch", "numba", "triton")
+
+
+def _kernels(name: str) -> ModuleType:
+    return import_module(f"geometry.raster.{name}")
 
 
 @torch.no_grad()
@@ -55,10 +56,10 @@ def rasterize(
     impl = resolve_implementation(impl, screen)
     ids = None
     if impl == "numba":  # checks values on its way, and has no ids for wrong ones
-        ids = rasteriser_numba.visible_ids(screen, triangles, size, perspective, cull_backfaces)
+        ids = _kernels("rasteriser_numba").visible_ids(screen, triangles, size, perspective, cull_backfaces)
     if ids is None:
         _check_values(screen, triangles, perspective)
-        backend = import_module("geometry.raster.rasteriser_triton") if impl == "triton" else rasteriser_torch
+        backend = _kernels("rasteriser_triton") if impl == "triton" else rasteriser_torch
         ids = backend.visible_ids(screen, triangles, size, perspective, cull_backfaces)
     empty = ids.flatten(1).amax(1) < 0
     if empty.any():
@@ -73,7 +74,7 @@ def barycentrics(screen: Tensor, triangles: Tensor, ids: Tensor, perspective: bo
     Returns: (B, H, W, 3) within 0 … 1, summing to 1 (perspective-correct if perspective); 0 in the background.
     """
     if _compiled(impl, screen, triangles, ids, screen):
-        return interpolation_numba.interpolate(screen, triangles, ids, None, perspective)
+        return _kernels("interpolation_numba").interpolate(screen, triangles, ids, None, perspective)
     covered, corners = _covered(triangles, ids, screen.shape[1])
     weights = _weights(screen, corners, covered, ids.shape, perspective)
     return _scatter(weights, covered, ids.shape)
@@ -93,7 +94,7 @@ def interpolate(
             f"attributes have shape {tuple(attributes.shape)}, the screen {tuple(screen.shape)}: give (B, V, C) or (V, C)."
         )
     if _compiled(impl, screen, triangles, ids, attributes):
-        return interpolation_numba.interpolate(screen, triangles, ids, attributes, perspective)
+        return _kernels("interpolation_numba").interpolate(screen, triangles, ids, attributes, perspective)
     covered, corners = _covered(triangles, ids, screen.shape[1])
     weights = _weights(screen, corners, covered, ids.shape, perspective)
     vertices = corners if attributes.ndim == 3 else corners % screen.shape[1]
@@ -106,8 +107,8 @@ def resolve_implementation(impl: str, screen: Tensor) -> str:
     if impl not in IMPLEMENTATIONS:
         raise ValueError(f"unknown rasteriser '{impl}'; choose one of {', '.join(IMPLEMENTATIONS)}.")
     if impl in ("auto", "torch"):
-        return "numba" if impl == "auto" and rasteriser_numba is not None and screen.device.type == "cpu" else "torch"
-    installed = rasteriser_numba is not None if impl == "numba" else find_spec("triton") is not None
+        return "numba" if impl == "auto" and NUMBA and screen.device.type == "cpu" else "torch"
+    installed = NUMBA if impl == "numba" else find_spec("triton") is not None
     device = "cpu" if impl == "numba" else "cuda"
     if not installed or screen.device.type != device:
         reason = f"the screen is on {screen.device}, not {device}" if installed else f"{impl} is not installed"
@@ -121,7 +122,7 @@ def _compiled(impl: str, screen: Tensor, triangles: Tensor, ids: Tensor, attribu
         raise ValueError(f"ids have shape {tuple(ids.shape)}, the screen {tuple(screen.shape)}: give (B, H, W) and (B, V, 3).")
     right_type = screen.dtype == attributes.dtype and screen.dtype in COMPILED_TYPES
     wanted = resolve_implementation(impl, screen) == "numba"
-    return wanted and right_type and interpolation_numba.fits(screen, triangles, ids)
+    return wanted and right_type and _kernels("interpolation_numba").fits(screen, triangles, ids)
 
 
 def _covered(triangles: Tensor, ids: Tensor, num_vertices: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from common.config import LocalConfig
 from common.errors import DataError
 from common.pretrained import PRETRAINED
-from common.runtime import make_accelerator
+from common.runtime import choose_device
 from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, check_inside, five_of_68
 from datasets.crop import Crop
 from datasets.skin_probability import skin_mask
@@ -141,7 +141,7 @@ class Reconstructor:
         snapshots = Path("data/models/snapshots") if local is None else local.snapshots
         loaded = load_reconstructor(name, snapshots)
         model = open_face_model(face_model or loaded.net.face_model, local, loaded.net)
-        device = make_accelerator(device).device
+        device = choose_device(device)
         if refiner == "auto":
             refiner = f"{name}_gcn" if (PRETRAINED / f"{name}_gcn/config.json").is_file() else "none"
         mesh = None if refiner == "none" else load_refiner(refiner, snapshots)

@@ -5,6 +5,8 @@ One face's dense decoding reads the whole basis once, so its time is that of the
 
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -12,11 +14,6 @@ from torch import Tensor, nn
 
 from recon3d.regression.decode import FaceDecoder
 from recon3d.regression.models import normalise
-
-try:
-    import numba
-except ImportError:  # an optional accelerator
-    numba = None
 
 BLOCK = 1024  # vertices whose three coordinates stay in the first cache while all modes are added
 LEVELS = 32767
@@ -65,16 +62,16 @@ class QuickShapes:
         out = torch.empty(len(affine), 3, self.count)
         scaled = (coefficients * self.step).numpy()
         for one, matrix, place in zip(scaled, affine.contiguous().numpy(), out.numpy(), strict=True):
-            _posed(self._modes, self._mean, one, matrix, place)
+            _compiled()(self._modes, self._mean, one, matrix, place)
         return out.transpose(1, 2)
 
 
 def available() -> bool:
     """Whether numba is installed."""
-    return numba is not None
+    return find_spec("numba") is not None
 
 
-def _posed_python(modes, mean, coefficients, affine, out):  # pragma: no cover  (compiled)
+def _posed(modes, mean, coefficients, affine, out):  # pragma: no cover  (compiled)
     count, number = out.shape[1], len(coefficients)
     shape = np.empty((3, BLOCK), np.float32)
     for block in range(len(modes)):
@@ -108,4 +105,8 @@ def _posed_python(modes, mean, coefficients, affine, out):  # pragma: no cover  
                 row[first + i] = x * shape[0, i] + y * shape[1, i] + z * shape[2, i] + t
 
 
-_posed = numba.njit(fastmath=True, nogil=True, cache=True)(_posed_python) if numba is not None else _posed_python
+@cache
+def _compiled() -> Callable[..., None]:
+    import numba  # takes half a second, so only where it is used
+
+    return numba.njit(fastmath=True, nogil=True, cache=True)(_posed)

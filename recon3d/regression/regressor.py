@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from common.errors import DataError
-from common.runtime import make_accelerator
+from common.runtime import choose_device
 from datasets.crop import Crop
 from datasets.detection.detect import Detection, make_detector
 from geometry.rotations import euler_from_rotation, nearest_rotation
@@ -88,7 +88,7 @@ class FaceRegressor:
         if steps not in (1, 2):
             raise DataError(f"--bbox-init knows one and two steps, not {steps}.")
         fits(loaded.model, face_model, f"face model {face_model.name}")
-        self.device = make_accelerator(device).device
+        self.device = choose_device(device)
         self.model = loaded.model.to(self.device).eval()
         self.face_model = face_model.to(self.device)
         self.steps, self.authors = steps, authors

@@ -43,7 +43,7 @@ def test_the_fast_picture_is_that_of_the_torch_path(ball, perspective, monkeypat
     background = torch.randint(0, 256, (50, 64, 3), dtype=torch.uint8)
     untouched = background.clone()
     fast = paint_lit(screen, vertices, triangles, albedo, gamma, background, perspective)
-    monkeypatch.setattr(painting, "painting_numba", None)
+    monkeypatch.setattr(painting, "NUMBA", False)
     slow = paint(screen, triangles, shade_vertices(vertices, triangles, albedo, gamma), background, perspective, impl="torch")
     assert (fast.int() - slow.int()).abs().max() <= 1
     covered = rasterize(screen[None], triangles, (50, 64), perspective)[0] >= 0

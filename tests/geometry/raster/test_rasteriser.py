@@ -18,7 +18,7 @@ from geometry.raster.rasteriser import barycentrics, interpolate, rasterize
 
 IMPLEMENTATIONS = [
     "torch",
-    pytest.param("numba", marks=pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")),
+    pytest.param("numba", marks=pytest.mark.skipif(not rasteriser.NUMBA, reason="no numba")),
 ]
 
 
@@ -111,7 +111,7 @@ def test_exact_ties_go_to_the_lowest_id(impl):
     assert torch.equal(rasterize(screen, twice, (40, 40), impl=impl), rasterize(screen, triangles, (40, 40), impl=impl))
 
 
-@pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")
+@pytest.mark.skipif(not rasteriser.NUMBA, reason="no numba")
 @pytest.mark.parametrize("perspective", [False, True])
 @pytest.mark.parametrize("cull", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -161,7 +161,7 @@ def test_a_gpu_gives_the_same_ids(impl, perspective):
     assert torch.equal(rasterize(screen.to("cuda"), triangles.to("cuda"), (100, 90), perspective, impl=impl).cpu(), expected)
 
 
-@pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")
+@pytest.mark.skipif(not rasteriser.NUMBA, reason="no numba")
 def test_threads_do_not_change_the_ids():
     before = torch.get_num_threads()
     screen, triangles = random_mesh(3, batch=1, triangles=400)
@@ -175,7 +175,7 @@ def test_threads_do_not_change_the_ids():
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
 
 
-@pytest.mark.skipif(rasteriser.rasteriser_numba is None or not hasattr(os, "fork"), reason="no numba, or no fork")
+@pytest.mark.skipif(not rasteriser.NUMBA or not hasattr(os, "fork"), reason="no numba, or no fork")
 def test_a_forked_process_rasterises_too():
     """As the workers of a DataLoader do, whose parent has used its threads before."""
     before = torch.get_num_threads()
@@ -242,7 +242,7 @@ def test_gradcheck_with_respect_to_screen_and_attributes(perspective, impl):
     assert torch.autograd.gradcheck(lambda s: barycentrics(s, triangles, ids, perspective, impl), screen)
 
 
-@pytest.mark.skipif(rasteriser.rasteriser_numba is None, reason="no numba")
+@pytest.mark.skipif(not rasteriser.NUMBA, reason="no numba")
 @pytest.mark.parametrize("perspective", [False, True])
 def test_numba_and_torch_interpolate_alike(perspective):
     """Needles too, whose coordinates are clamped, and triangles whose area is lost in rounding."""
@@ -342,7 +342,7 @@ def test_bad_arguments_are_refused_by_name(monkeypatch):
         interpolate(screen, triangles, ids[:1], torch.ones(60, 3))
     with pytest.raises(IndexError):
         interpolate(screen, triangles[:9], ids, torch.ones(60, 3))
-    monkeypatch.setattr(rasteriser, "rasteriser_numba", None)
+    monkeypatch.setattr(rasteriser, "NUMBA", False)
     with pytest.raises(ValueError, match="numba is not installed"):
         rasterize(screen, triangles, (40, 40), impl="numba")
     assert (rasterize(screen, triangles, (40, 40)) >= 0).any()
