@@ -18,7 +18,6 @@ Reads photos, writes <out>/<photo>_overlay.png, _tiles.png (input, reconstructio
 import argparse
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +26,7 @@ from common.config import LocalConfig
 from common.errors import DataError
 from common.runtime import choose_device
 from common.scripts import run_script
-from datasets.photos import parse_box
 from landmarks.demo import DemoSettings, for_each_face, run_landmarks
-from landmarks.detector import LandmarkDetector
 
 
 def depth_task(name: str) -> Callable[[DemoSettings, LocalConfig], None]:
@@ -62,26 +59,6 @@ def run(settings: DemoSettings, local: LocalConfig) -> None:
     TASKS[settings.task](settings, local)
 
 
-def landmark_finder(settings: object, local: LocalConfig) -> Callable[[np.ndarray], tuple[str, np.ndarray]]:
-    """This codebase's own landmarks for 3D faces: image → scheme, (n, K, 2) px; the networks are loaded when first asked.
-
-    Args: settings, of the fit or reconstruct task. Raises: DataError for a bad box.
-    """
-    boxes = None if settings.box is None else [parse_box(settings.box)]
-
-    @cache
-    def detector() -> LandmarkDetector:
-        options = {"device": settings.device, "detector": settings.detector, "flip": settings.flip}
-        return LandmarkDetector.from_pretrained(settings.model, local.snapshots, **options)
-
-    def find(image: np.ndarray) -> tuple[str, np.ndarray]:
-        points = [face.landmarks[:, :2] for face in detector()(image, boxes)]
-        scheme = detector().scheme
-        return scheme.name, np.stack(points) if points else np.zeros((0, scheme.num_points, 2))
-
-    return find
-
-
 def script_of(task: str) -> tuple[Callable, type, str]:
     """What runs a task, its settings and its manual; meshes are imported only where they are asked for."""
     if task == "mesh":
@@ -91,17 +68,11 @@ def script_of(task: str) -> tuple[Callable, type, str]:
     if task == "fit":
         from recon3d.fitting import demo as fit_demo
 
-        def run_fit(settings: fit_demo.FitDemoSettings, local: LocalConfig) -> None:
-            fit_demo.run_fit(settings, local, landmark_finder(settings, local))
-
-        return run_fit, fit_demo.FitDemoSettings, fit_demo.MANUAL
+        return fit_demo.run_fit, fit_demo.FitDemoSettings, fit_demo.MANUAL
     if task in MESH_TASKS:
-        from recon3d.inference import demo as weak_demo
+        from recon3d.inference import demo as reconstruction_demo
 
-        def run_reconstruct(settings: weak_demo.ReconstructSettings, local: LocalConfig) -> None:
-            weak_demo.run_reconstruct(settings, local, landmark_finder(settings, local))
-
-        return run_reconstruct, *weak_demo.TASKS[task]
+        return reconstruction_demo.run_reconstruct, *reconstruction_demo.TASKS[task]
     return run, DemoSettings, __doc__
 
 

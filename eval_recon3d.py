@@ -13,36 +13,17 @@ the mean of the three bin means, and its Std their spread, as published; the pla
 """
 
 import sys
-from functools import cache
-
-import numpy as np
 
 from common.config import LocalConfig
 from common.scripts import run_script
-from landmarks.detector import LandmarkDetector
 from recon3d.scores.reconstruction import is_reconstructor, run_weak_evaluation
 from recon3d.scores.regression import EvalSettings, run_evaluation
 
-LANDMARK_MODEL = "landmarks_300w"
-
 
 def run(settings: EvalSettings, local: LocalConfig) -> None:
-    """Regressors and reconstructors have their own protocols; five points for the latter come from our own detector."""
-
-    @cache
-    def detector() -> LandmarkDetector:
-        return LandmarkDetector.from_pretrained(LANDMARK_MODEL, local.snapshots, device=settings.device)
-
-    def find(image: np.ndarray) -> tuple[str, np.ndarray]:
-        points = [face.landmarks[:, :2] for face in detector()(image)]
-        return detector().scheme.name, np.stack(points) if points else np.zeros((0, detector().scheme.num_points, 2))
-
-    def landmarks_in(images: list[np.ndarray], boxes: list[np.ndarray]) -> np.ndarray:
-        found = detector().detect_batch(images, [[box] for box in boxes])
-        return np.stack([faces[0].landmarks[:, :2] for faces in found]).astype(np.float64)
-
+    """Regressors and reconstructors have their own protocols."""
     if is_reconstructor(settings, local):
-        run_weak_evaluation(settings, local, find, landmarks_in)
+        run_weak_evaluation(settings, local)
     else:
         run_evaluation(settings, local)
 

@@ -15,7 +15,6 @@ detector. Do not use it to deceive: see "Use" in README.md.
 """
 
 import sys
-from functools import cache
 
 import numpy as np
 
@@ -23,20 +22,18 @@ from common.config import LocalConfig
 from common.scripts import run_script
 from depthnet.settings import WarpSettings
 from depthnet.warping.tasks import run_warp
-from landmarks.detector import LandmarkDetector
+from landmarks.finder import LandmarkFinder
 
 
 def run(settings: WarpSettings, local: LocalConfig) -> None:
     """Hand over with the landmark detector, which is loaded when a photo without keypoints comes."""
 
-    @cache
-    def detector() -> LandmarkDetector:
-        return LandmarkDetector.from_pretrained(
-            "landmarks_300w", local.snapshots, device=settings.device, detector=settings.detector, flip=True
-        )
+    finder = LandmarkFinder(
+        snapshots=local.snapshots, device=settings.device, detector=settings.detector, flip=True
+    )
 
     def detect(image: np.ndarray) -> list[np.ndarray]:
-        return [face.landmarks for face in detector()(image)]
+        return [face.landmarks for face in finder(image)]
 
     run_warp(settings, local, detect)
 

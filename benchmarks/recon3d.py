@@ -132,9 +132,9 @@ def benchmark_inference(model: FaceModel, backbone: str, repeats: int) -> None:
     reconstructor = Reconstructor(ReconstructionNet(config_for(model, backbone), "head"), model)
     photo = np.random.default_rng(0).integers(0, 255, (600, 500, 3), dtype=np.uint8)
     five = model.five_points[:, :2].double().numpy() * [200, -200] + [250, 300]
-    one = best_ms(lambda: reconstructor([photo], [five]), repeats)
-    eight = best_ms(lambda: reconstructor([photo] * 8, [five] * 8), max(repeats // 2, 1)) / 8
-    faces = reconstructor([photo], [five])
+    one = best_ms(lambda: reconstructor.reconstruct([photo], [five]), repeats)
+    eight = best_ms(lambda: reconstructor.reconstruct([photo] * 8, [five] * 8), max(repeats // 2, 1)) / 8
+    faces = reconstructor.reconstruct([photo], [five])
     print(
         f"inference, {backbone}, per photo: {one:.0f} ms, {eight:.0f} ms in a batch of 8;"
         f" its picture {best_ms(faces.picture, repeats):.1f} ms; peak memory {peak_mib():,.0f} MiB"

@@ -22,12 +22,12 @@ from datasets.detection import faceboxes  # noqa: F401  registers the detector
 from datasets.detection.detect import make_detector
 from networks.radan import RADAN
 from recon3d.regression.export import ExportedRegressor, export
+from recon3d.regression.face_models import open_face_model
 from recon3d.regression.losses import PointSampler, exact_wpdc_weights, fast_wpdc_weights
 from recon3d.regression.models import load_regressor
 from recon3d.regression.quick import frozen
 from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.roi import crop_from_detection
-from recon3d.regression.training import open_face_model
 
 PHOTO = (689, 1536)  # height and width of the authors' example
 

@@ -15,27 +15,9 @@ from common.errors import CheckpointError, DataError
 from common.runtime import choose_device
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks, square_crop
 from datasets.detection.detect import DETECTORS, Detection, DlibDetector, landmark_square
+from datasets.face import Face
 from landmarks.inference import Prediction, predict, to_pictures, validation_transform
 from landmarks.models import LoadedModel, load_model
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face of a photo, in continuous photo pixels.
-
-    Attributes:
-        box: (4,) left, top, right, bottom as detected or given.
-        landmarks: (K, 2), or (K, 3) with a depth head (z toward the viewer, photo pixels).
-        score: mean height of the heatmaps' peaks, about 0.9 for a clear face, under 0.3 where there is none.
-        detection_score: of the face detector; nan for a given box.
-        crop: the crop that the networks saw.
-    """
-
-    box: np.ndarray
-    landmarks: np.ndarray
-    score: float
-    detection_score: float
-    crop: Crop
 
 
 @dataclass(frozen=True)
@@ -63,6 +45,7 @@ class LandmarkDetector:
     def __init__(
         self,
         model: LoadedModel,
+        *,
         device: str = "auto",
         detector: str | Callable[[np.ndarray], list[Detection]] = "dlib",
         passes: int = 2,
@@ -96,9 +79,9 @@ class LandmarkDetector:
         Args: image (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8; boxes (4,) l, t, r, b instead of the detector.
         Raises: DataError for a picture that is empty or not uint8 and for a box that is not four numbers or outside it.
         """
-        return self.detect_batch([image], None if boxes is None else [boxes])[0]
+        return self.predict_batch([image], None if boxes is None else [boxes])[0]
 
-    def detect_batch(
+    def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
     ) -> list[list[Face]]:
         """Faces of several photos, one list per photo."""
@@ -108,7 +91,7 @@ class LandmarkDetector:
     def analyse(
         self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None, pictures: bool = True
     ) -> list[list[Analysis]]:
-        """Like `detect_batch`, with crops, heatmaps and reconstructions (empty arrays with pictures=False)."""
+        """Like `predict_batch`, with crops, heatmaps and reconstructions (empty arrays with pictures=False)."""
         images = [as_rgb(image) for image in images]
         if boxes is None:
             found = [self.detect(image) for image in images]
@@ -163,7 +146,10 @@ class LandmarkDetector:
         scores = prediction.scores.mean(dim=1).cpu().tolist()
         landmarks = self._to_photo(prediction, crops)
         rows = zip(landmarks, scores, crops, detections, strict=True)
-        return [Face(d.box, points, score, d.score, crop) for points, score, crop, d in rows]
+        return [
+            Face(box=d.box, detection_score=d.score, landmarks=points, scheme=self.scheme.name, crop=crop, score=score)
+            for points, score, crop, d in rows
+        ]
 
     def _reconstructions(self, prediction: Prediction) -> np.ndarray:
         return to_pictures(self.networks.P(prediction.z), self.networks.config.normalize)

@@ -21,8 +21,8 @@ from landmarks.data import (
     training_transform,
     validation_loader,
     validation_set,
-    validation_transform,
 )
+from landmarks.inference import validation_transform
 from landmarks.landmark_training import DepthMethod, LandmarkMethod
 from landmarks.losses import PerceptualLoss
 from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model, model_config

@@ -1,6 +1,5 @@
 """The demo's fit task: a 3D face model fitted to the faces of photos; pictures, textures, meshes and parameters out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from common.errors import DataError, FaceModelError
 from common.logs import console
 from datasets.detection.detect import DETECTORS
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
+from landmarks.finder import open_finder
 from morphable.fit import fit_landmarks
 from morphable.meshes import FRAMES
 from morphable.model import FaceModel
@@ -28,9 +28,6 @@ MANUAL = """Fit a 3D face model to all faces of photos, by landmarks and then by
 Per photo: overlay, strip (input, fit, shape, depth), depth (16 bit and coloured), position codes, normals, pose, textures,
 meshes and parameters; several faces share one depth buffer.
 """
-
-# image (H, W, 3) → scheme and landmarks (n, K, 2) px of its faces
-LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,9 @@ class FitDemoSettings:
     device: str = option("auto", "of the landmark networks: auto, cpu, cuda or mps")
 
 
-def run_fit(settings: FitDemoSettings, local: LocalConfig, find_landmarks: LandmarkFinder) -> None:
+def run_fit(settings: FitDemoSettings, local: LocalConfig) -> None:
     """Process all inputs; a photo that fails is named and the others go on.
 
-    Args: find_landmarks is asked where `landmarks_from` is not given.
     Raises: DataError for a wrong option, and at the end when some photo failed or has no face.
     """
     kinds = parse_save(settings.save, list(WRITERS))
@@ -66,6 +62,7 @@ def run_fit(settings: FitDemoSettings, local: LocalConfig, find_landmarks: Landm
         raise DataError(f"--texture-size {settings.texture_size}: choose 16 … 8192 texels.")
     if settings.landmarks_from is not None and not settings.landmarks_from.is_dir():
         raise DataError(f"--landmarks-from {settings.landmarks_from}: no such folder.")
+    finder = open_finder(settings, local)
     taken: set[str] = set()
     photos = list(find_photos(settings.inputs, taken))
     try:
@@ -77,7 +74,7 @@ def run_fit(settings: FitDemoSettings, local: LocalConfig, find_landmarks: Landm
 
     def work(name: str, path: Path, image: np.ndarray) -> str:
         if settings.landmarks_from is None:
-            scheme, landmarks = find_landmarks(image)
+            scheme, landmarks = finder.points(image)
         else:
             scheme, points = read_landmarks(settings.landmarks_from, path)
             landmarks = points[None]

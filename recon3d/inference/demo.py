@@ -1,6 +1,5 @@
 """The demo's reconstruct task: R-Net on the faces of photos; .mat, meshes, pictures and landmarks out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from common.files.meshes import write_mesh
 from common.logs import console
 from datasets.detection.detect import DETECTORS
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
+from landmarks.finder import LandmarkFinder, open_finder
 from morphable.meshes import FRAMES, coloured_mesh
 from recon3d.fitting.given_landmarks import read_landmarks
 from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
@@ -26,10 +26,6 @@ MANUAL = """Reconstruct the faces of photos with a weakly supervised network (De
 
 Per face: .mat with the published fields, coloured .obj (lit, and neutral), textured .glb, strip, overlay, depth, landmarks.
 """
-
-# image (H, W, 3) → scheme and landmarks (n, K, 2) px of its faces
-LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
-
 
 RENDERER_MANUAL = """Draw reconstructions of photos beside them: one strip input | PCA | … | normals | depth a photo.
 
@@ -117,51 +113,52 @@ def network_of(settings: ReconstructSettings) -> str:
     return name
 
 
-def run_reconstruct(settings: ReconstructSettings, local: LocalConfig, find_landmarks: LandmarkFinder) -> None:
+def run_reconstruct(settings: ReconstructSettings, local: LocalConfig) -> None:
     """Process all inputs; a photo that fails is named and the others go on.
 
-    Args: find_landmarks is asked where `landmarks_from` is not given.
     Raises: DataError or ConfigError for a wrong option, and DataError at the end when some photo gave no result.
     """
     kinds = parse_save(settings.save, list(WRITERS))
     if settings.landmarks_from is not None and not settings.landmarks_from.is_dir():
         raise DataError(f"--landmarks-from {settings.landmarks_from}: no such folder.")
+    finder = open_finder(settings, local)
     taken: set[str] = set()
     inputs = settings.inputs if settings.image_dir is None else [*settings.inputs, str(settings.image_dir)]
     photos = list(find_photos(inputs, taken))
     reconstructor = Reconstructor.from_pretrained(
-        network_of(settings), local, settings.face_model, settings.device, settings.refiner, settings.texture
+        network_of(settings), local, face_model=settings.face_model, device=settings.device,
+        refiner=settings.refiner, texture=settings.texture,
     )
     out = settings.out or local.outputs / settings.task
     make_folder(out)
     together: list[tuple[str, np.ndarray, np.ndarray]] = []
 
     def work(name: str, path: Path, image: np.ndarray) -> str:
-        five = faces_of(settings, find_landmarks, path, image)
+        five = faces_of(settings, finder, path, image)
         if settings.same_person:
             if len(five) > 1:
                 raise DataError(f"{len(five)} faces; with --same-person every photo must show one, chosen with --box.")
             together.append((name, image, five[0]))
             return "one face"
         names = [name] if len(five) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(five))]
-        return write_faces(out, names, reconstructor([image] * len(five), list(five)), kinds, settings.frame)
+        return write_faces(out, names, reconstructor.reconstruct([image] * len(five), list(five)), kinds, settings.frame)
 
     try:
         process_photos(photos, work, console().info)
     finally:
         if together:
             names, images, five = zip(*together, strict=True)
-            faces = reconstructor.as_one_person(reconstructor(images, five))
+            faces = reconstructor.as_one_person(reconstructor.reconstruct(images, five))
             console().info(write_faces(out, list(names), faces, kinds, settings.frame))
             console().info(f"wrote {write_person(out / 'person.obj', faces)}")
 
 
-def faces_of(settings: ReconstructSettings, find_landmarks: LandmarkFinder, path: Path, image: np.ndarray) -> np.ndarray:
+def faces_of(settings: ReconstructSettings, finder: LandmarkFinder, path: Path, image: np.ndarray) -> np.ndarray:
     """(n, 5, 2) px of the faces of a photo. Raises: DataError without a face."""
     if settings.landmarks_from is not None:
         scheme, points = read_landmarks(settings.landmarks_from, path)
         return five_points_of(scheme, points)[None]
-    scheme, landmarks = find_landmarks(image)
+    scheme, landmarks = finder.points(image)
     if len(landmarks) == 0:
         raise DataError("no face found; give its place with --box x,y,w,h or its landmarks with --landmarks-from.")
     return five_points_of(scheme, landmarks)

@@ -1,7 +1,8 @@
 """Reconstruct faces of photos: five points and a picture in, shape, albedo, pose, light and landmarks in the photo out.
 
 reconstructor = Reconstructor.from_pretrained("reconstructor")      # refiner="none": the face model's own shape
-faces = reconstructor([photo], [five_points])              # (H, W, 3) uint8 RGB, (5, 2) px
+faces = reconstructor(photo)                                        # (H, W, 3) uint8 RGB → list of Face
+faces = reconstructor.reconstruct([photo], [five_points])           # or by five points (5, 2) px, with everything drawn from
 faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
 """
 
@@ -19,7 +20,9 @@ from common.pretrained import PRETRAINED
 from common.runtime import choose_device
 from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, check_inside, five_of_68
 from datasets.crop import Crop
+from datasets.face import Face
 from datasets.skin_probability import skin_mask
+from landmarks.finder import LandmarkFinder
 from morphable.model import FaceModel
 from morphable.scene import Scene
 from recon3d.identity.features import IdentityFeatures, load_identity
@@ -90,6 +93,26 @@ class ReconstructedFaces:
         screens = torch.stack([self.screen_in_photo(i) for i in faces])
         return Scene(screens, self.geometry.posed[list(faces)].cpu(), self.model.triangles.cpu(), photo.shape[:2], True)
 
+    def faces(self, found: Sequence[Face]) -> list[Face]:
+        """These faces as `Face`, with box, scores and order of what the landmark finder found."""
+        rotation = self.coefficients.rotation.cpu().numpy()
+        pose = self.coefficients.pose_deg().cpu().numpy()
+        parameters = self.coefficients.vector().cpu().numpy()
+        return [
+            Face(
+                box=face.box,
+                detection_score=face.detection_score,
+                score=face.score,
+                landmarks=self.landmarks_in_photo(i),
+                scheme="ibug68",
+                crop=self.crops[i],
+                parameters=parameters[i],
+                rotation=rotation[i],
+                angles_deg=pose[i],
+            )
+            for i, face in enumerate(found)
+        ]
+
     def neutral_shapes(self) -> Tensor:
         """(B, V, 3) unposed shapes of the face model without expression, dm; without refinement, which is of one expression."""
         return self.model.shape(self.coefficients.identity)
@@ -106,6 +129,7 @@ class Reconstructor:
         self,
         net: ReconstructionNet,
         model: FaceModel,
+        *,
         device: torch.device | str = "cpu",
         slide_contour: bool = True,
         refiner: MeshRefiner | None = None,
@@ -121,6 +145,7 @@ class Reconstructor:
                 network.check_fits(self.model)
         self.refiner = None if refiner is None else refiner.to(self.device).eval()
         self.texture = None if texture is None else texture.to(self.device).eval()
+        self.finder = LandmarkFinder(device=self.device.type)
         self.reference = model.five_points.double().cpu().numpy()
 
     @classmethod
@@ -128,6 +153,7 @@ class Reconstructor:
         cls,
         name: str,
         local: LocalConfig | None = None,
+        *,
         face_model: str | None = None,
         device: str = "auto",
         refiner: str = "auto",
@@ -150,14 +176,35 @@ class Reconstructor:
         used = [info["inputs"]["identity"] for info in infos.values() if (info.get("inputs") or {}).get("identity")]
         identity = load_identity(*used[0], device) if used else None
         reconstructor = cls(
-            loaded.net, model, device, refiner=mesh and mesh.refiner, texture=colour and colour.network, identity=identity
+            loaded.net, model, device=device, refiner=mesh and mesh.refiner, texture=colour and colour.network,
+            identity=identity,
         )
         for trained, info in infos.items():
             reconstructor.frozen.check(info, trained)
         return reconstructor
 
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+        """Faces of one photo, their landmarks found by the bundled landmark model; empty when there is none.
+
+        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
+        Raises: DataError for boxes and photos that cannot be used.
+        """
+        found = self.finder(image, boxes)
+        if not found:
+            return []
+        points = np.stack([face.landmarks[:, :2] for face in found])
+        five = five_points_of(self.finder.detector.scheme.name, points)
+        return self.reconstruct([image] * len(found), list(five)).faces(found)
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
+    ) -> list[list[Face]]:
+        """Faces of several photos, one list per photo."""
+        given = [None] * len(images) if boxes is None else boxes
+        return [self(image, own) for image, own in zip(images, given, strict=True)]
+
     @torch.inference_mode()
-    def __call__(self, photos: Sequence[np.ndarray], five: Sequence[np.ndarray]) -> ReconstructedFaces:
+    def reconstruct(self, photos: Sequence[np.ndarray], five: Sequence[np.ndarray]) -> ReconstructedFaces:
         """Reconstruct B faces.
 
         Args: photos, B pictures (H, W, 3) uint8 RGB; five, B times (5, 2) continuous px (`datasets.alignment`).

@@ -9,10 +9,8 @@ detections/; what is missing is detected. Photos that cannot be used are named, 
 """
 
 import argparse
-import importlib
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +22,9 @@ from common.files.points import read_json_points, read_pts
 from datasets.alignment import MIN_PHOTO_PX, align, box_of_five, check_five, check_inside, five_of_68, read_reference, read_rows
 from datasets.readers.prepared import LAYOUTS, WeakSample, write_lists, write_pt, write_tf
 from datasets.skin_probability import skin_mask
+from landmarks.finder import LandmarkFinder
 from morphable.model import EMBEDDED_HEAD, FaceModel
 
-# The landmark method lies above this folder, so it is looked up by name, and only where points have to be detected.
-DETECTOR = "landmarks.detector:LandmarkDetector"
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".txt": lambda path: read_rows(path) + 0.5,
     ".pts": read_pts,
@@ -82,14 +79,10 @@ def prepare(
 
 def own_detector(model: str, device: str) -> Finder:
     """This codebase's landmark network, loaded when it is first needed."""
-
-    @cache
-    def detector():
-        module, name = DETECTOR.split(":")
-        return getattr(importlib.import_module(module), name).from_pretrained(model, device=device)
+    finder = LandmarkFinder(model, device=device)
 
     def find(image: np.ndarray, box: np.ndarray | None) -> np.ndarray | None:
-        faces = detector()(image, None if box is None else [box])
+        faces = finder(image, None if box is None else [box])
         return None if not faces else np.asarray(faces[0].landmarks[:, :2], dtype=np.float64)
 
     return find

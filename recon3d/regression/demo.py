@@ -16,17 +16,18 @@ from common.files.meshes import Mesh, write_mesh
 from common.files.pictures import save_picture
 from common.logs import console
 from datasets.detection.detect import DETECTORS
+from datasets.face import Face
 from drawing.pose import draw_pose
 from drawing.surfaces import position_codes, write_depth
 from morphable.meshes import coloured_mesh, in_frame, scene_colours
 from morphable.scene import Scene
 from morphable.texture import unwrap
 from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
+from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import load_regressor
 from recon3d.regression.profiling import spread
-from recon3d.regression.regressor import FaceRegressor, RegressedFace
+from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.tracking import SMOOTHINGS
-from recon3d.regression.training import open_face_model
 from recon3d.regression.video import KINDS, VideoOptions, is_video, process_video
 
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
@@ -81,7 +82,7 @@ class Photo:
 
     stem: Path
     image: np.ndarray
-    faces: list[RegressedFace]
+    faces: list[Face]
     regressor: FaceRegressor
     _scene: Scene | None = None
 
@@ -214,7 +215,7 @@ def write_results(photo: Photo, settings: MeshSettings) -> None:
             console().info(f"{text} {photo.stem.with_name(name)}")
 
 
-def _dump_face(photo: Photo, number: int, face: RegressedFace, settings: MeshSettings) -> None:
+def _dump_face(photo: Photo, number: int, face: Face, settings: MeshSettings) -> None:
     """The files of one face, named and announced as RADAN does."""
 
     def path(suffix: str) -> Path:

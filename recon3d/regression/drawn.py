@@ -23,8 +23,8 @@ from morphable.model import FaceModel
 from morphable.scene import Scene
 from recon3d.regression.data import PackedSample, pack_crops, packed_resolution
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
+from recon3d.regression.face_models import open_face_model
 from recon3d.regression.params import Layout, Parts, join
-from recon3d.regression.training import open_face_model
 
 SIZE = 120
 LANDMARK_HEIGHT_SHARE = 0.55  # of the crop

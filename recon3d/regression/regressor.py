@@ -1,12 +1,11 @@
 """The library's front door to 3D faces: photo in; parameters, landmarks, dense vertices and pose out.
 
-regressor = FaceRegressor.from_pretrained("mb05_120x120.pth", face_model)
-faces = regressor(image)                     # (H, W, 3) uint8 RGB → list of RegressedFace
+regressor = FaceRegressor.from_pretrained("regressor_120")   # or ("mb05_120x120.pth", "3ddfa:train.configs")
+faces = regressor(image)                     # (H, W, 3) uint8 RGB → list of Face
 screen = regressor.screen(faces)             # (faces, vertices, 3) photo px and depth
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from common.errors import DataError
 from common.runtime import choose_device
 from datasets.crop import Crop
 from datasets.detection.detect import Detection, make_detector
+from datasets.face import Face
 from geometry.rotations import euler_from_rotation, nearest_rotation
 from morphable.model import FaceModel
 from morphable.scene import Scene, metric_screen
@@ -30,36 +30,13 @@ from recon3d.regression.decode import (
     crop_scales,
     to_photo,
 )  # fmt: skip
+from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
 from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
 
 SCHEME = "ibug68"
 FOCAL = 1.2  # assumed focal length in longer sides of the photo
 BATCH = 128  # crops that go through the network at once
-
-
-@dataclass(frozen=True)
-class RegressedFace:
-    """One face of a photo.
-
-    Attributes:
-        box: (4,) left, top, right, bottom as detected or given, photo px; detection_score: nan for a given box.
-        crop: what the network's numbers are relative to.
-        parameters: (P,) float32, as the model's convention counts them.
-        landmarks: (68, 3) continuous photo px, z toward the viewer in the same unit.
-        head_landmarks: (K, 2) of the second head, photo px, or None.
-        rotation: (3, 3) model → picture with y up; angles_deg: (3,) pitch, yaw, roll; scale: photo px per dm.
-    """
-
-    box: np.ndarray
-    detection_score: float
-    crop: Crop
-    parameters: np.ndarray
-    landmarks: np.ndarray
-    head_landmarks: np.ndarray | None
-    rotation: np.ndarray
-    angles_deg: np.ndarray
-    scale: float
 
 
 class FaceRegressor:
@@ -79,6 +56,7 @@ class FaceRegressor:
         self,
         loaded: LoadedRegressor,
         face_model: FaceModel,
+        *,
         detector: str | Callable[[np.ndarray], list[Detection]] = "dlib",
         weights: Path | None = None,
         steps: int = 1,
@@ -102,28 +80,39 @@ class FaceRegressor:
 
     @classmethod
     def from_pretrained(
-        cls, name: str, face_model: FaceModel, snapshots: Path = Path("data/models/snapshots"), **options: object
+        cls,
+        name: str,
+        face_model: FaceModel | str | None = None,
+        snapshots: Path = Path("data/models/snapshots"),
+        **options: object,
     ) -> "FaceRegressor":
-        """By bundled name, session, session/epoch, or path (the authors' checkpoints too). Raises: CheckpointError."""
-        return cls(load_regressor(name, snapshots), face_model, **options)
+        """By bundled name, session, session/epoch, or path (the authors' checkpoints too).
+
+        Args: face_model: or what `load_face_model` takes; None: the one that the regressor was trained for; options as in the
+            constructor. Raises: CheckpointError, DataError.
+        """
+        loaded = load_regressor(name, snapshots)
+        if not isinstance(face_model, FaceModel):
+            face_model = open_face_model(face_model, None, loaded.model)
+        return cls(loaded, face_model, **options)
 
     @property
     def size(self) -> int:
         """Side of the crops in px."""
         return self.model.config.input_size
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[RegressedFace]:
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
         """Faces of one photo, surest detection first; empty when there is none.
 
         Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
         Raises: DataError for a box that is not finite, under 4 px or outside the photo.
         """
-        return self.regress([image], None if boxes is None else [boxes])[0]
+        return self.predict_batch([image], None if boxes is None else [boxes])[0]
 
     @torch.inference_mode()
-    def regress(
+    def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
-    ) -> list[list[RegressedFace]]:
+    ) -> list[list[Face]]:
         """Faces of several photos, one list per photo."""
         if boxes is None:
             found = [self.detect(image) for image in images]
@@ -133,7 +122,7 @@ class FaceRegressor:
         detections = [detection for photo in found for detection in photo]
         crops = [crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)]
         faces = self.regress_crops([images[i] for i in owners], crops, detections)
-        results: list[list[RegressedFace]] = [[] for _ in images]
+        results: list[list[Face]] = [[] for _ in images]
         for owner, face in zip(owners, faces, strict=True):
             results[owner].append(face)
         return results
@@ -141,7 +130,7 @@ class FaceRegressor:
     @torch.inference_mode()
     def regress_crops(
         self, images: Sequence[np.ndarray], crops: list[Crop], detections: list[Detection] | None = None
-    ) -> list[RegressedFace]:
+    ) -> list[Face]:
         """One face in each crop of each photo, as tracking needs it; `steps` holds here too."""
         if not crops:
             return []
@@ -152,13 +141,13 @@ class FaceRegressor:
         return self._faces(crops, detections, *results)
 
     @torch.inference_mode()
-    def regress_cut(self, cuts: Sequence[np.ndarray], crops: list[Crop]) -> list[RegressedFace]:
+    def regress_cut(self, cuts: Sequence[np.ndarray], crops: list[Crop]) -> list[Face]:
         """Faces of crops (S, S, 3) that were cut elsewhere; `crops` says where from."""
         return self._faces(crops, None, *self._predict(list(cuts), crops)) if crops else []
 
     def _faces(
         self, crops: list[Crop], detections: list[Detection] | None, parameters: Tensor, landmarks: list, head: list
-    ) -> list[RegressedFace]:
+    ) -> list[Face]:
         scales = crop_scales(crops, parameters)
         pose = self.pose(parameters)
         given = detections or [Detection(_outline(crop), float("nan")) for crop in crops]
@@ -167,7 +156,13 @@ class FaceRegressor:
             given, crops, parameters.cpu().numpy(), landmarks, head, pose.rotation.cpu().numpy(),
             pose.angles_deg.cpu().numpy(), per_dm, strict=True,
         )  # fmt: skip
-        return [RegressedFace(d.box, d.score, *rest) for d, *rest in rows]
+        return [
+            Face(
+                box=d.box, detection_score=d.score, crop=crop, parameters=p, landmarks=points, scheme=SCHEME,
+                head_landmarks=second, rotation=rotation, angles_deg=angles, scale=scale,
+            )
+            for d, crop, p, points, second, rotation, angles, scale in rows
+        ]  # fmt: skip
 
     def _cut(self, images: Sequence[np.ndarray], crops: list[Crop]) -> list[np.ndarray]:
         """(S, S, 3) uint8 each. The authors trained on crops without a low-pass, so their models see such."""
@@ -249,7 +244,7 @@ class FaceRegressor:
         angles = torch.rad2deg(euler_from_rotation(rotation))
         return Pose(rotation, angles, matrix[:, :2].norm(dim=-1).mean(1))
 
-    def screen(self, faces: Sequence[RegressedFace]) -> Tensor:
+    def screen(self, faces: Sequence[Face]) -> Tensor:
         """(faces, V, 3) all vertices: x, y in continuous photo px and depth, smaller = nearer, in photo px."""
         if not faces:
             return torch.zeros(0, self.face_model.num_vertices, 3, device=self.device)
@@ -272,7 +267,7 @@ class FaceRegressor:
             return self._quick(torch.cat([parts.identity, parts.expression], dim=1), maps)
         return torch.baddbmm(maps[:, None, :, 3], self._dense.shape(parts), maps[..., :3].transpose(1, 2))
 
-    def scene(self, faces: Sequence[RegressedFace], size: tuple[int, int]) -> Scene:
+    def scene(self, faces: Sequence[Face], size: tuple[int, int]) -> Scene:
         """All faces of a photo of size (H, W) in one z-buffer, for `drawing.surfaces`.
 
         Weak perspective does not see distances: a camera of 1.2 times the longer side is assumed, so larger faces are nearer.

@@ -10,7 +10,8 @@ import numpy as np
 
 from common.errors import DataError
 from datasets.crop import Crop
-from recon3d.regression.regressor import FaceRegressor, RegressedFace
+from datasets.face import Face
+from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.roi import crop_from_points
 
 MIN_AREA_PX = 2020.0  # region below which 3DDFA_V2 takes a face for lost
@@ -30,7 +31,7 @@ class TrackedFace:
     """A face of one frame with the number that it keeps through the video."""
 
     number: int
-    face: RegressedFace
+    face: Face
 
 
 class FaceTracker:
@@ -45,7 +46,7 @@ class FaceTracker:
 
     def __init__(self, regressor: FaceRegressor, redetect: int = 30) -> None:
         self.regressor, self.redetect = regressor, redetect
-        self._tracks: dict[int, RegressedFace] = {}
+        self._tracks: dict[int, Face] = {}
         self._unconfirmed: dict[int, int] = {}
         self._looks: dict[int, np.ndarray] = {}
         self._next, self._frame = 0, 0
@@ -65,7 +66,7 @@ class FaceTracker:
         self._looks = {number: _thumbnail(image, crop) for number, crop in regions.items() if crop is not None}
         return [TrackedFace(number, kept[number]) for number in sorted(kept)]
 
-    def _number_of(self, face: RegressedFace, kept: dict[int, RegressedFace]) -> int:
+    def _number_of(self, face: Face, kept: dict[int, Face]) -> int:
         """That of the track which was lost there in this frame, or a new one."""
         for number, lost in self._tracks.items():
             if number not in kept and _overlap(face.crop, lost.crop) >= OVERLAP:
@@ -74,14 +75,14 @@ class FaceTracker:
         self._next += 1
         return self._next - 1
 
-    def _confirmed(self, kept: dict[int, RegressedFace], detected: list[RegressedFace]) -> dict[int, RegressedFace]:
+    def _confirmed(self, kept: dict[int, Face], detected: list[Face]) -> dict[int, Face]:
         """Tracks without those that the detector has missed twice in a row."""
         for number, face in kept.items():
             seen = any(_overlap(face.crop, other.crop) >= OVERLAP / 2 for other in detected)
             self._unconfirmed[number] = 0 if seen else self._unconfirmed.get(number, 0) + 1
         return {number: face for number, face in kept.items() if self._unconfirmed[number] < MAX_UNCONFIRMED}
 
-    def _follow(self, image: np.ndarray) -> dict[int, RegressedFace]:
+    def _follow(self, image: np.ndarray) -> dict[int, Face]:
         numbers, crops = [], []
         for number, face in self._tracks.items():
             crop = _region(face, self.regressor.size)
@@ -89,7 +90,7 @@ class FaceTracker:
                 numbers.append(number)
                 crops.append(crop)
         faces = self.regressor.regress_crops([image] * len(crops), crops)
-        found: dict[int, RegressedFace] = {}
+        found: dict[int, Face] = {}
         for number, crop, face in zip(numbers, crops, faces, strict=True):
             region = _region(face, self.regressor.size)
             if (
@@ -101,13 +102,13 @@ class FaceTracker:
                 found[number] = face
         return found
 
-    def _refine(self, image: np.ndarray, face: RegressedFace) -> RegressedFace:
+    def _refine(self, image: np.ndarray, face: Face) -> Face:
         """The face cut again by its landmarks, as the frames after the first one are."""
         crop = _region(face, self.regressor.size)
         return face if crop is None else self.regressor.regress_crops([image], [crop])[0]
 
 
-def _region(face: RegressedFace, size: int) -> Crop | None:
+def _region(face: Face, size: int) -> Crop | None:
     try:
         return crop_from_points(face.landmarks, size)
     except DataError:
@@ -139,7 +140,7 @@ def _likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float((one * other).sum()) / norm if norm > 1e-3 else 0.0
 
 
-def _heads_agree(face: RegressedFace) -> bool:
+def _heads_agree(face: Face) -> bool:
     """Whether both heads of the network, if it has two, see the same landmarks."""
     if face.head_landmarks is None:
         return True
@@ -147,7 +148,7 @@ def _heads_agree(face: RegressedFace) -> bool:
     return bool(distance * face.crop.scale < MAX_DISAGREEMENT * face.crop.size)
 
 
-def _is_double(region: Crop, faces: Iterable[RegressedFace]) -> bool:
+def _is_double(region: Crop, faces: Iterable[Face]) -> bool:
     return any(_overlap(region, face.crop) > OVERLAP for face in faces)
 
 
@@ -215,7 +216,7 @@ def _smoothed(tracked: TrackedFace, low_pass: OneEuroFilter) -> TrackedFace:
     return TrackedFace(tracked.number, _moved(face, landmarks))
 
 
-def _moved(face: RegressedFace, landmarks: np.ndarray) -> RegressedFace:
+def _moved(face: Face, landmarks: np.ndarray) -> Face:
     """The face with smoothed landmarks; its region is shifted by their mean, which carries the dense vertices along."""
     shift = (landmarks - face.landmarks)[:, :2].mean(0)
     matrix = face.crop.matrix.copy()

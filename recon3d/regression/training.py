@@ -9,16 +9,16 @@ from torch.utils.data import Subset
 
 from common.checkpoint import json_safe, load_strict, sessions_part
 from common.config import LocalConfig
-from common.errors import CheckpointError, ConfigError, DataError, FaceModelError
+from common.errors import CheckpointError, ConfigError, DataError
 from common.logs import console
 from common.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 from morphable.model import FaceModel
-from morphable.open import load_face_model
 from networks.regressors import RegressorConfig
 from recon3d.regression.augment import CropAugmentation, CropTransform
 from recon3d.regression.data import JoinedSets, PackedCrops, RegressionSet, TddfaLists, collate
 from recon3d.regression.decode import CONVENTIONS
-from recon3d.regression.method import SCHEME, RegressionMethod
+from recon3d.regression.face_models import open_face_model
+from recon3d.regression.method import RegressionMethod
 from recon3d.regression.mirror import FaceMirror
 from recon3d.regression.models import LoadedRegressor, ParameterRegressor, fits, load_regressor
 from recon3d.regression.params import MATRIX_COLUMNS
@@ -28,21 +28,6 @@ from recon3d.regression.short_video import ShortVideo, VideoSynthesis
 from training.loop import LoopOptions, train
 
 LANDMARKS = 68
-
-
-def open_face_model(source: str | None, local: LocalConfig, regressor: ParameterRegressor | None = None) -> FaceModel:
-    """A face model with landmarks for regression, by default the one that a regressor was trained for.
-
-    Raises: DataError naming what is wrong with it.
-    """
-    source = source or (regressor.face_model if regressor is not None else "") or "head"
-    try:
-        model = load_face_model(source, local)
-    except FaceModelError as error:
-        raise DataError(f"--face-model: {error}") from None
-    if SCHEME not in model.landmarks:
-        raise DataError(f"--face-model {source}: has no landmarks {SCHEME}, which regression needs.")
-    return model
 
 
 def open_set(source: str, settings: RegressionSettings, split: str = "train") -> RegressionSet:

@@ -4,7 +4,6 @@ Photos and synthetic faces compare all of `recon3d.scores.candidates`.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from common.logs import console
 from common.pretrained import PRETRAINED
 from datasets.alignment import box_of_five, five_of_68, read_five
 from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
+from landmarks.finder import LandmarkFinder
 from metrics.landmarks import auc, failure_rate
 from metrics.meshes import vertex_errors_mm
 from morphable.model import FaceModel
@@ -39,10 +39,6 @@ BATCH = 16
 SYNTHETIC_SEED = 99_991  # of faces that no training draws
 SYNTHETIC_FACES = 256
 
-# image → scheme and landmarks (n, K, 2) px of its faces
-LandmarkFinder = Callable[[np.ndarray], tuple[str, np.ndarray]]
-# B images and the box of the face in each → (B, 68, 2) px
-BoxLandmarks = Callable[[list[np.ndarray], list[np.ndarray]], np.ndarray]
 
 
 def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
@@ -57,22 +53,22 @@ def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
         return settings.five is not None
 
 
-def run_weak_evaluation(
-    settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder, landmarks_in: BoxLandmarks
-) -> dict:
-    """Print and return the scores; both functions are detectors. Raises: DataError, CheckpointError."""
+def run_weak_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
+    """Print and return the scores. Raises: DataError, CheckpointError."""
     if settings.checkpoint is None:
         raise DataError("--checkpoint: name a reconstructor.")
     reconstructor = Reconstructor.from_pretrained(
-        settings.checkpoint, local, settings.face_model, settings.device, settings.refiner, settings.texture
+        settings.checkpoint, local, face_model=settings.face_model, device=settings.device,
+        refiner=settings.refiner, texture=settings.texture,
     )
+    finder = LandmarkFinder(snapshots=local.snapshots, device=settings.device)
     if settings.benchmark == "synthetic":
-        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES, landmarks_in)
+        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES, finder)
     elif settings.benchmark == "photos":
         sface = SFace(settings.sface) if settings.likeness else None
-        result = score_photos(reconstructor, settings.images, settings.count, landmarks_in, sface)
+        result = score_photos(reconstructor, settings.images, settings.count, finder, sface)
     elif settings.benchmark == "aflw2000":
-        result = score_aflw2000(reconstructor, settings, local, find_landmarks)
+        result = score_aflw2000(reconstructor, settings, local, finder)
     else:
         raise DataError(f"--benchmark {settings.benchmark}: not for reconstructors; choose aflw2000, photos or synthetic.")
     result["protocol"] = protocol(settings) | result.get("protocol", {})
@@ -82,7 +78,7 @@ def run_weak_evaluation(
 
 
 def score_aflw2000(
-    reconstructor: Reconstructor, settings: EvalSettings, local: LocalConfig, find_landmarks: LandmarkFinder
+    reconstructor: Reconstructor, settings: EvalSettings, local: LocalConfig, finder: LandmarkFinder
 ) -> dict:
     """deep3d.md §5.3: five points → aligned crop → network → 68 landmarks back in the photo → NME by yaw bins."""
     truth = read_aflw2000(settings.truth or local.dataset("tddfa") / "test.configs", settings.reannotated, settings.new_pose)
@@ -94,10 +90,10 @@ def score_aflw2000(
         images = [read_image(paths[i]) for i in part]
         points = []
         for i, image in zip(part, images, strict=True):
-            found = _five(five, paths[i], image, truth.points[i], settings.landmarks, find_landmarks)
+            found = _five(five, paths[i], image, truth.points[i], settings.landmarks, finder)
             missed += found is None
             points.append(five_of_68(truth.box_points[i]) if found is None else found)
-        faces = reconstructor(images, points)
+        faces = reconstructor.reconstruct(images, points)
         landmarks += [faces.landmarks_in_photo(i) for i in range(len(faces))]
     console().info(f"five points: {five}" + (f"; {missed} faces not found, those from the ground truth" if missed else ""))
     result = score(settings, truth, Predictions(np.array(landmarks)))
@@ -105,7 +101,7 @@ def score_aflw2000(
 
 
 def _five(
-    kind: str, path: Path, image: np.ndarray, truth: np.ndarray, folder: Path | None, find: LandmarkFinder
+    kind: str, path: Path, image: np.ndarray, truth: np.ndarray, folder: Path | None, finder: LandmarkFinder
 ) -> np.ndarray | None:
     """(5, 2) of one photo; None when the detector finds no face. The face next to the annotated one counts."""
     if kind == "gt":
@@ -114,7 +110,7 @@ def _five(
         if folder is None:
             raise DataError("--five file: name the folder of the five-point files with --landmarks.")
         return read_five(folder / f"{path.stem}.txt")
-    scheme, landmarks = find(image)
+    scheme, landmarks = finder.points(image)
     if len(landmarks) == 0:
         return None
     middle = np.nanmean(truth[:, :2], 0)
@@ -146,7 +142,7 @@ class Table:
         return list(next(iter(self._values.values())))[-1]
 
 
-def score_synthetic(reconstructor: Reconstructor, count: int, landmarks_in: BoxLandmarks) -> dict:
+def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFinder) -> dict:
     """Mean distance of vertices of the face in mm after a similarity, landmark NME (box) and photometric error of all
     `candidates`, on rendered faces that no training draws.
 
@@ -162,9 +158,9 @@ def score_synthetic(reconstructor: Reconstructor, count: int, landmarks_in: BoxL
         batch = stream.batch(index, min(BATCH, count - index * BATCH))
         points = batch.landmarks_2d.double().cpu().numpy()
         images = list(batch.images.cpu().numpy())
-        faces = reconstructor(images, list(five_of_68(points)))
+        faces = reconstructor.reconstruct(images, list(five_of_68(points)))
         truth = model.shape(batch.identity, batch.expression)
-        for name, found in _compare(table, faces, points, _detected(landmarks_in, images, points)).items():
+        for name, found in _compare(table, faces, points, _detected(finder, images, points)).items():
             table.add("vertex_mm", name, vertex_errors_mm(found.shape, truth, weights))
     means = {measure: table.means(measure) for measure in ("vertex_mm", "nme", "photo")}
     for name, value in means["vertex_mm"].items():
@@ -176,9 +172,10 @@ def score_synthetic(reconstructor: Reconstructor, count: int, landmarks_in: BoxL
     return result | {"photo_all": means["photo"], "nme": means["nme"][table.last], "photo": means["photo"][table.last]}
 
 
-def _detected(landmarks_in: BoxLandmarks, images: list[np.ndarray], points: np.ndarray) -> np.ndarray:
+def _detected(finder: LandmarkFinder, images: list[np.ndarray], points: np.ndarray) -> np.ndarray:
     """(B, 68, 2) what the detector finds in the boxes that the five of the annotated points give."""
-    return landmarks_in(images, [box_of_five(five) for five in five_of_68(points)])
+    found = finder.predict_batch(images, [[box_of_five(five)] for five in five_of_68(points)])
+    return np.stack([faces[0].landmarks[:, :2] for faces in found]).astype(np.float64)
 
 
 def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray, detected: np.ndarray) -> dict[str, Candidate]:
@@ -195,7 +192,7 @@ def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray, detect
 
 
 def score_photos(
-    reconstructor: Reconstructor, folder: Path | None, count: int | None, landmarks_in: BoxLandmarks, sface: SFace | None = None
+    reconstructor: Reconstructor, folder: Path | None, count: int | None, finder: LandmarkFinder, sface: SFace | None = None
 ) -> dict:
     """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from the
     annotation.
@@ -208,8 +205,8 @@ def score_photos(
         part = paths[start : start + BATCH]
         images = [read_image(path) for path in part]
         points = np.stack([read_pts(path.with_suffix(".pts"), 68) for path in part]).astype(np.float64)
-        faces = reconstructor(images, list(five_of_68(points)))
-        _compare(table, faces, points, _detected(landmarks_in, images, points))
+        faces = reconstructor.reconstruct(images, list(five_of_68(points)))
+        _compare(table, faces, points, _detected(finder, images, points))
         if sface is not None:
             cosines += _likeness(sface, faces, _in_crops(faces, points, reconstructor.model))
     nme, photo, last = table.means("nme"), table.means("photo"), table.last

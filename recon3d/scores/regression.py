@@ -17,12 +17,13 @@ from common.files.images import read_image, safe_join
 from common.logs import console
 from common.runtime import current_commit
 from datasets.crop import Crop
+from datasets.face import Face
 from metrics.landmarks import auc, failure_rate
+from recon3d.regression.face_models import open_face_model
 from recon3d.regression.labels import parameters_in_crop, read_fitted_face
 from recon3d.regression.models import load_regressor
-from recon3d.regression.regressor import FaceRegressor, RegressedFace
+from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.roi import crop_from_roi
-from recon3d.regression.training import open_face_model
 from recon3d.scores.aflw2000 import (
     SUBSET_PER_BIN,
     Scores,
@@ -230,14 +231,14 @@ def _parts(count: int, size: int) -> Iterator[range]:
     return (range(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _regress(regressor: FaceRegressor, images: list[np.ndarray], crops: list[Crop]) -> list[RegressedFace]:
+def _regress(regressor: FaceRegressor, images: list[np.ndarray], crops: list[Crop]) -> list[Face]:
     """Of photos, or of crops that were cut already: then the points go back through the roi that they were cut from."""
     if any(image.shape[:2] != (regressor.size, regressor.size) for image in images):
         return regressor.regress_crops(images, crops)
     return regressor.regress_cut(images, crops)
 
 
-def _surface_errors(regressor: FaceRegressor, face: RegressedFace, true: torch.Tensor, eyes: tuple) -> tuple[float, float]:
+def _surface_errors(regressor: FaceRegressor, face: Face, true: torch.Tensor, eyes: tuple) -> tuple[float, float]:
     """Dense and reconstruction error against the fit cut to the model's components."""
     found = regressor.screen([face])
     wanted = regressor.screen_of(true[None].to(found.device), [face.crop], continuous=True)

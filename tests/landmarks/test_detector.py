@@ -48,7 +48,7 @@ def test_points_return_to_the_photo_exactly(snapshots, astronaut, monkeypatch):
 def test_one_batch_for_all_photos_equals_one_by_one(snapshots, astronaut):
     detector = LandmarkDetector.from_pretrained("random", snapshots)
     photos = [astronaut, astronaut[:, ::-1].copy()]
-    together = detector.detect_batch(photos)
+    together = detector.predict_batch(photos)
     for photo, faces in zip(photos, together, strict=True):
         alone = detector(photo)
         assert len(alone) == len(faces) == 1
@@ -119,12 +119,12 @@ def test_analyse_returns_what_the_tiles_show(snapshots, astronaut):
 )
 def test_wrong_boxes(snapshots, astronaut, boxes, message):
     with pytest.raises(DataError, match=message):
-        LandmarkDetector.from_pretrained("random", snapshots, detector="none").detect_batch([astronaut], boxes)
+        LandmarkDetector.from_pretrained("random", snapshots, detector="none").predict_batch([astronaut], boxes)
 
 
 def test_empty_pictures_and_no_pictures(snapshots):
     detector = LandmarkDetector.from_pretrained("random", snapshots)
-    assert detector.detect_batch([]) == []
+    assert detector.predict_batch([]) == []
     assert detector(np.zeros((64, 64, 3), np.uint8)) == []
     with pytest.raises(DataError, match="with pixels"):
         detector(np.zeros((0, 5, 3), np.uint8))

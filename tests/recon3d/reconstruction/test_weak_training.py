@@ -182,10 +182,11 @@ def test_a_network_of_another_model_is_refused(tmp_path, session):
     head = FaceModel.load(EMBEDDED_HEAD)
     net = ReconstructionNet(RNetConfig("resnet18", 3, 2, 1), "head")
     with pytest.raises(ValueError, match="coefficients came"):
-        Reconstructor(net, head)([np.zeros((60, 60, 3), np.uint8)], [head.five_points[:, :2].numpy() * [30, -30] + 30])
+        points = head.five_points[:, :2].numpy() * [30, -30] + 30
+        Reconstructor(net, head).reconstruct([np.zeros((60, 60, 3), np.uint8)], [points])
     right = Reconstructor(ReconstructionNet(config_for(head, "resnet18"), "head"), head)
     with pytest.raises(DataError, match="at least 30 px"):
-        right([np.zeros((20, 60, 3), np.uint8)], [head.five_points[:, :2].numpy() * [30, -30] + 30])
+        right.reconstruct([np.zeros((20, 60, 3), np.uint8)], [head.five_points[:, :2].numpy() * [30, -30] + 30])
 
 
 def test_identity_networks_load_from_a_path_and_align(tmp_path):

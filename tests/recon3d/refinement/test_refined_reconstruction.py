@@ -77,9 +77,9 @@ def photo_and_points(place, i=0):
 
 def test_refined_shapes_are_what_the_refiner_says(place, local):
     photo, five = photo_and_points(place)
-    plain = Reconstructor.from_pretrained("r", local, refiner="none")([photo], [five])
+    plain = Reconstructor.from_pretrained("r", local, refiner="none").reconstruct([photo], [five])
     whole = Reconstructor.from_pretrained("r", local, refiner="g")
-    faces = whole([photo], [five])
+    faces = whole.reconstruct([photo], [five])
     assert faces.refined and not plain.refined and plain.pca is plain.geometry
     assert torch.equal(faces.pca.shape, plain.geometry.shape)
     crops = torch.from_numpy(faces.images).permute(0, 3, 1, 2).float() / 255
@@ -88,7 +88,7 @@ def test_refined_shapes_are_what_the_refiner_says(place, local):
         expected = whole.refiner(features, plain.geometry.shape)
     assert torch.allclose(faces.geometry.shape, expected, atol=1e-5)
     assert (faces.geometry.shape - faces.pca.shape).abs().max() > 1e-3
-    person = whole.as_one_person(whole([photo, photo], [five, five]))
+    person = whole.as_one_person(whole.reconstruct([photo, photo], [five, five]))
     assert torch.allclose(person.geometry.shape[0], faces.geometry.shape[0], atol=1e-5)
 
 
@@ -136,7 +136,7 @@ def test_evaluation_compares_all(place):
 def test_photometric_error_of_known_colours(place, local, model):
     """A candidate drawn over itself has none, one in other colours has their distance."""
     photo, five = photo_and_points(place)
-    faces = Reconstructor.from_pretrained("r", local)([photo], [five])
+    faces = Reconstructor.from_pretrained("r", local).reconstruct([photo], [five])
     found = candidates(faces, faces.geometry.landmarks)["R-Net"]
     own = faces.renderer.picture(faces.geometry, faces.colours).colours
     assert found.photometric_errors(model, own) == pytest.approx(1e-3, abs=1e-4)  # the square root of the loss's epsilon
@@ -146,7 +146,7 @@ def test_photometric_error_of_known_colours(place, local, model):
 
 def test_light_fitted_to_the_mean_face_is_better_than_none(place, local, model):
     photo, five = photo_and_points(place)
-    faces = Reconstructor.from_pretrained("r", local)([photo], [five])
+    faces = Reconstructor.from_pretrained("r", local).reconstruct([photo], [five])
     pictures = torch.from_numpy(faces.images).float() / 255
     inside = faces.geometry.landmarks
     found = candidates(faces, inside)["mean face"]

@@ -239,7 +239,7 @@ def test_an_identity_network_adds_to_the_features(place, capsys):
     assert reconstructor.frozen.identity.kind == "arcface"
     photo = np.array(Image.open(place / "photos/face0.png"))
     five = five_of_68(read_pts(place / "photos/face0.pts").astype(np.float64))
-    assert torch.isfinite(reconstructor([photo], [five]).geometry.shape).all()
+    assert torch.isfinite(reconstructor.reconstruct([photo], [five]).geometry.shape).all()
     assert train(place, "--sessionname", "small", "-e", "1", "--views", "1", "--train-count", "2", *identity[:1], "small") == 0
     assert Reconstructor.from_pretrained("r", local, refiner="small").frozen.identity.kind == "small"
     (place / "r50.pth").unlink()

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import DataError
 from datasets.crop import square_crop
-from recon3d.regression.regressor import RegressedFace
+from datasets.face import Face
 from recon3d.regression.tracking import FaceTracker, OneEuroFilter, TrackedFace, smooth_tracks
 from recon3d.regression.video import VideoReader, is_video
 
@@ -45,7 +45,10 @@ class DrawnRegressor:
 
 
 def face(crop, landmarks):
-    return RegressedFace(np.zeros(4), 1.0, crop, np.zeros(62), landmarks, None, np.eye(3), np.zeros(3), 1.0)
+    return Face(
+        box=np.zeros(4), detection_score=1.0, crop=crop, parameters=np.zeros(62), landmarks=landmarks, scheme="ibug68",
+        rotation=np.eye(3), angles_deg=np.zeros(3), scale=1.0,
+    )
 
 
 def frame(*centres, side=80):

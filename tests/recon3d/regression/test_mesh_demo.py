@@ -109,7 +109,7 @@ def test_coefficients_of_another_model_are_refused(workspace, tmp_path):
     model = load_regressor(str(workspace / "net")).model
     model.face_model = "3ddfa"
     with pytest.raises(CheckpointError, match="coefficients of 3DDFA's model, not of small"):
-        FaceRegressor(LoadedRegressor(model, {}, tmp_path), small_model(), "none")
+        FaceRegressor(LoadedRegressor(model, {}, tmp_path), small_model(), detector="none")
 
 
 def test_a_box_at_the_border_is_cut_with_black(workspace, tmp_path):

@@ -1,0 +1,61 @@
+"""The result of every predictor: one face of one photo."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.crop import Crop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """One face of a photo, in continuous photo pixels; what a method does not estimate is None.
+
+    Attributes:
+        box: (4,) left, top, right, bottom as detected or given.
+        detection_score: of the face detector; nan for a given box.
+        landmarks: (K, 2), or (K, 3) with z toward the viewer in the same unit.
+        scheme: name of their landmark scheme, see `geometry.schemes`.
+        crop: the crop that the networks saw.
+        score: how sure the landmark network is; mean height of the heatmaps' peaks, about 0.9 for a clear face.
+        depth: (K,) of the landmarks, toward the viewer, where it was estimated apart from them.
+        parameters: (P,) of the face model, as the network's convention counts them.
+        head_landmarks: (K, 2) of a second, direct landmark head.
+        rotation: (3, 3) model → picture with y up.  angles_deg: (3,) pitch, yaw, roll.  scale: photo px per dm.
+    """
+
+    box: np.ndarray
+    detection_score: float
+    landmarks: np.ndarray
+    scheme: str
+    crop: Crop
+    score: float = math.nan
+    depth: np.ndarray | None = None
+    parameters: np.ndarray | None = None
+    head_landmarks: np.ndarray | None = None
+    rotation: np.ndarray | None = None
+    angles_deg: np.ndarray | None = None
+    scale: float | None = None
+
+    def to_json(self) -> dict:
+        """JSON-ready content: lists and numbers, the pose by the names of its angles, nothing for what is None or nan."""
+        content = {
+            "box": np.round(self.box, 2).tolist(),
+            "score": _rounded(self.score, 4),
+            "detection_score": _rounded(self.detection_score, 4),
+            "scheme": self.scheme,
+            "landmarks": np.round(self.landmarks, 3).tolist(),
+            "depth": None if self.depth is None else np.round(self.depth, 3).tolist(),
+            "pose_deg": None if self.angles_deg is None else self._pose(),
+            "parameters": None if self.parameters is None else np.asarray(self.parameters, dtype=float).tolist(),
+            "crop": {"size": self.crop.size, "matrix": np.round(self.crop.matrix, 6).tolist()},
+        }
+        return {name: value for name, value in content.items() if value is not None}
+
+    def _pose(self) -> dict[str, float]:
+        return {name: round(float(a), 3) for name, a in zip(("pitch", "yaw", "roll"), self.angles_deg, strict=True)}
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return None if math.isnan(value) else round(float(value), digits)

@@ -1,0 +1,57 @@
+"""Depth of the landmarks of photos: photo in, faces with landmarks and their depth out.
+
+    predictor = DepthPredictor.from_pretrained("depthnet_gan")
+    faces = predictor(image)                     # (H, W, 3) uint8 RGB → list of Face with depth (68,)
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from common.runtime import choose_device
+from datasets.face import Face
+from depthnet.lifting import Lifter
+from depthnet.models import load_model
+from landmarks.finder import LandmarkFinder
+
+
+class DepthPredictor:
+    """A landmark finder and DepthNet's lifting behind one call.
+
+    Args: lifter; finder of 68 landmarks.
+    """
+
+    def __init__(self, lifter: Lifter, finder: LandmarkFinder) -> None:
+        self.lifter, self.finder = lifter, finder
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str = "depthnet_gan",
+        snapshots: Path = Path("data/models/snapshots"),
+        *,
+        device: str = "auto",
+        **options: object,
+    ) -> "DepthPredictor":
+        """By bundled name, session, session/epoch or path; options of the `LandmarkFinder`. Raises: CheckpointError."""
+        lifter = Lifter(load_model(name, snapshots), choose_device(device))
+        return cls(lifter, LandmarkFinder(snapshots=snapshots, device=device, **options))
+
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+        """Faces of one photo, surest detection first; depth in photo pixels, toward the viewer.
+
+        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
+        """
+        return [
+            replace(face, depth=self.lifter.photo_depth(face.landmarks[:, :2].astype(np.float64)))
+            for face in self.finder(image, boxes)
+        ]
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
+    ) -> list[list[Face]]:
+        """Faces of several photos, one list per photo."""
+        given = [None] * len(images) if boxes is None else boxes
+        return [self(image, own) for image, own in zip(images, given, strict=True)]
