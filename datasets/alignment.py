@@ -14,12 +14,11 @@ from common.errors import DataError
 from common.files.mat import read_mat_file
 from common.files.points import read_text
 from datasets.crop import Crop
+from geometry.schemes import FIVE_OF_68
 
 SIZE_PX = 224
 FOCAL_PX, DISTANCE_DM = 1015.0, 10.0  # of the camera; a dm at the model's origin covers their ratio, 101.5 px
 PX_PER_DM = 102.0  # what the published code scales faces to
-EYES_68 = ((36, 39), (42, 45))
-NOSE_68, MOUTH_68 = 30, (48, 54)
 MIN_PHOTO_PX = 30
 # In units of the way from eyes to mouth: of 6,493 annotated faces, profiles among them, eyes and mouth corners lie 0.26 and
 # more apart (reversed: −0.26 and less), the nose tip from −0.02 to 1.09 of the way. Rendered profiles may cross a little.
@@ -106,8 +105,7 @@ def check_inside(five: np.ndarray, photo_size: tuple[int, int], source: str) -> 
 
 def five_of_68(landmarks: np.ndarray) -> np.ndarray:
     """(..., 68, 2+) iBUG landmarks → (..., 5, 2+): eye centres from the corners, nose tip, mouth corners."""
-    eyes = [landmarks[..., list(pair), :].mean(-2) for pair in EYES_68]
-    return np.stack([*eyes, *(landmarks[..., k, :] for k in (NOSE_68, *MOUTH_68))], axis=-2)
+    return np.stack([landmarks[..., list(group), :].mean(-2) for group in FIVE_OF_68], axis=-2)
 
 
 def box_of_five(five: np.ndarray) -> np.ndarray:

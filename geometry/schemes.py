@@ -93,6 +93,12 @@ IBUG_68 = LandmarkScheme(
     source="300-W, iBUG 68-point mark-up",
 )
 
+# Deep3D, SFace and ArcFace take an eye's centre as the mean of its two corners, which blinking does not move; the scheme's own
+# five points take the mean of the six points around it, as the 300-W crops do. Order: eye on the left of the picture first.
+FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
+NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)  # of the 68: eye corners, nose base, mouth corners (NoW challenge)
+NOSE_AND_INNER_LIPS_68 = (28, 29, 30, *range(60, 68))  # ridge and tip of the nose, inner lips: 20 times heavier in Deep3D
+
 # 3DFAW leaves out the two inner mouth corners (60 and 64) of the iBUG mark-up.
 IBUG_68_TO_66 = np.r_[0:60, 61:64, 65:68]
 

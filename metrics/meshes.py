@@ -11,36 +11,11 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from geometry.rotations import nearest_rotation
+from geometry.similarity import moved, similarity
+from geometry.units import MM_PER_DM
 
-MM_PER_DM = 100.0
-NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)  # of the 68: eye corners, nose base, mouth corners
 MICC_RADIUS_DM = 0.95
 _NEIGHBOURS = 12  # triangles, by centroid, among which the nearest surface point is sought
-
-
-def similarity(source: Tensor, target: Tensor, weights: Tensor | None = None, scaled: bool = True) -> tuple[Tensor, ...]:
-    """Closed-form motion that carries points onto points (Umeyama 1991).
-
-    Args: source, target (B, N, 3); weights (N,) or (B, N); scaled: False for a rigid motion.
-    Returns: scale (B,), rotation (B, 3, 3), translation (B, 3): target ≈ scale · R p + t.
-    """
-    weights = torch.ones_like(source[..., 0]) if weights is None else weights.expand(source.shape[:2]).to(source)
-    share = (weights / weights.sum(1, keepdim=True))[..., None]
-    centre, goal = (source * share).sum(1), (target * share).sum(1)
-    a, b = source - centre[:, None], target - goal[:, None]
-    cross = (b * share).mT @ a
-    rotation = nearest_rotation(cross)
-    scale = torch.ones_like(cross[:, 0, 0])
-    if scaled:
-        scale = (rotation * cross).sum((1, 2)) / (a.square() * share).sum((1, 2))
-    return scale, rotation, goal - scale[:, None] * (rotation @ centre[..., None])[..., 0]
-
-
-def moved(points: Tensor, motion: tuple[Tensor, ...]) -> Tensor:
-    """(B, N, 3) points after a `similarity`."""
-    scale, rotation, translation = motion
-    return scale[:, None, None] * points @ rotation.mT + translation[:, None]
 
 
 def vertex_errors_mm(found: Tensor, truth: Tensor, weights: Tensor | None = None, scaled: bool = True) -> Tensor:

@@ -17,6 +17,7 @@ from common.errors import DataError
 from geometry.cameras import weak_perspective
 from geometry.mesh.contour import silhouette_choice
 from geometry.rotations import euler_from_rotation, nearest_rotation
+from geometry.similarity import similarity
 from morphable.model import FaceModel
 
 MIN_LANDMARKS = 4
@@ -179,26 +180,23 @@ def solve_pose(points: Tensor, observed: Tensor, weights: Tensor) -> tuple[Tenso
     Returns: rotation (B, 3, 3) with determinant 1, scale (B,), translation (B, 2 or 3): observed ≈ scale · (R p) + translation.
         From 2D: least-squares affine, its 2 × 3 part replaced by the nearest scaled rotation. From 3D: Umeyama 1991.
     """
+    if observed.shape[-1] == 3:
+        scale, rotation, translation = similarity(points, observed, weights)
+        return rotation, scale, translation
     weight = weights[..., None] / weights.sum(1)[:, None, None]
     centre, target = (points * weight).sum(1), (observed * weight).sum(1)
     source, goal = points - centre[:, None], observed - target[:, None]
     cross = (goal * weight).mT @ source
-    if observed.shape[-1] == 3:
-        rotation = nearest_rotation(cross)
-        spread = (source.square() * weight).sum((1, 2))
-        scale = (rotation * cross).sum((1, 2)) / spread
-    else:
-        covariance = (source * weight).mT @ source
-        ridge = 1e-6 * covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(3, device=points.device)
-        affine = torch.linalg.solve(covariance + ridge, cross.mT).mT
-        third = torch.linalg.cross(affine[:, 0], affine[:, 1])
-        norm = third.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        length = affine.square().sum((1, 2)).div(2).sqrt()
-        rotation = nearest_rotation(torch.cat([affine, (third / norm * length[:, None])[:, None]], 1))
-        turned = source @ rotation[:, :2].mT
-        scale = (turned * goal * weight).sum((1, 2)) / (turned.square() * weight).sum((1, 2)).clamp_min(1e-12)
-    rows = rotation[:, : observed.shape[-1]]
-    translation = target - scale[:, None] * (rows @ centre[..., None])[..., 0]
+    covariance = (source * weight).mT @ source
+    ridge = 1e-6 * covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(3, device=points.device)
+    affine = torch.linalg.solve(covariance + ridge, cross.mT).mT
+    third = torch.linalg.cross(affine[:, 0], affine[:, 1])
+    norm = third.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    length = affine.square().sum((1, 2)).div(2).sqrt()
+    rotation = nearest_rotation(torch.cat([affine, (third / norm * length[:, None])[:, None]], 1))
+    turned = source @ rotation[:, :2].mT
+    scale = (turned * goal * weight).sum((1, 2)) / (turned.square() * weight).sum((1, 2)).clamp_min(1e-12)
+    translation = target - scale[:, None] * (rotation[:, :2] @ centre[..., None])[..., 0]
     return rotation, scale, translation
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from common.errors import FaceModelError
 from common.files.atomic import write_file
+from geometry.schemes import FIVE_OF_68
 
 FORMAT = 1
 EMBEDDED_HEAD = Path(__file__).resolve().parent / "assets" / "head.safetensors"
@@ -99,8 +100,7 @@ class FaceModel:
     def five_points(self) -> Tensor:
         """(5, 3) eye centres (viewer's left first), nose tip and mouth corners of the mean shape, dm."""
         points = self.points(self.mean, "ibug68")
-        eyes = [points[[a, b]].mean(0) for a, b in ((36, 39), (42, 45))]
-        return torch.stack([*eyes, points[30], points[48], points[54]])
+        return torch.stack([points[list(group)].mean(0) for group in FIVE_OF_68])
 
     def shape(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
         """Vertices of faces.

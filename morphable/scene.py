@@ -9,8 +9,7 @@ from torch import Tensor
 from common.files.meshes import from_screen
 from geometry.mesh.normals import vertex_normals
 from geometry.raster.rasteriser import barycentrics, rasterize
-
-MM_PER_DM = 100.0
+from geometry.units import MM_PER_DM
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from geometry.raster.rasteriser import barycentrics, rasterize
 from morphable.model import FaceModel
-from morphable.scene import MM_PER_DM, Scene
+from geometry.units import MM_PER_DM
+from morphable.scene import Scene
 from morphable.unroll import with_texture_coordinates
 
 COMPLETIONS = ("none", "symmetry", "all")

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {  # a package imports packages of lower floors only, and neighbours not at all
     "common": 0, "geometry": 0, "networks": 1, "metrics": 1, "morphable": 1, "training": 1, "datasets": 2, "drawing": 2,
-    "landmarks": 3, "depthnet": 3, "recon3d": 4,
+    "landmarks": 3, "depthnet": 4, "recon3d": 4,
 }  # fmt: skip
 RECON3D = {  # and inside recon3d likewise
     "identity": 0, "fitting": 0, "head": 1, "regression": 1, "reconstruction": 2, "refinement": 3, "inference": 4, "scores": 5,
@@ -77,7 +77,7 @@ def test_packages_import_nothing():
             assert not imported(path), f"{path} imports {imported(path)}"
 
 
-@pytest.mark.parametrize("module, most", [("landmarks.detector", 40), ("recon3d.regression.regressor", 45)])
+@pytest.mark.parametrize("module, most", [("landmarks.detector", 40), ("recon3d.regression.regressor", 60)])
 def test_inference_imports_no_training_code(module, most):
     code = f"import sys, {module}; print(*sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

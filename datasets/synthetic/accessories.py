@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geometry.mesh.normals import vertex_normals
+from geometry.schemes import IBUG_68
 from morphable.model import FaceModel
 
 SHELL_FLOOR_FRONT, SHELL_FLOOR_BACK = 0.40, -0.95  # dm, lowest vertex that hair may cover in front of and behind the ears
@@ -124,7 +125,7 @@ class Tailor:
     def _glasses(self, vertices: Tensor, draw: "_Draw", wardrobe: Wardrobe) -> tuple[Tensor, Tensor, Tensor]:
         """Rims with bridge and temples (B, 4·RING_STEPS + 12, 3), lenses (B, 2·RING_STEPS, 3) and the frame's colour (B, 3)."""
         points = self.eyes.of(vertices)
-        eyes = torch.stack([points[:, 36:42].mean(1), points[:, 42:48].mean(1)], 1)
+        eyes = torch.stack([points[:, list(group)].mean(1) for group in IBUG_68.five_points[:2]], 1)
         nose = points[:, 27]
         front = torch.maximum(nose[:, 2], eyes[..., 2].amax(1)) + 0.06
         angle = torch.arange(RING_STEPS, device=vertices.device) / RING_STEPS * 2 * torch.pi

@@ -17,6 +17,7 @@ from scipy.io import savemat
 
 from common.errors import DataError
 from common.files.points import format_pts
+from geometry.schemes import IBUG_68
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LabelledFace:
 
 def to_19(points: np.ndarray) -> np.ndarray:
     """(68, 2) → (19, 2) AFLW order without ears."""
-    right, left = points[36:42].mean(0), points[42:48].mean(0)
+    right, left = (points[list(group)].mean(0) for group in IBUG_68.five_points[:2])
     chosen = points[[17, 19, 21, 22, 24, 26, 36, 36, 39, 42, 42, 45, 31, 30, 35, 48, 66, 54, 8]].copy()
     chosen[7], chosen[10] = right, left
     return chosen

@@ -8,6 +8,7 @@ import torch
 
 from common.errors import DataError
 from common.files.points import read_json_points, read_pts, read_text
+from geometry.schemes import FIVE_OF_68
 from morphable.model import FaceModel, SurfacePoints
 
 FIVE = "five"
@@ -18,7 +19,7 @@ _READERS = {".pts": read_pts, ".json": read_json_points}
 def with_five_points(model: FaceModel) -> FaceModel:
     """The model with landmarks "five": eye centres (viewer's left first), nose tip, mouth corners, from its 68 points."""
     corners = model.landmarks["ibug68"].nearest_vertices
-    pairs = torch.tensor([[36, 39], [42, 45], [30, 30], [48, 48], [54, 54]])
+    pairs = torch.tensor([[group[0], group[-1]] for group in FIVE_OF_68])
     ids = corners[torch.cat([pairs, pairs[:, 1:]], 1)]
     weights = torch.tensor([[0.5, 0.5, 0.0]]).expand(5, 3).contiguous()
     return replace(model, landmarks={**model.landmarks, FIVE: SurfacePoints(ids, weights)})

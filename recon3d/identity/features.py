@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
 from common.errors import CheckpointError, DataError
 from common.pretrained import PRETRAINED
-from datasets.alignment import EYES_68, MOUTH_68, NOSE_68
 from datasets.augment import warp
+from geometry.schemes import FIVE_OF_68
+from geometry.similarity import similarity_matrices_2d
 from networks.face_embedding import FaceEmbedding, FaceEmbeddingConfig
 from networks.facenet import InceptionResNetV1
 from networks.iresnet import IResNet
@@ -104,20 +105,12 @@ def save_small_identity(name: str, snapshots: Path, folder: Path) -> None:
 
 def five_landmarks(landmarks: Tensor) -> Tensor:
     """(B, 68, 2) → (B, 5, 2): eye centres, nose tip, mouth corners."""
-    eyes = [landmarks[:, list(pair)].mean(1) for pair in EYES_68]
-    return torch.stack([*eyes, *(landmarks[:, k] for k in (NOSE_68, *MOUTH_68))], 1)
+    return torch.stack([landmarks[:, list(group)].mean(1) for group in FIVE_OF_68], 1)
 
 
 def template_matrices(five: Tensor) -> Tensor:
-    """Least-squares similarities (B, 2, 3) that carry five points (B, 5, 2) onto the 112 px template (Umeyama 1991, 2D)."""
-    target = five.new_tensor(TEMPLATE_112)
-    centre, goal = five.mean(1), target.mean(0)
-    source, target = five - centre[:, None], target - goal
-    spread = source.square().sum((1, 2)).clamp_min(1e-6)
-    along = (source * target).sum((1, 2)) / spread
-    across = (source[..., 0] * target[:, 1] - source[..., 1] * target[:, 0]).sum(1) / spread
-    linear = torch.stack([torch.stack([along, -across], 1), torch.stack([across, along], 1)], 1)
-    return torch.cat([linear, goal[:, None] - linear @ centre[..., None]], 2)
+    """Least-squares similarities (B, 2, 3) that carry five points (B, 5, 2) onto the 112 px template (Umeyama 1991)."""
+    return similarity_matrices_2d(five, five.new_tensor(TEMPLATE_112))
 
 
 class SFace:

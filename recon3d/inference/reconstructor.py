@@ -22,6 +22,7 @@ from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, check_in
 from datasets.crop import Crop
 from datasets.face import Face
 from datasets.skin_probability import skin_mask
+from geometry.schemes import WFLW_98
 from landmarks.finder import LandmarkFinder
 from morphable.model import FaceModel
 from morphable.scene import Scene
@@ -35,7 +36,6 @@ from recon3d.refinement.texture_inputs import texture_inputs
 from recon3d.refinement.texture_method import TextureRefiner, load_texture_refiner
 
 BATCH = 32
-_FIVE_OF_98 = (96, 97, 54, 76, 82)  # pupils, nose tip, mouth corners of WFLW
 
 
 @dataclass(frozen=True)
@@ -286,5 +286,5 @@ def five_points_of(scheme: str, landmarks: np.ndarray) -> np.ndarray:
     if scheme == "ibug68":
         return five_of_68(landmarks)
     if scheme == "wflw98":
-        return landmarks[..., list(_FIVE_OF_98), :]
+        return landmarks[..., [i for (i,) in WFLW_98.five_points], :]
     raise DataError(f"landmarks of scheme {scheme} have no known eyes, nose and mouth; use 68, 98 or five points.")

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geometry.schemes import NOSE_AND_INNER_LIPS_68
+from geometry.units import MM_PER_DM
+
 LANDMARKS = 68
-HEAVY = (28, 29, 30, *range(60, 68))  # ridge and tip of the nose, inner lips
 HEAVY_WEIGHT = 20.0
 # The TF code takes a bare square root, whose gradient is infinite where both pictures agree; PyTorch's adds this.
 COLOUR_EPS = 1e-6
-MM_PER_DM = 100.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Weights:
 def landmark_weights(device: torch.device | str = "cpu") -> Tensor:
     """(68,) 1, and 20 on ridge and tip of the nose and on the inner lips."""
     weights = torch.ones(LANDMARKS, device=device)
-    weights[list(HEAVY)] = HEAVY_WEIGHT
+    weights[list(NOSE_AND_INNER_LIPS_68)] = HEAVY_WEIGHT
     return weights
 
 

@@ -8,11 +8,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from common.runtime import apply_gradients
+from geometry.units import MM_PER_DM
 from morphable.model import FaceModel
 from networks.graph_generators import MeshAutoencoder
 
 KIND = "mesh_autoencoder"
-MM_PER_DM = 100
 
 
 @dataclass(frozen=True)

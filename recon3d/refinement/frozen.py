@@ -9,7 +9,7 @@ from torch import Tensor
 
 from common.errors import CheckpointError
 from geometry.cameras import rigid_transform
-from metrics.meshes import moved, similarity
+from geometry.similarity import moved, similarity
 from morphable.model import FaceModel
 from recon3d.identity.features import IdentityFeatures
 from recon3d.reconstruction.augment import AlignedAugmentation, augment

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from common.runtime import apply_gradients
 from geometry.mesh.normals import vertex_normals
+from geometry.units import MM_PER_DM
 from morphable.model import FaceModel
 from recon3d.refinement.refiner import MeshRefiner
 from recon3d.regression.method import box_nme
-
-MM_PER_DM = 100
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from torch import Tensor
 from common.errors import DataError
 from datasets.augment import hash_uniform
 from geometry.schemes import IBUG_68
+from geometry.units import MM_PER_DM
 from morphable.model import FaceModel
 from recon3d.regression.data import RegressionBatch
 from recon3d.regression.params import MATRIX_COLUMNS, Layout
 
 TOLERANCE_MM = 0.25  # how far vertices and landmarks of a mirrored face of one spread may lie off, r.m.s.
-MM_PER_DM = 100
 STREAM = 14  # of hash_uniform
 
 

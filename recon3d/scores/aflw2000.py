@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from common.errors import DataError
 from common.files.arrays import read_npy
+from geometry.similarity import moved, similarity
 
 BINS = ((0, 30), (30, 60), (60, 90))  # |yaw| in degrees; the last one takes everything above 60
 SUBSET_PER_BIN = 232  # PRNet's 696: as many of each bin as the profile bin of the new pose file holds
@@ -128,11 +130,8 @@ def reconstruction_errors(predicted: np.ndarray, truth: np.ndarray, eyes: tuple[
 
 def align_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(V, 3) source moved onto target by the least-squares similarity (Umeyama 1991)."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, singular, vt = np.linalg.svd(b.T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    scale = (singular * sign).sum() / (a**2).sum()
-    return scale * a @ ((u * sign) @ vt).T + target.mean(0)
+    a, b = (torch.from_numpy(points)[None] for points in (source, target))
+    return moved(a, similarity(a, b))[0].numpy()
 
 
 def pose_errors(predicted_deg: np.ndarray, truth_deg: np.ndarray) -> np.ndarray:

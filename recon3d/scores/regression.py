@@ -18,6 +18,7 @@ from common.logs import console
 from common.runtime import current_commit
 from datasets.crop import Crop
 from datasets.face import Face
+from geometry.schemes import IBUG_68
 from metrics.landmarks import auc, failure_rate
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.labels import parameters_in_crop, read_fitted_face
@@ -42,7 +43,7 @@ from recon3d.scores.photos import score_photos
 BENCHMARKS = ("aflw2000", "aflw", "photos", "synthetic")
 FIVE = ("gt", "detector", "file")
 CROP_PX = 120
-OUTER_EYES = (36, 45)  # of the 68 landmarks
+OUTER_EYES = (IBUG_68.right_eye_corners[0], IBUG_68.left_eye_corners[0])
 
 
 @dataclass(frozen=True)
