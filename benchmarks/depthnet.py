@@ -30,6 +30,7 @@ from geometry.face_template import TEMPLATE_66, TRIANGLES_68, to_68
 from metrics.depth import depth_corr
 from networks.aign import AIGNGenerator
 from networks.depthnet import DepthNet, DepthNetConfig
+from training.loop import EpochPosition
 
 TEST_FACES, TRAIN_FACES, BATCH, SIDE, FRAMES = 225, 13_671, 32, 252, 100
 
@@ -114,7 +115,7 @@ def make_method(device: torch.device, seeds: int = 1, gan: bool = False) -> Dept
     settings = TrainSettings(seeds=seeds, no_gan=not gan, dnorm=0.1 if gan else 0.0)
     network = DepthNet(DepthNetConfig(seeds, critic=gan)).to(device).train()
     sampler = PairSampler(keypoints(TRAIN_FACES), device, seeds, 0)
-    return DepthNetMethod(network, settings, make_accelerator(device.type), sampler, TRAIN_FACES // BATCH, None, {})
+    return DepthNetMethod(network, settings, make_accelerator(device.type), sampler, None, {})
 
 
 def benchmark_training(device: torch.device) -> None:
@@ -124,7 +125,7 @@ def benchmark_training(device: torch.device) -> None:
     def epochs(method: DepthNetMethod) -> float:
         def some_steps() -> None:
             for step, batch in enumerate(positions):
-                method.training_step(batch, step)
+                method.training_step(batch, step, EpochPosition(0, step, TRAIN_FACES // BATCH))
 
         return seconds(some_steps, 3, device) / timed * steps
 

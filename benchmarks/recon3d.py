@@ -31,6 +31,7 @@ from recon3d.reconstruction.method import RNetMethod
 from recon3d.reconstruction.models import ReconstructionNet
 from recon3d.reconstruction.renderer import FaceRenderer
 from recon3d.reconstruction.settings import WeakSettings
+from training.loop import EpochPosition
 
 TRIANGLES, COMPONENTS = 70_789, (80, 64, 80)
 SHARE_GOAL = 25.0  # % of a training step
@@ -96,7 +97,7 @@ def benchmark_step(model: FaceModel, backbone: str, batch: int, repeats: int) ->
     accelerator = make_accelerator("cpu")
     method = RNetMethod(net, renderer, WeakSettings(backbone=backbone, w_feat=0.0), accelerator, {})
     data = made_batch(model, renderer, batch)
-    whole = best_ms(lambda: method.training_step(data, 0), repeats)
+    whole = best_ms(lambda: method.training_step(data, 0, EpochPosition(0, 0, 1)), repeats)
     images = data.images.float() / 255
     gradient = torch.randn(batch, sum(COMPONENTS) + 33)
     network = best_ms(lambda: net(images).backward(gradient), repeats)

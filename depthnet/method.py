@@ -15,6 +15,7 @@ from depthnet.pairs import PairSampler, PositionBatch
 from depthnet.settings import TrainSettings
 from networks.aign import AIGN
 from networks.depthnet import lift
+from training.loop import EpochPosition
 
 Evaluation = Callable[[nn.Module, int], dict[str, float]]
 
@@ -29,22 +30,18 @@ def make_adam(module: nn.Module, settings: TrainSettings) -> torch.optim.Adam:
 class KeypointMethod:
     """What DepthNet and AIGN share before the loop.
 
-    Args: batches: steps of an epoch, from which the epoch of a step follows; evaluation (networks, epoch) → numbers.
+    Args: evaluation (networks, epoch) → numbers.
     """
 
     stage = "depthnet"
 
     def __init__(
-        self, networks: nn.Module, settings: TrainSettings, accelerator: Accelerator, sampler: PairSampler, batches: int,
+        self, networks: nn.Module, settings: TrainSettings, accelerator: Accelerator, sampler: PairSampler,
         evaluation: Evaluation, description: dict,
     ) -> None:
         self.networks, self.settings, self.accelerator = networks, settings, accelerator
-        self.sampler, self.batches, self.evaluation, self.description = sampler, batches, evaluation, description
+        self.sampler, self.evaluation, self.description = sampler, evaluation, description
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-
-    def pairs(self, batch: PositionBatch, step: int):
-        """The batch's pairs; the epoch counts from the stage's begin."""
-        return self.sampler(step // self.batches, batch.indices)
 
     def evaluate(self, epoch: int) -> dict[str, float]:
         """Scores on validation pairs; `score` is the keypoint error's mean over seeds."""
@@ -79,9 +76,9 @@ class DepthNetMethod(KeypointMethod):
             mode = "reduce-overhead" if self.accelerator.device.type == "cuda" else "default"
             self.g = torch.compile(self.g, mode=mode)
 
-    def training_step(self, batch: PositionBatch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: PositionBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of all seeds."""
-        s, pairs = self.settings, self.pairs(batch, step)
+        s, pairs = self.settings, self.sampler(epoch.number, batch.indices)
         source = pairs.source + s.jitter * torch.randn_like(pairs.source) if s.jitter else pairs.source
         depth, affine = self.g(source, pairs.targets[:, :, 0])
         error = target_error(pairs, depth, affine, s.use_l1, s.sigma, s.detach)
@@ -136,9 +133,9 @@ class AIGNMethod(KeypointMethod):
         enabled = self.settings.precision == "bf16"
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
 
-    def training_step(self, batch: PositionBatch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: PositionBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of all seeds, whose sources are the batch."""
-        s, pairs = self.settings, self.pairs(batch, step)
+        s, pairs = self.settings, self.sampler(epoch.number, batch.indices)
         with self._autocast():
             points, projection = self.networks(pairs.source)
         error = (projection - pairs.source).abs().mean(dim=(1, 2, 3))

@@ -87,11 +87,10 @@ def run_loop(
         raise ConfigError(f"--batchsize {settings.batchsize}: there are only {len(faces)} training faces; lower it.")
     sampler = PairSampler(faces, accelerator.device, settings.seeds, settings.seed, settings.targets)
     held_out = Faces.of(valid, accelerator.device, VALIDATION_FACES)
-    batches = len(faces) // settings.batchsize
     method_type = AIGNMethod if isinstance(networks, AIGN) else DepthNetMethod
     stored = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(settings).items()}
     method = method_type(
-        networks, settings, accelerator, sampler, batches, lambda nets, _: validation_scores(nets, held_out),
+        networks, settings, accelerator, sampler, lambda nets, _: validation_scores(nets, held_out),
         {"dataset": settings.dataset, "layout": layout_of(faces.points), "settings": stored},
     )
     options = LoopOptions(

@@ -22,6 +22,7 @@ from landmarks.pictures import autoencoder_pictures
 from landmarks.settings import CommonSettings, UnsupervisedSettings
 from metrics.images import ssim
 from networks.aae import AAE
+from training.loop import EpochPosition
 from training.penalties import interpolation_penalty
 
 GRADIENT_PENALTY_WEIGHT = 10.0
@@ -83,7 +84,7 @@ class AutoencoderMethod:
         self.decode = torch.compile(networks.P) if settings.compile else networks.P
         self._pictures: dict[str, np.ndarray] = {}
 
-    def training_step(self, batch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of everything that is switched on; all terms as device scalars."""
         raw = batch.to(self.accelerator.device)
         epoch = step  # the augmentation's second key: a sample is drawn once per step at most

@@ -18,6 +18,7 @@ from landmarks.settings import DepthSettings, LandmarkSettings
 from metrics.landmarks import landmark_errors, normaliser
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
+from training.loop import EpochPosition
 
 COORDS_FACTOR = 300.0  # brings the coordinate read-out to the scale of the heatmap loss
 
@@ -36,13 +37,11 @@ class LandmarkMethod:
         scheme: LandmarkScheme,
         describe: dict,
         validation: tuple | None = None,
-        steps_per_epoch: int = 1,
     ) -> None:
         """describe: content of config.json; validation: (loader, transform, names) or None."""
         self.networks, self.settings, self.accelerator = networks, settings, accelerator
         self.transform, self.scheme, self.describe, self.validation = transform, scheme, describe, validation
         self.heatmap_loss = AdaptiveWingLoss() if settings.use_adaptive_wing_loss else heatmap_l2
-        self.coords_steps = settings.coords_epochs * steps_per_epoch
         self.optimizers = self._prepare_networks()
         self._pictures: dict[str, np.ndarray] = {}
 
@@ -61,14 +60,14 @@ class LandmarkMethod:
             optimizers["P"] = make_optimizer(networks.P.requires_grad_().parameters(), settings.lr, settings)
         return optimizers
 
-    def training_step(self, batch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of the head and whatever is fine-tuned."""
         raw = batch.to(self.accelerator.device)
         data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)
         with self.accelerator.autocast():
             with torch.set_grad_enabled(self.settings.train_encoder):
                 z = self.networks.Q(data.images)
-            coords_only = step < self.coords_steps
+            coords_only = epoch.number < self.settings.coords_epochs
             x1 = None if coords_only else self.networks.P.seed_features(z)
             heatmaps = None if coords_only else self.networks.LMH(x1, self.networks.P)
         terms: dict[str, Tensor] = {}
@@ -169,7 +168,7 @@ class DepthMethod(LandmarkMethod):
             optimizers["LMH"] = make_optimizer(head_2d.parameters(), settings.lr_heatmaps, settings)
         return optimizers
 
-    def training_step(self, batch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """Depth from ground-truth or predicted heatmaps and z."""
         raw = batch.to(self.accelerator.device)
         data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)

@@ -196,7 +196,6 @@ def landmark_method(
         held_out, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=True)
         centre = validation_transform(config.input_size, config.normalize)
         validation = validation_loader(held_out, settings), centre, held_out.name
-    steps = max(1, len(faces) * settings.repeat // min(settings.batchsize, len(faces) * settings.repeat))
     transform = training_transform(settings, config.normalize, scheme)
     description = describe(run, networks, scheme, names)
-    return kind(networks, settings, run.accelerator, transform, scheme, description, validation, steps)
+    return kind(networks, settings, run.accelerator, transform, scheme, description, validation)

@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from geometry.raster.rasteriser import barycentrics, rasterize
-from morphable.model import FaceModel
 from geometry.units import MM_PER_DM
+from morphable.model import FaceModel
 from morphable.scene import Scene
 from morphable.unroll import with_texture_coordinates
 

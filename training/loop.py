@@ -1,7 +1,7 @@
 """The one training loop: read it in one sitting.
 
-A method brings `networks`, `optimizers`, `training_step(batch, step)` and `evaluate(epoch)`; the loop owns progress, logs,
-snapshots, exact resume, signals and the stop on values that are not finite.
+A method brings `networks`, `optimizers`, `training_step(batch, step, epoch)` and `evaluate(epoch)`; the loop owns progress,
+logs, snapshots, exact resume, signals and the stop on values that are not finite.
 """
 
 import math
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,22 @@ from training.sampling import EpochBatches
 from training.schedules import learning_rate_factor
 
 
+class EpochPosition(NamedTuple):
+    """Where a step lies: `number` completed epochs of the stage, and `batch` (from 0) of the `batches` of the running one.
+
+    Only the loop knows this: sampling rounds the batch size to the number of processes, so steps alone do not tell the epoch.
+    """
+
+    number: int
+    batch: int
+    batches: int
+
+    @property
+    def fraction(self) -> float:
+        """Epochs since the stage's begin, the running one by its share."""
+        return self.number + self.batch / self.batches
+
+
 class Method(Protocol):
     """What a method gives to the loop."""
 
@@ -37,8 +53,8 @@ class Method(Protocol):
     networks: nn.Module
     optimizers: dict[str, Optimizer]
 
-    def training_step(self, batch: object, step: int) -> dict[str, Tensor]:
-        """One update; named scalar tensors, `loss` among them, still on the device. `step` counts from the stage's begin."""
+    def training_step(self, batch: object, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
+        """One update; named scalar tensors, `loss` among them, still on the device. Both count from the stage's begin."""
 
     def evaluate(self, epoch: int) -> dict[str, float]:
         """Validation numbers; `score` (lower is better) decides the best snapshot; empty when there is nothing to do."""
@@ -195,7 +211,8 @@ def run_epoch(
     for batch in bar:
         started = time.monotonic()
         _set_learning_rates(method, options, position, len(batches))
-        terms = method.training_step(batch, position.stage_step)
+        epoch = EpochPosition(position.epoch - position.stage_start, position.batches_done, len(batches))
+        terms = method.training_step(batch, position.stage_step, epoch)
         watch.see(terms, batch.indices)
         meters.add(terms)
         recent.add(terms)

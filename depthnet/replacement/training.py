@@ -20,7 +20,7 @@ from depthnet.models import load_model
 from depthnet.pairs import PositionBatch, Positions, collate_positions
 from depthnet.replacement.domains import BUILDERS, Domains, load_crops, load_domains
 from networks.cyclegan import CycleGAN, CycleGANConfig, discriminator_parameters, generator_parameters
-from training.loop import LoopOptions, train
+from training.loop import EpochPosition, LoopOptions, train
 
 ROWS = 6  # of the picture
 
@@ -85,8 +85,9 @@ class CycleGANMethod:
         }
 
     def batch(self, positions: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Pictures of A at the positions and of B at places drawn as a function of (seed, step)."""
-        generator = torch.Generator().manual_seed((self.settings.seed * 1_000_003 + step) % 2**63)
+        """Pictures of A at the positions and of B at places drawn as a function of (seed, step, process)."""
+        rank = self.accelerator.process_index
+        generator = torch.Generator().manual_seed((self.settings.seed * 1_000_003 + step + rank * 1_000_000_007) % 2**63)
         other = torch.randint(len(self.b), (len(positions),), generator=generator)
         return to_unit(self.a[positions.to(self.a.device)]), to_unit(self.b[other.to(self.b.device)])
 
@@ -96,7 +97,7 @@ class CycleGANMethod:
             return F.mse_loss(logits, wanted)
         return F.binary_cross_entropy_with_logits(logits, wanted)
 
-    def training_step(self, batch: PositionBatch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: PositionBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """Generators, then discriminators on the same fakes."""
         n, s = self.networks, self.settings
         a, b = self.batch(batch.indices, step)

@@ -13,7 +13,7 @@ from metrics.verification import all_pairs, verification_scores
 from networks.face_embedding import INPUT_PX, CosineClassifier, FaceEmbedding
 from recon3d.identity.data import People, PeopleBatch, collate_people
 from recon3d.identity.settings import IdentitySettings
-from training.loop import Repeated
+from training.loop import EpochPosition, Repeated
 
 STAGE = "identity"
 
@@ -42,7 +42,7 @@ class IdentityMethod:
         )
         self.transform = BatchTransform(INPUT_PX, None, None, augmentation, settings.seed)
 
-    def training_step(self, batch: PeopleBatch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: PeopleBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update."""
         device = self.accelerator.device
         people = batch.people.to(device)

@@ -18,7 +18,7 @@ from recon3d.reconstruction.renderer import FaceRenderer, Geometry, Picture
 from recon3d.reconstruction.settings import WeakSettings
 from recon3d.reconstruction.strips import training_strips
 from recon3d.regression.method import box_nme
-from training.loop import Repeated
+from training.loop import EpochPosition, Repeated
 
 STAGE = "rnet"
 
@@ -51,7 +51,7 @@ class RNetMethod:
         self._strips: np.ndarray | None = None
         self._outputs: Tensor | None = None
 
-    def training_step(self, batch: WeakBatch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: WeakBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update."""
         raw = batch.to(self.accelerator.device)
         images, masks, landmarks, mirrored = augment(

@@ -11,6 +11,7 @@ from common.runtime import apply_gradients
 from geometry.units import MM_PER_DM
 from morphable.model import FaceModel
 from networks.graph_generators import MeshAutoencoder
+from training.loop import EpochPosition
 
 KIND = "mesh_autoencoder"
 
@@ -79,7 +80,7 @@ class AutoencoderMethod:
         self.description = {"kind": KIND, **(describe or {})}
         self.optimizers = {"coma": torch.optim.Adam(networks.network.parameters(), learning_rate)}
 
-    def training_step(self, batch: ShapeBatch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: ShapeBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update."""
         vertices = batch.to(self.accelerator.device).vertices
         gap = self.networks(vertices) - vertices

@@ -17,6 +17,7 @@ from geometry.units import MM_PER_DM
 from morphable.model import FaceModel
 from recon3d.refinement.refiner import MeshRefiner
 from recon3d.regression.method import box_nme
+from training.loop import EpochPosition
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class RefinerMethod:
         self.validation, self.strips, self.description = validation, strips, describe or {}
         self.optimizers = {"gcn": torch.optim.Adam(networks.network.parameters(), learning_rate)}
 
-    def training_step(self, batch: object, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: object, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of the refiner."""
         with torch.no_grad():
             ready = self.prepare(batch, step)

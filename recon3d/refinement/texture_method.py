@@ -27,6 +27,7 @@ from recon3d.refinement.texture_losses import (
     texture_terms,
     weighted_sum,
 )
+from training.loop import EpochPosition
 
 KIND = "texture_refiner"
 FC_DECAY = 5e-4  # of the fully connected layer's weights alone
@@ -75,7 +76,6 @@ class TextureMethod:
         networks: the refiner, on the device.  model: its face model, there too.
         prepare: what turns a batch of the loader into a `TextureBatch` on the device, given the step of the training, or None
             in validation; runs without gradient.
-        steps_per_epoch: the weights of the terms follow the epoch.
         identity: pictures (B, 3, H, W) → (B, D) features of a frozen network, or None for no such term.
         critic: trained too where it is given; pictures must be 224 px then.
         learning_rate: of both Adams; the published one falls by 2 % an epoch.  clip_norm: 0 = off.
@@ -92,7 +92,6 @@ class TextureMethod:
         model: FaceModel,
         accelerator: Accelerator,
         prepare: Callable[[object, int | None], TextureBatch],
-        steps_per_epoch: int,
         weights: TextureWeights | None = None,
         identity: Callable[[Tensor], Tensor] | None = None,
         critic: FaceCritic | None = None,
@@ -106,7 +105,7 @@ class TextureMethod:
         self.refiner, self.model, self.accelerator = networks, model, accelerator
         self.prepare, self.identity, self.clip_norm = prepare, identity, clip_norm
         self.weights = weights or TextureWeights()
-        self.steps_per_epoch, self.description = steps_per_epoch, describe or {}
+        self.description = describe or {}
         self.critic, self.validation, self.strips = critic, validation, strips
         parts = {"refiner": networks} if self.critic is None else {"refiner": networks, "critic": self.critic}
         self.networks = nn.ModuleDict(parts).train()
@@ -124,7 +123,7 @@ class TextureMethod:
         face = interpolate(batch.screen, self.model.triangles, ids, albedo * batch.shading, True).permute(0, 3, 1, 2)
         return torch.where((ids >= 0)[:, None], face, batch.photo)
 
-    def training_step(self, batch: object, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch: object, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of the refiner, after five of the critic where there is one."""
         with torch.no_grad():
             ready = self.prepare(batch, step)
@@ -140,7 +139,7 @@ class TextureMethod:
             terms["l_critic"] = self._train_critic(ready.photo, picture.detach())
             self.critic.requires_grad_(False)
             terms["l_adversarial"] = -self.critic(picture).mean()
-        terms["loss"] = weighted_sum(terms, self.weights, step / self.steps_per_epoch)
+        terms["loss"] = weighted_sum(terms, self.weights, epoch.fraction)
         self.accelerator.backward(terms["loss"])
         apply_gradients(self.optimizers["gcn_texture"], self.accelerator, self.clip_norm)
         if self.critic is not None:

@@ -100,7 +100,7 @@ def train_texture(settings: TextureSettings, local: LocalConfig) -> None:
     options = loop_options(settings, local, "gcn_texture", "decay")
     weights = TextureWeights(settings.w_identity, settings.w_symmetry, settings.w_variance, settings.w_adversarial)
     method = TextureMethod(
-        refiner, model, accelerator, preparation, max(1, len(photos) * settings.repeat // settings.batchsize), weights,
+        refiner, model, accelerator, preparation, weights,
         identity_of(frozen), critic, settings.lr, settings.clip_norm,
         {
             "inputs": frozen.describe(settings.identity_weights), "data": [str(source) for source in settings.data],

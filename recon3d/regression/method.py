@@ -19,7 +19,7 @@ from recon3d.regression.decode import FaceDecoder
 from recon3d.regression.jigsaw import crop_and_paste
 from recon3d.regression.models import ParameterRegressor, normalise
 from recon3d.regression.settings import RegressionSettings
-from training.loop import Repeated
+from training.loop import EpochPosition, Repeated
 
 SCHEME = "ibug68"
 CANDIDATES = ("fwpdc", "vdc")  # what meta-joint optimisation chooses from
@@ -37,7 +37,7 @@ class RegressionMethod:
     """One network, one loss.
 
     Args: networks; settings; transform of training batches; face_model on the device; scale: mean crop px per dm of the
-        training set; describe: content of config.json; validation set or None; steps_per_epoch, where meta-joint chooses too;
+        training set; describe: content of config.json; validation set or None;
         changes: what happens to raw batches before the transform, such as mirroring (batch, step → batch).
     """
 
@@ -51,20 +51,19 @@ class RegressionMethod:
         scale: float,
         describe: dict,
         validation: RegressionSet | None = None,
-        steps_per_epoch: int = 1,
         changes: Sequence[Callable[[RegressionBatch, int], RegressionBatch]] = (),
     ) -> None:
         self.stage = f"regression_{settings.loss}"
         self.networks, self.settings, self.accelerator = networks.train(), settings, accelerator
         self.transform, self.scale, self.describe, self.validation = transform, scale, describe, validation
-        self.steps_per_epoch, self.changes = steps_per_epoch, changes
+        self.changes = changes
         self.layout = networks.layout
         self.sampler = losses.PointSampler(face_model, self.layout, settings.resample_num, SCHEME)
         self.landmarks = FaceDecoder(face_model, self.layout, face_model.landmarks[SCHEME]).to(accelerator.device)
         self.optimizers = {"all": make_optimizer(networks.network.parameters(), settings)}
         self._candidates: dict[str, tuple[nn.Module, Optimizer]] = {}
 
-    def training_step(self, batch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update; with meta-joint one of both candidates, and a choice at the end of a round."""
         raw = batch.to(self.accelerator.device)
         for change in self.changes:
@@ -74,7 +73,7 @@ class RegressionMethod:
             images = torch.cat([images, crop_and_paste(images, raw.indices, self.settings.seed, step)])
             parameters = torch.cat([parameters, parameters])
         if self.settings.loss == "meta":
-            return self._meta_step(images, parameters, step)
+            return self._meta_step(images, parameters, epoch)
         terms = self._update(self.networks.network, self.optimizers["all"], self.settings.loss, images, parameters)
         return self._with_error(terms, parameters)
 
@@ -123,7 +122,7 @@ class RegressionMethod:
             (terms["loss"],) = terms.values()
         return terms
 
-    def _meta_step(self, images: Tensor, parameters: Tensor, step: int) -> dict[str, Tensor]:
+    def _meta_step(self, images: Tensor, parameters: Tensor, epoch: EpochPosition) -> dict[str, Tensor]:
         """Meta-joint optimisation (Guo et al. 2020, algorithm 1): two candidates train side by side, the better one stays.
 
         The last batch of a round (and of an epoch, so that snapshots hold all there is) is not trained on: by its VDC over all
@@ -132,8 +131,8 @@ class RegressionMethod:
         network, optimizer = self.networks.network, self.optimizers["all"]
         if not self._candidates:
             self._candidates = {name: self._copy(network, optimizer) for name in CANDIDATES}
-        in_epoch = step % self.steps_per_epoch
-        last = (in_epoch + 1) % (self.settings.meta_steps + 1) == 0 or in_epoch + 1 == self.steps_per_epoch
+        done = epoch.batch + 1
+        last = done % (self.settings.meta_steps + 1) == 0 or done == epoch.batches
         if not last:
             terms = {}
             for name, (candidate, own) in self._candidates.items():

@@ -137,14 +137,13 @@ def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
     )  # fmt: skip
     if augmentation.moves and data.resolution == data.size:
         raise ConfigError("--rotation, --scale and --shift need crops with a margin; these have none, so leave them at 0.")
-    steps = max(1, len(data) * settings.repeat // min(settings.batchsize, len(data) * settings.repeat))
     description = {
         **networks.describe(), "loss": settings.loss, "data": [str(source) for source in settings.data],
         "settings": json_safe(dataclasses.asdict(settings)),
     }  # fmt: skip
     transform = CropTransform(data.size, augmentation, settings.seed)
     method = RegressionMethod(
-        networks, settings, accelerator, transform, face_model, mean_scale(data), description, validation, steps,
+        networks, settings, accelerator, transform, face_model, mean_scale(data), description, validation,
         batch_changes(settings, data, face_model),
     )  # fmt: skip
     if is_main_process():

@@ -20,6 +20,7 @@ from depthnet.pairs import Pairs, PairSampler, PositionBatch
 from depthnet.settings import TrainSettings
 from geometry.lifted_affine import keypoint_loss, plane_error
 from networks.depthnet import Critic, DepthNet, DepthNetConfig, lift
+from training.loop import EpochPosition
 
 
 def keypoints(count, seed=0):
@@ -33,23 +34,26 @@ def make_method(faces, seeds=1, **options):
     networks = DepthNet(config)
     seed_weights(networks, settings.seed)
     sampler = PairSampler(faces, torch.device("cpu"), seeds, settings.seed, settings.targets)
-    batches = len(faces) // settings.batchsize
-    return DepthNetMethod(networks.train(), settings, make_accelerator("cpu"), sampler, batches, None, {})
+    return DepthNetMethod(networks.train(), settings, make_accelerator("cpu"), sampler, None, {})
+
+
+def batches_of(method):
+    return len(method.sampler) // method.settings.batchsize
 
 
 def run(method, steps):
-    size = method.settings.batchsize
-    terms = []
+    size, terms = method.settings.batchsize, []
     for step in range(steps):
-        first = step % method.batches * size
-        terms.append(method.training_step(PositionBatch(torch.arange(first, first + size)), step))
+        number, batch = divmod(step, batches_of(method))
+        positions = torch.arange(batch * size, (batch + 1) * size)
+        terms.append(method.training_step(PositionBatch(positions), step, EpochPosition(number, batch, batches_of(method))))
     return terms
 
 
 def test_loss_falls_below_a_quarter_of_the_plane_fit():
     faces = keypoints(2000)
     method = make_method(faces, no_gan=True)
-    terms = run(method, 3 * method.batches)
+    terms = run(method, 3 * batches_of(method))
     flat = plane_error(*(torch.from_numpy(faces.points[i]) for i in (slice(0, 1000), slice(1000, 2000)))).mean()
     assert torch.stack([t["l2"] for t in terms[-20:]]).mean() < 0.25 * flat
 

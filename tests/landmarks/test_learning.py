@@ -14,6 +14,7 @@ from landmarks.autoencoder import AutoencoderMethod
 from landmarks.landmark_training import LandmarkMethod
 from landmarks.settings import LandmarkSettings, UnsupervisedSettings
 from networks.aae import AAE, AAEConfig
+from training.loop import EpochPosition
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,8 @@ def batch(drawn):
 
 
 def run(method, batch, steps):
-    return [{k: float(v.detach()) for k, v in method.training_step(batch, step).items()} for step in range(steps)]
+    places = [EpochPosition(step, 0, 1) for step in range(steps)]
+    return [{k: float(v.detach()) for k, v in method.training_step(batch, p.number, p).items()} for p in places]
 
 
 TRANSFORM = BatchTransform(128, None, IBUG_68.flip_permutation, Augmentation(0, flip=0.0))

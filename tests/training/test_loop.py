@@ -46,10 +46,10 @@ def test_resume_in_the_middle_of_an_epoch(tmp_path):
     accelerator = toy.make_accelerator("cpu")
 
     class Interrupting(toy.Toy):
-        def training_step(self, batch, step):
+        def training_step(self, batch, step, epoch):
             if step == 4:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return super().training_step(batch, step)
+            return super().training_step(batch, step, epoch)
 
     from common.errors import Interrupted
     from training.loop import train
@@ -171,3 +171,25 @@ def test_importing_changes_no_global_flags():
         " torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled())"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_methods_are_told_where_in_an_epoch_they_are(tmp_path):
+    """Rounding to the processes, few samples and a new stage change how many batches an epoch has; the loop knows."""
+    from training.loop import EpochPosition, train
+
+    seen = []
+
+    class Recording(toy.Toy):
+        def training_step(self, batch, step, epoch):
+            seen.append((step, epoch))
+            return super().training_step(batch, step, epoch)
+
+    accelerator = toy.make_accelerator("cpu")
+    options = toy.options(tmp_path, epochs=3, batch_size=5)
+    train(Recording(accelerator), toy.Numbers(), toy.collate, str, options, accelerator)
+    assert seen == [(2 * e + b, EpochPosition(e, b, 2)) for e in range(3) for b in range(2)]
+    assert EpochPosition(3, 1, 4).fraction == 3.25
+    seen.clear()
+    options = toy.options(tmp_path, epochs=4, batch_size=12, new_stage=True)
+    train(Recording(accelerator), toy.Numbers(), toy.collate, str, options, accelerator, tmp_path / "session/00003")
+    assert seen == [(0, EpochPosition(0, 0, 1))]

@@ -44,7 +44,7 @@ class Toy:
         self.optimizers = {"all": torch.optim.Adam(self.networks.parameters(), 0.05)}
         self.scores = score or (lambda epoch: {"score": 1.0 / epoch})
 
-    def training_step(self, batch, step):
+    def training_step(self, batch, step, epoch):
         time.sleep(self.delay)
         rows = batch.rows + (0.1 * torch.randn_like(batch.rows) if self.noise else 0)
         loss = (self.networks(rows)[:, 0] - batch.rows.sum(1)).square().mean()

@@ -16,6 +16,7 @@ from recon3d.refinement.method import RefinementBatch, RefinementWeights, Refine
 from recon3d.refinement.pyramid import build_pyramid
 from recon3d.refinement.refiner import MeshRefiner, RefinerConfig, load_refiner
 from tests.recon3d.refinement.shapes import grid
+from training.loop import EpochPosition
 
 UNIT = torch.ones(68)
 
@@ -217,7 +218,7 @@ def test_training_finds_what_the_features_know(model, pyramid, tmp_path):
     before = method.evaluate(0)
     assert before["refined_mm"] == pytest.approx(before["given_mm"])
     for step in range(70):
-        method.training_step(Raw(torch.randn(4, 6), torch.arange(4)), step)
+        method.training_step(Raw(torch.randn(4, 6), torch.arange(4)), step, EpochPosition(0, step, 100))
     after = method.evaluate(1)
     assert after["score"] == after["refined_mm"] < 0.95 * after["given_mm"]
     assert method.config()["kind"] == "mesh_refiner" and "truth=" in method.step_line({"loss": 1.0, "l_truth": 0.5})

@@ -23,6 +23,7 @@ from recon3d.refinement.texture_losses import (
 )
 from recon3d.refinement.texture_method import TextureMethod, TextureRefiner
 from tests.recon3d.refinement.shapes import grid
+from training.loop import EpochPosition
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +90,10 @@ def test_a_step_trains_refiner_and_critic(batch, model):
     refiner = TextureRefiner(5, build_pyramid(model.mean, model.triangles), "head")
     features = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten())
     method = TextureMethod(
-        refiner, model, make_accelerator("cpu"), lambda raw, step: raw, 1, None, features, FaceCritic(), learning_rate=1e-3
+        refiner, model, make_accelerator("cpu"), lambda raw, step: raw, None, features, FaceCritic(), learning_rate=1e-3
     )  # fmt: skip
     before = {name: p.clone() for name, p in method.networks.named_parameters()}
-    terms = method.training_step(batch, 5)
+    terms = method.training_step(batch, 5, EpochPosition(5, 0, 1))
     assert all(torch.isfinite(value) for value in terms.values())
     assert {"l_identity", "l_adversarial", "l_critic", "l_projection"} <= set(terms)
     still = [name for name, p in method.networks.named_parameters() if torch.equal(p, before[name])]
@@ -103,11 +104,11 @@ def test_a_step_trains_refiner_and_critic(batch, model):
 def test_albedo_is_learned(batch, model):
     """At epoch 0 only the model's albedo counts."""
     refiner = TextureRefiner(5, build_pyramid(model.mean, model.triangles), "head")
-    method = TextureMethod(refiner, model, make_accelerator("cpu"), lambda raw, step: raw, 10**9, learning_rate=3e-3)
-    losses = [method.training_step(batch, 0)["l_reference"].item() for _ in range(30)]
+    method = TextureMethod(refiner, model, make_accelerator("cpu"), lambda raw, step: raw, learning_rate=3e-3)
+    losses = [method.training_step(batch, 0, EpochPosition(0, 0, 10))["l_reference"].item() for _ in range(30)]
     assert losses[-1] < 0.6 * losses[0]
 
 
 def test_another_mesh(model):
     with pytest.raises(MeshGraphError, match="choose the face model"):
-        TextureMethod(TextureRefiner(5, build_pyramid(*grid(40))), model, make_accelerator("cpu"), None, 1)
+        TextureMethod(TextureRefiner(5, build_pyramid(*grid(40))), model, make_accelerator("cpu"), None)

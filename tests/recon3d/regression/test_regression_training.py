@@ -96,8 +96,8 @@ def test_short_videos_and_mirrors_are_trained_on(workspace, tmp_path, monkeypatc
     seen = []
     step = RegressionMethod.training_step
 
-    def watched(method, batch, number):
-        terms = step(method, batch, number)
+    def watched(method, batch, number, epoch):
+        terms = step(method, batch, number, epoch)
         seen.append(method.changes)
         return terms
 
