@@ -197,7 +197,7 @@ def benchmark_evaluation(config: Path | None) -> None:
         networks = networks.to(memory_format=torch.channels_last)
         model = LoadedModel(networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), root)
         accelerator = make_accelerator("auto", "bf16")
-        fast = seconds_once(lambda: evaluate_dataset(model, dataset, EvalSettings(batchsize=32), accelerator, progress=False))
+        fast = seconds_once(lambda: evaluate_dataset(model, dataset, EvalSettings(batch_size=32), accelerator, progress=False))
     report(f"full evaluation of {len(dataset)} photos, 256 px", slow, fast, 3, "in all")
 
 
@@ -224,7 +224,7 @@ def measure_memory(root: Path) -> None:
     dataset = build_dataset("w300", root, "common", 128, "lm_ground_truth")
     networks = AAE(AAEConfig(128, num_landmarks=POINTS)).eval()
     model = LoadedModel(networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), root)
-    evaluate_dataset(model, dataset, EvalSettings(batchsize=16), make_accelerator("cpu"), progress=False)
+    evaluate_dataset(model, dataset, EvalSettings(batch_size=16), make_accelerator("cpu"), progress=False)
     print(peak_memory_mib())
 
 

@@ -13,15 +13,18 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.aliases import FALSE, OLD_FLAGS, TRUE, hyphens, replace_old_flags
 from common.errors import ConfigError
 
 
-def option(default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False) -> typing.Any:
-    """One setting: default, one line of help with unit and "off" value, further flags, allowed values.
+def option(
+    default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False, group: str = ""
+) -> typing.Any:
+    """One setting: default, one line of help with unit and "off" value, further flags, allowed values, group in --help.
 
     A positional setting is a list that takes the arguments without a flag.
     """
-    metadata = {"help": help, "flags": flags, "choices": choices, "positional": positional}
+    metadata = {"help": help, "flags": flags, "choices": choices, "positional": positional, "group": group}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -32,9 +35,9 @@ def parse_bool(text: str) -> bool:
 
     Raises: argparse.ArgumentTypeError.
     """
-    if text.lower() in ("1", "true", "t", "yes", "y", "on"):
+    if text.lower() in TRUE:
         return True
-    if text.lower() in ("0", "false", "f", "no", "n", "off"):
+    if text.lower() in FALSE:
         return False
     raise argparse.ArgumentTypeError(f"expected 0 or 1, got '{text}'")
 
@@ -45,6 +48,8 @@ def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
     )
     hints = typing.get_type_hints(settings)
+    names = dict.fromkeys(item.metadata.get("group", "") for item in dataclasses.fields(settings))
+    groups = {name: parser.add_argument_group(name) if name else parser for name in names}
     for item in dataclasses.fields(settings):
         name = "--" + item.name.replace("_", "-")
         kind, many = _kind(hints[item.name])
@@ -58,7 +63,7 @@ def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
             arguments |= {"type": parse_bool, "nargs": "?", "const": True, "metavar": "0|1"}
         else:
             arguments |= {"type": kind} | ({"nargs": "+"} if many else {})
-        parser.add_argument(name, *item.metadata.get("flags", ()), **arguments)
+        groups[item.metadata.get("group", "")].add_argument(name, *item.metadata.get("flags", ()), **arguments)
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="ini file [local_config.ini]")
     parser.add_argument("--dry-run", action="store_true", default=False, help="print the resolved settings and stop")
     return parser
@@ -80,23 +85,32 @@ def _default(item: dataclasses.Field) -> str:
 
 def _check_choices(settings: type, name: str, value: object) -> None:
     """The choices that argparse checks on the command line, for a value of the ini file. Raises: ValueError."""
-    choices = settings.__dataclass_fields__[name].metadata.get("choices")
+    choices = next(item for item in dataclasses.fields(settings) if item.name == name).metadata.get("choices")
     if choices and not set(value if isinstance(value, list) else [value]) <= set(choices):
         raise ValueError(f"choose from {', '.join(map(str, choices))}")
 
 
-def tidy_arguments(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
-    """Accept `---flag` and `-flag` for `--flag` where they can only mean that."""
-    known = [flag for action in parser._actions for flag in action.option_strings]
+def flags_of(settings: type) -> list[str]:
+    """All flags that the parser of a dataclass takes."""
+    flags = ["--help", "-h", "--config", "--dry-run"]
+    for item in dataclasses.fields(settings):
+        if not item.metadata.get("positional"):
+            flags += ["--" + item.name.replace("_", "-"), *item.metadata.get("flags", ())]
+    return flags
+
+
+def tidy_arguments(arguments: list[str], own: list[str]) -> list[str]:
+    """Accept `---flag` and `-flag` for `--flag` where they can only mean that, and old spellings. Args: own: the flags."""
+    known = [*own, *OLD_FLAGS]
     short = {flag for flag in known if not flag.startswith("--")}
     tidy = []
     for argument in arguments:
         name = argument.lstrip("-")
         dashes = len(argument) - len(name)
-        is_long = any(flag.startswith(f"--{name.split('=')[0]}") for flag in known)
+        is_long = any(flag.startswith(hyphens(f"--{name.split('=')[0]}")) for flag in known)
         wrong = dashes >= 3 or (dashes == 1 and len(name) > 2 and argument[:2] + name[1:2] not in short)
-        tidy.append(f"--{name}" if wrong and is_long and name[:1].isalpha() else argument)
-    return tidy
+        tidy.append(hyphens(f"--{name}" if wrong and is_long and name[:1].isalpha() else argument))
+    return replace_old_flags(tidy, own)
 
 
 @dataclass(frozen=True)
@@ -164,7 +178,7 @@ def parse_settings(settings: type, description: str, arguments: list[str]) -> tu
     Raises: SystemExit(2) from argparse for bad flags; ConfigError for a bad value in the ini file.
     """
     parser = build_parser(settings, description)
-    given = vars(parser.parse_args(tidy_arguments(arguments, parser)))
+    given = vars(parser.parse_args(tidy_arguments(arguments, flags_of(settings))))
     file, dry_run = given.pop("config"), given.pop("dry_run")
     local = read_local_config(file)
     hints = typing.get_type_hints(settings)

@@ -9,48 +9,46 @@ from pathlib import Path
 from common.config import option
 from common.errors import ConfigError
 from networks.depthnet import NORMS
+from training.settings import LoopSettings
 
 NETWORKS = ("depthnet", "aign", "aign_sn")
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(LoopSettings):
     """train_depthnet.py."""
 
-    sessionname: str | None = option(None, "name of the run; default: that of --resume, else depthnet", "--name")
     network: str = option("depthnet", "depthnet, aign (LSGAN) or aign_sn (spectral norm)", choices=NETWORKS)
     dataset: str = option("threedfaw", "key of a folder in 3DFAW's layout in local_config.ini, or <data>/<key>")
-    resume: str | None = option(None, "session, session/epoch, path, 'auto' (the session's newest) or an author's .pkl", "-r")
-    new_stage: bool = option(False, "begin the optimisers anew at the resumed snapshot")
-    epochs: int = option(100, "absolute number of epochs", "-e")
-    batchsize: int = option(32, "pairs per step and seed", "-b", "--batch-size", "--batch_size")
+    resume: str | None = option(
+        None, "session, session/epoch, path, 'auto' (the session's newest) or an author's .pkl", "-r", group="run"
+    )
+    epochs: int = option(100, "absolute number of epochs", "-e", group="run")
     seeds: int = option(1, "independent runs trained side by side; run k has the seed --seed + k")
-    seed: int = option(0, "of weights and pairs")
     lr: float = option(2e-4, "learning rate of both networks")
     beta1: float = option(0.5, "Adam's first momentum")
     beta2: float = option(0.999, "Adam's second momentum")
     l2_decay: float = option(0.0, "weight decay, 0 = off", "--l2_decay")
     lamb: float = option(1.0, "weight of the keypoint loss beside the adversary's")
     dnorm: float = option(0.0, "weight of the critic's gradient penalty on real faces, 0 = off")
-    no_gan: bool = option(False, "keypoint loss alone", "--no_gan")
+    no_gan: bool = option(False, "keypoint loss alone")
     use_l1: bool = option(False, "absolute instead of squared keypoint error", "--use_l1")
-    detach: bool = option(False, "no gradient through the solve; changes nothing for squared errors", "--detach")
-    learn_m: bool = option(False, "predict the affine instead of solving for it", "--learn_m")
+    detach: bool = option(False, "no gradient through the solve; changes nothing for squared errors")
+    learn_m: bool = option(False, "predict the affine instead of solving for it")
     sigma: float = option(0.0, "ridge of the solve as in the authors' first version, 0 = off")
-    update_g_every: int = option(1, "steps between adversarial updates of the generator", "--update_g_every")
+    update_g_every: int = option(1, "steps between adversarial updates of the generator")
     source_only: bool = option(False, "the generator does not see the target, so its depth cannot carry it")
     targets: int = option(1, "targets that one source's depth must explain; above 1 needs --source-only")
     critic_norm: str = option("batch", "normalisation in the critic", choices=NORMS)
     w_depth: float = option(0.0, "weight of the squared error against the true depth (supervised), 0 = off")
     jitter: float = option(0.0, "deviation of noise on the generator's source keypoints, image sides, 0 = off")
-    save_every: int = option(10, "epochs between snapshots", "--save_every", "--save-freq")
-    keep: int = option(2, "newest numbered snapshots to keep, 0 = all")
-    eval_freq: int = option(10, "epochs between validations on all pairs of the first 225 validation faces")
-    print_freq: int = option(1000, "steps between console lines", "-p")
-    schedule: str = option("constant", "of the learning rates", choices=("constant", "cosine", "step"))
-    device: str = option("auto", "auto, cpu, cuda or mps")
+    save_every: int = option(10, "epochs between snapshots", group="logging")
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
+    eval_every: int = option(
+        10, "epochs between validations on all pairs of the first 225 validation faces", group="logging"
+    )
+    print_every: int = option(1000, "steps between console lines", "-p", group="logging")
     precision: str = option("no", "of AIGN's convolutions: no (float32) or bf16", choices=("no", "bf16"))
-    cpu: bool = option(False, "accepted for old command lines; the same as --device cpu")
     compile: bool = option(False, "torch.compile the generator, on a GPU with CUDA graphs")
 
     def __post_init__(self) -> None:
@@ -65,8 +63,8 @@ class TrainSettings:
             raise ConfigError("--learn-m predicts the affine to the target, which --source-only hides; choose one of them.")
         if (self.learn_m or self.targets > 1) and self.sigma:
             raise ConfigError("--sigma is the ridge of the solve for one target; leave it out with --learn-m or --targets.")
-        if self.sigma < 0 or self.batchsize < 2 or self.seeds < 1 or self.targets < 1 or self.update_g_every < 1:
-            raise ConfigError("--batchsize must be at least 2, --seeds, --targets, --update-g-every 1, --sigma 0.")
+        if self.sigma < 0 or self.batch_size < 2 or self.seeds < 1 or self.targets < 1 or self.update_g_every < 1:
+            raise ConfigError("--batch-size must be at least 2, --seeds, --targets, --update-g-every 1, --sigma 0.")
         if self.network != "depthnet" and (self.no_gan or self.learn_m or self.source_only or self.sigma or self.w_depth):
             raise ConfigError(f"--network {self.network} takes no --no-gan, --learn-m, --source-only, --sigma or --w-depth.")
 
@@ -77,16 +75,14 @@ class EvalSettings:
 
     resume: list[str] = option(["depthnet_gan"], "bundled names, sessions, session/epochs, paths or authors' .pkl files", "-r")
     dataset: str = option("threedfaw", "key of a folder in 3DFAW's layout in local_config.ini, or <data>/<key>")
-    compute_stats: bool = option(False, "print DepthCorr, the pose table and keypoint errors", "--compute_stats")
+    compute_stats: bool = option(False, "print DepthCorr, the pose table and keypoint errors")
     controls: bool = option(True, "scores of depths that need no learning beside the model's")
-    dump_depths: Path | None = option(None, "write the test faces' depths here: npz with (225, 225, 66) preds", "--dump_depths")
+    dump_depths: Path | None = option(None, "write the test faces' depths here: npz with (225, 225, 66) preds")
     figures: Path | None = option(None, "folder for figures 2 and 3 of the test faces")
     json: Path | None = option(None, "write all numbers here")
     stats_count: int = option(225, "validation faces, from the first, that the statistics use")
     faces: int = option(6, "test faces of figure 2")
     device: str = option("auto", "auto, cpu, cuda or mps")
-    seed: int = option(0, "accepted for [Runtime] seed; an evaluation draws nothing")
-    cpu: bool = option(False, "accepted for old command lines; the same as --device cpu")
 
 
 @dataclass(frozen=True)
@@ -95,13 +91,13 @@ class WarpSettings:
 
     inputs: list[str] = option([], "action, then its files; see above", positional=True)
     out: Path | None = option(None, "result: .png, .gif, .mp4, or a folder for several; default in <outputs>/warp", "--results")
-    output_dir: Path | None = option(None, "folder of export and export-animation", "--output_dir")
+    output_dir: Path | None = option(None, "folder of export and export-animation")
     model: str = option("depthnet_gan", "bundled name, session, session/epoch, path or an author's .pkl", "-r", "--checkpoint")
-    src_kpts_file: Path | None = option(None, "keypoints of the source, pixels; default: a detector's", "--src_kpts_file")
-    tgt_kpts_file: Path | None = option(None, "keypoints of the one target; default: a detector's", "--tgt_kpts_file")
-    tgt_kpts_dir: Path | None = option(None, "folder with <target>.txt keypoints of all targets", "--tgt_kpts_dir")
-    kpt_file_separator: str = option(",", "between the numbers of a keypoint file; ' ' for white space", "--kpt_file_separator")
-    output_size: str = option("tgt", "tgt, src, a number or WIDTHxHEIGHT in px", "--output_size")
+    src_kpts_file: Path | None = option(None, "keypoints of the source, pixels; default: a detector's")
+    tgt_kpts_file: Path | None = option(None, "keypoints of the one target; default: a detector's")
+    tgt_kpts_dir: Path | None = option(None, "folder with <target>.txt keypoints of all targets")
+    kpt_file_separator: str = option(",", "between the numbers of a keypoint file; ' ' for white space")
+    output_size: str = option("tgt", "tgt, src, a number or WIDTHxHEIGHT in px")
     mode: str | None = option(
         None, "visible hides what is hidden, compat has FaceWarper's pixels; default: visible, of serve compat",
         choices=("visible", "compat"),
@@ -113,23 +109,21 @@ class WarpSettings:
     source_depth: bool = option(False, "use the depths of --src-kpts-file instead of the model's")
     scale_depth: float | None = option(
         None, "a keypoint file's depths divided by it are in image sides; 0: their range is one side; default: the unit is "
-        "told by the numbers, sides or pixels", "--scale_depth",
+        "told by the numbers, sides or pixels",
     )  # fmt: skip
     rotate_about: str = option(
         "face", "its centre, or origin: the picture's corner, as FaceWarper's exporter did", choices=("face", "origin")
     )  # fmt: skip
-    rotate_source: bool = option(True, "0: turn the target, whose file has depths, and fit the source to it", "--rotate_source")
+    rotate_source: bool = option(True, "0: turn the target, whose file has depths, and fit the source to it")
     whole_pixels: bool = option(True, "export keypoints as whole pixels, as FaceWarper's example has them")
     save_plots: bool | None = option(
         None, "export: draw plots and plot_warp, by default for one target; export-animation: plot_source and plot_target, "
-        "by default not", "--save_plots",
+        "by default not",
     )  # fmt: skip
     fps: float = option(25.0, "of movies")
     identity: bool = option(False, "dataset: ignore the affines, which cuts faces out")
-    start_index: int = option(0, "dataset: first item", "--start_index")
-    img_override: Path | None = option(None, "dataset: one source picture for all items", "--img_override")
-    use_dir: str = option("source", "dataset: folder whose files name the items", "--use_dir")
+    start_index: int = option(0, "dataset: first item")
+    img_override: Path | None = option(None, "dataset: one source picture for all items")
+    use_dir: str = option("source", "dataset: folder whose files name the items")
     detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=("dlib", "none"))
     device: str = option("auto", "auto, cpu, cuda or mps")
-    seed: int = option(0, "accepted for [Runtime] seed; nothing is drawn")
-    cpu: bool = option(False, "accepted for old command lines; the same as --device cpu")

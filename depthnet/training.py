@@ -26,8 +26,6 @@ VALIDATION_FACES = 225  # from the first, as the statistics use
 
 def train_depthnet(settings: TrainSettings, local: LocalConfig) -> None:
     """Train all seeds of one variant side by side. Raises: DataError, ConfigError, DivergenceError, Interrupted."""
-    if settings.cpu:
-        settings = dataclasses.replace(settings, device="cpu")
     accelerator = make_accelerator(settings.device)
     seed_everything(settings.seed, accelerator.process_index)
     root, cache = local.dataset(settings.dataset), local.cache(settings.dataset) / settings.dataset
@@ -83,8 +81,8 @@ def run_loop(
     say(f"{len(faces):,} training, {len(valid):,} validation faces of {settings.dataset}; {settings.seeds} runs side by side")
     for name, module in networks.named_children():
         say(f"Trainable params {name}: {sum(p.numel() for p in module.parameters()) // settings.seeds:,}")
-    if settings.batchsize > len(faces):
-        raise ConfigError(f"--batchsize {settings.batchsize}: there are only {len(faces)} training faces; lower it.")
+    if settings.batch_size > len(faces):
+        raise ConfigError(f"--batch-size {settings.batch_size}: there are only {len(faces)} training faces; lower it.")
     sampler = PairSampler(faces, accelerator.device, settings.seeds, settings.seed, settings.targets)
     held_out = Faces.of(valid, accelerator.device, VALIDATION_FACES)
     method_type = AIGNMethod if isinstance(networks, AIGN) else DepthNetMethod
@@ -93,12 +91,7 @@ def run_loop(
         networks, settings, accelerator, sampler, lambda nets, _: validation_scores(nets, held_out),
         {"dataset": settings.dataset, "layout": layout_of(faces.points), "settings": stored},
     )
-    options = LoopOptions(
-        session=local.snapshots / session, log_folder=local.outputs / "logs" / session,
-        report_folder=local.outputs / "reports" / session, epochs=settings.epochs, batch_size=settings.batchsize,
-        seed=settings.seed, save_freq=settings.save_every, print_freq=settings.print_freq, eval_freq=settings.eval_freq,
-        schedule=settings.schedule, keep=settings.keep, new_stage=settings.new_stage,
-    )
+    options = LoopOptions.from_settings(settings, local, session)
     folder = None if resume is None else load_folder(resume, local)
     train(method, Positions(len(faces)), collate_positions, lambda i: f"pair {i}", options, accelerator, folder)
 

@@ -21,7 +21,7 @@ if [ "${SMOKE:-0}" = 1 ]; then
 else
   "$PYTHON" -m recon3d.reconstruction.prepare_synthetic "$WORK/aligned/synthetic" --root "${SYNTHETIC:-data/synthetic}"
   seen=("$WORK/aligned/synthetic" "${data[@]}") data=("${data[@]}" "${data[@]}" "$WORK/aligned/synthetic")
-  rnet=(-e 8 -b 32 --lr 1e-3 --schedule cosine --warmup 0.5 --clip-norm 10) gcn=(-e 2 -b 16 --views 1 --w-truth 200 --w-normal 30 --lr 3e-3)
+  rnet=(-e 8 -b 32 --lr 1e-3 --schedule cosine --warmup 0.0625 --clip-norm 10) gcn=(-e 2 -b 16 --views 1 --w-truth 200 --w-normal 30 --lr 3e-3)
 fi
 "$PYTHON" train_recon3d.py "${common[@]}" --data "${data[@]}" --backbone mobilenet_half --init-path regressor_120 \
   --sessionname reconstructor_head "${rnet[@]}"

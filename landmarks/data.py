@@ -53,7 +53,7 @@ def training_set(
     """All training datasets, their few-shot rows chosen; with the scheme and the datasets' names."""
     opened = [open_dataset(key, split, settings, local) for key in keys]
     packed = [open_packed(dataset, settings, local) for dataset in opened]
-    rows = [choose_rows(len(p), settings.train_count, settings.train_seed, settings.st) for p in packed]
+    rows = [choose_rows(len(p), settings.train_count, settings.train_seed, settings.train_start) for p in packed]
     faces = FaceSet(packed, rows, with_landmarks)
     if settings.train_count_multi is not None:
         faces = faces.subset(choose_rows(len(faces), settings.train_count_multi, settings.seed))
@@ -73,7 +73,7 @@ def validation_set(
 def validation_loader(faces: FaceSet, settings: CommonSettings) -> DataLoader:
     """All rows in order, nothing dropped."""
     numbered = Repeated(faces, times=1)
-    return DataLoader(numbered, batch_size=settings.batchsize_eval, collate_fn=collate, num_workers=settings.workers)
+    return DataLoader(numbered, batch_size=settings.batch_size_eval, collate_fn=collate, num_workers=settings.workers)
 
 
 def training_transform(settings: CommonSettings, normalize: bool, scheme: LandmarkScheme | None) -> BatchTransform:

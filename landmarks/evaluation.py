@@ -114,7 +114,7 @@ def evaluate_dataset(
     transform = validation_transform(networks.config.input_size, networks.config.normalize)
     permutation = torch.as_tensor(scheme.flip_permutation) if settings.flip else None
     loader = DataLoader(
-        EvaluationReader(dataset), batch_size=settings.batchsize, collate_fn=collate_samples, num_workers=settings.workers
+        EvaluationReader(dataset), batch_size=settings.batch_size, collate_fn=collate_samples, num_workers=settings.workers
     )
     first = None
     for read in tqdm(loader, desc="evaluating", disable=not progress, leave=False):

@@ -93,7 +93,7 @@ class LandmarkMethod:
         scale = HEATMAP_SIZE / data.images.shape[-1]
         target = render_heatmaps(data.landmarks[..., :2] * scale, HEATMAP_SIZE, self.settings.sigma)
         terms["l_lms"] = self.heatmap_loss(heatmaps, target, data.visibility)
-        if (step + 1) % self.settings.print_freq == 0:  # decoding is only worth it where it is printed
+        if (step + 1) % self.settings.print_every == 0:  # decoding is only worth it where it is printed
             points = decode_heatmaps(heatmaps.detach())[0] / scale
             terms |= self._error_terms(points, data)
         return terms["l_lms"]

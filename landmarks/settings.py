@@ -9,23 +9,18 @@ from datasets.sample import CROP_SOURCES
 from metrics.landmarks import NORMALISERS
 from networks.aae import READOUTS
 from networks.blocks import ACTIVATIONS
-from training.schedules import SCHEDULES
+from training.settings import LoopSettings
 
 
 @dataclass(frozen=True)
-class CommonSettings:
+class CommonSettings(LoopSettings):
     """What all training scripts and the evaluation share."""
 
-    sessionname: str | None = option(None, "name of the run; default: that of --resume, else the script's")
-    resume: str | None = option(None, "bundled name, session, session/epoch or path to continue from", "-r")
-    new_stage: bool = option(False, "begin schedule and optimisers anew at the resumed snapshot, as after another script")
     embedding_dims: int = option(99, "length of the latent z", "-z")
     input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512))
     activation: str = option("relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep it", choices=ACTIVATIONS)
     normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own")
-    seed: int = option(0, "of weights, order, augmentation")
-    epochs: int | None = option(None, "absolute number of epochs, earlier stages included; default endless", "-e")
-    batchsize: int = option(50, "samples per step, all processes together", "-b", "--batch-size")
+    batch_size: int = option(50, "samples per step, all processes together", "-b", group="run")
     eval: bool = option(False, "validate once and stop")
     phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"))
     lr: float = option(2e-5, "learning rate of encoder and decoder")
@@ -33,21 +28,14 @@ class CommonSettings:
     beta2: float = option(0.999, "Adam's second momentum")
     weight_decay: float = option(0.0, "AdamW's weight decay, 0 = Adam")
     clip_norm: float = option(0.0, "largest gradient norm, 0 = off")
-    schedule: str = option("constant", "of all learning rates over this stage", choices=SCHEDULES)
-    lr_adjust: bool = option(False, "ParFace-Net's name for --schedule step")
-    warmup: float = option(0.0, "share of the stage with a rising learning rate, 0 = off")
-    save_freq: int = option(1, "epochs between snapshots")
-    keep: int = option(0, "newest numbered snapshots to keep, 0 = all")
-    print_freq: int = option(50, "steps between console lines", "-p")
-    print_freq_eval: int = option(1, "batches between console lines of an evaluation")
-    eval_freq: int = option(10, "epochs between validations")
-    patience: int = option(0, "validations without a better score before stopping, 0 = off")
-    batchsize_eval: int = option(20, "samples per validation step")
+    print_every: int = option(50, "steps between console lines", "-p", group="logging")
+    eval_every: int = option(10, "epochs between validations", group="logging")
+    batch_size_eval: int = option(20, "samples per validation step")
     repeat: int = option(1, "passes over the data in one epoch, for few samples")
     train_count: int | None = option(None, "samples of every training dataset, default all")
     train_count_multi: int | None = option(None, "samples of all training datasets together, default all")
     train_seed: int | None = option(None, "draw --train-count at random with this seed; default: the first rows, as 3FabRec")
-    st: int = option(0, "first row of --train-count")
+    train_start: int = option(0, "first row of --train-count")
     val_count: int | None = option(None, "samples of every validation dataset, default all")
     daug: int = option(0, "augmentation level 0 to 7; every level mirrors half of the samples", choices=tuple(range(8)))
     align: bool = option(False, "level the eyes in landmark crops")
@@ -58,11 +46,8 @@ class CommonSettings:
     crop_source: str = option("bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES)
     use_cache: bool = option(True, "keep packed crops; 0 packs anew")
     scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file")
-    workers: int = option(0, "loader processes, 0 = none", "-j")
     show: bool = option(True, "write pictures with every validation")
     show_random_faces: bool = option(True, "random faces and interpolations among the pictures")
-    wait: int = option(0, "accepted for old command lines; nothing waits for a key")
-    device: str = option("auto", "auto, cpu, cuda or mps")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
     compile: bool = option(False, "torch.compile the networks")
     init_weights: Path | None = option(None, "torchvision ResNet-18 weights to start the encoder from")
@@ -91,7 +76,7 @@ class UnsupervisedSettings(CommonSettings):
     w_ploss: float = option(0.1, "weight of the perceptual loss")
     update_D_freq: int = option(2, "steps between updates of the image discriminator")
     update_E_freq: int = option(1, "steps between adversarial updates of the autoencoder")
-    dataset_train: list[str] = option(["vggface2", "affectnet"], "training datasets", "--dataset")
+    dataset_train: list[str] = option(["vggface2", "affectnet"], "training datasets")
     dataset_val: list[str] = option(["vggface2"], "validation datasets")
     train_split: str = option("train", "split of the training datasets; 1 to 6 and unlabeled for ParFace")
     test_split: str = option("train", "split of the validation datasets")
@@ -101,7 +86,7 @@ class UnsupervisedSettings(CommonSettings):
 class LandmarkSettings(CommonSettings):
     """train_aae_landmarks.py."""
 
-    batchsize: int = option(40, "samples per step, all processes together", "-b", "--batch-size")
+    batch_size: int = option(40, "samples per step, all processes together", "-b", group="run")
     train_encoder: bool = option(False, "fine-tune Q")
     train_decoder: bool = option(False, "fine-tune P; reconstructions then drift")
     encoder_batchnorm: str = option("eval", "of a fine-tuned Q: eval (frozen, 3FabRec) or train", choices=("eval", "train"))
@@ -114,7 +99,7 @@ class LandmarkSettings(CommonSettings):
     coords_epochs: int = option(0, "first epochs of the stage with that read-out alone, without heatmaps; 0 = none")
     use_adaptive_wing_loss: bool = option(False, "adaptive wing instead of L2 on heatmaps")
     ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS)
-    dataset: list[str] = option(["w300"], "landmark datasets", "--dataset-train")
+    dataset: list[str] = option(["w300"], "landmark datasets")
     dataset_val: list[str] | None = option(None, "validation datasets; default: those of --dataset")
     train_split: str = option("train", "split to train on; 1 to 6 for ParFace")
     test_split: str = option("full", "split to validate on")
@@ -130,7 +115,6 @@ class DepthSettings(LandmarkSettings):
     finetune_2d: bool = option(False, "update the heatmap head too")
     eval_3d: bool = option(True, "report 3D errors (GTE)")
     test_split: str = option("common", "split to validate on")
-    gpu: str | None = option(None, "CUDA_VISIBLE_DEVICES for this run, default unchanged")
 
 
 @dataclass(frozen=True)
@@ -138,7 +122,7 @@ class EvalSettings:
     """eval_landmarks.py."""
 
     resume: str | None = option(None, "bundled name, session, session/epoch or path of the model", "-r")
-    dataset: list[str] = option(["w300"], "dataset", "--dataset-val")
+    dataset: list[str] = option(["w300"], "dataset")
     test_split: str = option("full", "split")
     benchmark: bool = option(False, "print the score of the whole split; without it also draw the first faces")
     ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS)
@@ -153,9 +137,7 @@ class EvalSettings:
     eval_3d: bool = option(False, "report 3D errors (GTE) of a model with a depth head")
     use_groundtruth: bool = option(False, "depth head sees ground-truth heatmaps")
     use_predicted: bool = option(True, "depth head sees predicted heatmaps")
-    normalize: bool = option(True, "accepted for old command lines; the model knows")
-    use_adaptive_wing_loss: bool = option(False, "accepted for old command lines; no loss is computed")
-    batchsize: int = option(32, "samples per step", "-b", "--batch-size", "--batchsize-eval")
+    batch_size: int = option(32, "samples per step", "-b", "--batch-size-eval")
     val_count: int | None = option(None, "only the first samples, default all")
     workers: int = option(0, "loader processes, 0 = none", "-j")
     scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file")
@@ -164,4 +146,3 @@ class EvalSettings:
     ced: Path | None = option(None, "draw the cumulative error curve here")
     device: str = option("auto", "auto, cpu, cuda or mps")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
-    seed: int = option(0, "accepted for [Runtime] seed; an evaluation draws nothing")

@@ -1,7 +1,6 @@
 """Phases of the training scripts, in the order of a run: data, networks, resume, train."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import torch
@@ -46,8 +45,6 @@ def start(settings: CommonSettings, local: LocalConfig) -> Run:
     """Device, seeds, and the model to continue from, if any; its sizes replace those of the settings."""
     accelerator = make_accelerator(settings.device, settings.precision)
     seed_everything(settings.seed, accelerator.process_index)
-    if settings.lr_adjust:
-        settings = dataclasses.replace(settings, schedule="step")
     resumed = None if settings.resume is None else load_model(settings.resume, local.snapshots)
     if resumed is not None:
         config = resumed.networks.config
@@ -90,19 +87,6 @@ def session_name(run: Run, default: str) -> str:
     return default
 
 
-def loop_options(run: Run, session: str) -> LoopOptions:
-    """The loop's part of the settings."""
-    s = run.settings
-    return LoopOptions(
-        session=run.local.snapshots / session,
-        log_folder=run.local.outputs / "logs" / session,
-        report_folder=run.local.outputs / "reports" / "reconstructions" / session / "val",
-        epochs=s.epochs, batch_size=s.batchsize, seed=s.seed, repeat=s.repeat, save_freq=s.save_freq, print_freq=s.print_freq,
-        eval_freq=s.eval_freq, schedule=s.schedule, warmup=s.warmup, patience=s.patience, keep=s.keep, workers=s.workers,
-        new_stage=s.new_stage,
-    )
-
-
 def resume_folder(run: Run) -> Path | None:
     """Folder with the state to continue from; imported and bundled models have none."""
     return None if run.resumed is None else run.resumed.folder
@@ -120,7 +104,9 @@ def run_loop(run: Run, method, faces: FaceSet, session: str) -> None:
         scores = method.evaluate(0)
         console().info("  ".join(f"{name}={value:.4f}" for name, value in scores.items()))
         return
-    train(method, faces, collate, faces.name, loop_options(run, session), run.accelerator, resume_folder(run))
+    pictures = Path("reconstructions") / session / "val"
+    options = LoopOptions.from_settings(run.settings, run.local, session, pictures)
+    train(method, faces, collate, faces.name, options, run.accelerator, resume_folder(run))
 
 
 def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> None:
@@ -170,8 +156,6 @@ def train_landmarks(settings: LandmarkSettings, local: LocalConfig) -> None:
 
 def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
     """train_aae_landmarks_3d.py."""
-    if settings.gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = settings.gpu
     if settings.use_predicted:
         settings = dataclasses.replace(settings, use_groundtruth=False)
     run = start(settings, local)

@@ -4,6 +4,7 @@ A method brings `networks`, `optimizers`, `training_step(batch, step, epoch)` an
 logs, snapshots, exact resume, signals and the stop on values that are not finite.
 """
 
+import dataclasses
 import math
 import shutil
 import signal
@@ -22,12 +23,14 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from common.checkpoint import json_safe, read_state, save_snapshot
+from common.config import LocalConfig
 from common.errors import CheckpointError, DivergenceError, Interrupted
 from common.logs import console
 from common.runtime import gather_objects, random_state, restore_random_state
 from training.runlog import RunLog
 from training.sampling import EpochBatches
 from training.schedules import learning_rate_factor
+from training.settings import LoopSettings, warmup_share
 
 
 class EpochPosition(NamedTuple):
@@ -84,7 +87,7 @@ class LoopOptions:
     Attributes:
         session: folder of the session's snapshots.  log_folder, report_folder: for numbers and pictures.
         epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
-        repeat: passes over the data in one epoch (for few samples).  save_freq, eval_freq: epochs; print_freq: steps.
+        repeat: passes over the data in one epoch (for few samples).  save_every, eval_every: epochs; print_every: steps.
         schedule, warmup, milestones: see `training.schedules`.
         patience: evaluations without a better score before stopping, 0 = off.
         keep: newest numbered snapshots to keep, 0 = all.  new_stage: begin the schedule and the optimisers anew.
@@ -97,9 +100,9 @@ class LoopOptions:
     batch_size: int
     seed: int = 0
     repeat: int = 1
-    save_freq: int = 1
-    print_freq: int = 50
-    eval_freq: int = 10
+    save_every: int = 1
+    print_every: int = 50
+    eval_every: int = 10
     schedule: str = "constant"
     warmup: float = 0.0
     patience: int = 0
@@ -107,6 +110,25 @@ class LoopOptions:
     workers: int = 0
     milestones: tuple[int, ...] = ()
     new_stage: bool = False
+
+    @classmethod
+    def from_settings(
+        cls, settings: LoopSettings, local: LocalConfig, session: str, reports: Path | str = "", **changes: object
+    ) -> "LoopOptions":
+        """The loop's part of a script's settings.
+
+        Args: session: name of the run; reports: folder under <outputs>/reports/, default the session's; changes: by name.
+        """
+        shared = {item.name for item in dataclasses.fields(cls)} & {item.name for item in dataclasses.fields(settings)}
+        values = {name: getattr(settings, name) for name in shared}
+        values["milestones"] = tuple(settings.milestones)
+        values["warmup"] = warmup_share(settings.warmup, settings.epochs)
+        folders = {
+            "session": local.snapshots / session,
+            "log_folder": local.outputs / "logs" / session,
+            "report_folder": local.outputs / "reports" / (reports or session),
+        }
+        return cls(**(values | folders | changes))
 
 
 @dataclass
@@ -197,7 +219,7 @@ def run_epoch(
 ) -> dict[str, float]:
     """All remaining batches of one epoch; means of the terms."""
     meters, recent = Means(), Means()
-    watch = FiniteWatch(names, interval=1 if accelerator.device.type == "cpu" else options.print_freq)
+    watch = FiniteWatch(names, interval=1 if accelerator.device.type == "cpu" else options.print_every)
     bar = tqdm(
         loader,
         total=len(batches),
@@ -222,7 +244,7 @@ def run_epoch(
         position.images += len(batch.indices) * accelerator.num_processes
         now = time.monotonic()
         position.seconds += now - waiting
-        if position.batches_done % options.print_freq == 0:
+        if position.batches_done % options.print_every == 0:
             watch.check()
             values = recent.take()
             log.scalars(position.epoch + 1, position.step, "iteration", values)
@@ -246,7 +268,7 @@ def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator,
     """Validate, draw, save; whether patience is at its end."""
     last = options.epochs is not None and position.epoch >= options.epochs
     scores: dict[str, float] = {}
-    if position.epoch % options.eval_freq == 0 or last:
+    if position.epoch % options.eval_every == 0 or last:
         scores = method.evaluate(position.epoch)
         log.scalars(position.epoch, position.step, "val", scores)
         for name, image in method.pictures(position.epoch).items() if accelerator.is_main_process else ():
@@ -260,7 +282,7 @@ def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator,
         save(method, options.session / "best", options, accelerator, position, scores)
     elif "score" in scores:
         position.evaluations_since_best += 1
-    if position.epoch % options.save_freq == 0 or last:
+    if position.epoch % options.save_every == 0 or last:
         say("*** saving snapshot ***")
         save(method, options.session / f"{position.epoch:05d}", options, accelerator, position, scores)
         if accelerator.is_main_process:

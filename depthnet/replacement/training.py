@@ -21,38 +21,35 @@ from depthnet.pairs import PositionBatch, Positions, collate_positions
 from depthnet.replacement.domains import BUILDERS, Domains, load_crops, load_domains
 from networks.cyclegan import CycleGAN, CycleGANConfig, discriminator_parameters, generator_parameters
 from training.loop import EpochPosition, LoopOptions, train
+from training.settings import LoopSettings
 
 ROWS = 6  # of the picture
 
 
 @dataclass(frozen=True)
-class CycleGANSettings:
+class CycleGANSettings(LoopSettings):
     """train_facewarp_cyclegan.py."""
 
     task: str = option("background", "background synthesis or repair of swapped faces", choices=tuple(BUILDERS))
-    sessionname: str | None = option(None, "name of the run; default cyclegan_<task>", "--name")
+    sessionname: str | None = option(None, "name of the run; default cyclegan_<task>", group="run")
     dataset: str = option("w300", "landmark dataset with 68 points: key in local_config.ini")
     split: str = option("train", "its split")
     count: int | None = option(None, "only the first photos, default all")
     model: str = option("depthnet_gan", "DepthNet that lifts the faces")
-    resume: str | None = option(None, "session, session/epoch or path", "-r")
+    resume: str | None = option(None, "session, session/epoch or path", "-r", group="run")
     size: int = option(80, "side of the crops in px, a multiple of 4, at least 32")
     base: int = option(64, "width of the first layers")
     blocks: int = option(9, "residual blocks of a generator")
     loss: str = option("mse", "adversarial loss", choices=("mse", "bce"))
     lamb: float = option(10.0, "weight of the cycle's absolute error")
     beta: float = option(0.0, "weight of the identity loss of A → B on B, 0 = off; needs equal channels")
-    batchsize: int = option(16, "crops per step", "-b", "--batch-size", "--batch_size")
-    epochs: int = option(500, "absolute number of epochs", "-e")
+    batch_size: int = option(16, "crops per step", "-b", group="run")
+    epochs: int = option(500, "absolute number of epochs", "-e", group="run")
     lr: float = option(2e-4, "learning rate of all networks")
     beta1: float = option(0.5, "Adam's first momentum")
     beta2: float = option(0.999, "Adam's second momentum")
-    save_every: int = option(1, "epochs between snapshots", "--save_every")
-    keep: int = option(2, "newest numbered snapshots to keep, 0 = all")
-    eval_freq: int = option(1, "epochs between pictures")
-    print_freq: int = option(50, "steps between console lines", "-p")
-    seed: int = option(0, "of weights and order")
-    device: str = option("auto", "auto, cpu, cuda or mps")
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
+    print_every: int = option(50, "steps between console lines", "-p", group="logging")
 
     def __post_init__(self) -> None:
         """Raises: ConfigError."""
@@ -163,13 +160,9 @@ def train_cyclegan(settings: CycleGANSettings, local: LocalConfig) -> None:
     networks.to(accelerator.device).train()
     synchronise(networks, accelerator)
     session = settings.sessionname or (folder.parent.name if folder is not None else f"cyclegan_{settings.task}")
-    size = min(settings.batchsize, len(domains.a))
+    size = min(settings.batch_size, len(domains.a))
     method = CycleGANMethod(networks, domains, settings, accelerator, len(domains.a) // size)
-    options = LoopOptions(
-        session=local.snapshots / session, log_folder=local.outputs / "logs" / session,
-        report_folder=local.outputs / "reports" / session, epochs=settings.epochs, batch_size=size, seed=settings.seed,
-        save_freq=settings.save_every, print_freq=settings.print_freq, eval_freq=settings.eval_freq, keep=settings.keep,
-    )
+    options = LoopOptions.from_settings(settings, local, session, batch_size=size)
     train(method, Positions(len(domains.a)), collate_positions, lambda i: f"picture {i}", options, accelerator, folder)
 
 

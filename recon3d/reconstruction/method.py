@@ -136,7 +136,7 @@ class RNetMethod:
             return {}
         self.networks.eval()
         device = self.accelerator.device
-        loader = DataLoader(Repeated(self.validation, 1), self.settings.batchsize_eval, collate_fn=collate)
+        loader = DataLoader(Repeated(self.validation, 1), self.settings.batch_size_eval, collate_fn=collate)
         sums, errors, outputs = {}, [], []
         self._strips = None
         for batch in loader:

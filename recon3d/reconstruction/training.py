@@ -84,13 +84,5 @@ def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
         off = "" if identity is not None else "; no identity network, so the perceptual term is off"
         console().info(f"Training photos: {len(data)}{held_out}; face model {model.name}; trainable params: {count:,}{off}")
     session = settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else "rnet")
-    options = LoopOptions(
-        session=local.snapshots / session,
-        log_folder=local.outputs / "logs" / session,
-        report_folder=local.outputs / "reports" / session,
-        epochs=settings.epochs, batch_size=settings.batchsize, seed=settings.seed, repeat=settings.repeat,
-        save_freq=settings.save_freq, print_freq=settings.print_freq, eval_freq=settings.eval_freq, schedule=settings.schedule,
-        warmup=settings.warmup / settings.epochs, milestones=tuple(settings.milestones), patience=settings.patience,
-        keep=settings.keep, workers=settings.workers, new_stage=settings.new_stage,
-    )  # fmt: skip
+    options = LoopOptions.from_settings(settings, local, session)
     train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)

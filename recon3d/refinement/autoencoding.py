@@ -33,29 +33,32 @@ from recon3d.refinement.autoencoder import (
 from recon3d.refinement.levels import graph_levels
 from recon3d.refinement.pyramid import cached_pyramid
 from training.loop import LoopOptions, train
+from training.schedules import SCHEDULES
+from training.settings import LoopSettings
 
 
 @dataclass(frozen=True)
-class AutoencoderSettings:
+class AutoencoderSettings(LoopSettings):
     """python -m recon3d.refinement.autoencoding."""
 
     face_model: str = option("head", "whose shapes: head, or format:path as load_face_model takes it")
-    sessionname: str = option("coma", "name of the run")
-    resume: str | None = option(None, "session, session/epoch or path to continue from", "-r")
+    sessionname: str = option("coma", "name of the run", group="run")
+    resume: str | None = option(None, "session, session/epoch or path to continue from", "-r", group="run")
     shapes: int = option(2000, "random training shapes")
     held_out: int = option(200, "unseen shapes")
     code: int = option(8, "numbers that a face is squeezed into")
-    epochs: int = option(12, "passes over the shapes", "-e")
-    batchsize: int = option(16, "shapes in one update", "-b")
-    lr: float = option(3e-3, "learning rate of Adam, falls along a cosine")
-    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
-    seed: int = option(0, "of weights, shapes and order")
+    epochs: int = option(12, "passes over the shapes", "-e", group="run")
+    batch_size: int = option(16, "shapes in one update", "-b", group="run")
+    lr: float = option(3e-3, "learning rate of Adam")
+    schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
+    print_every: int = option(50, "steps between console lines", "-p", group="logging")
 
 
 def train_autoencoder(settings: AutoencoderSettings, local: LocalConfig) -> dict[str, float]:
     """Train; errors in mm of mean shape, PCA and network on unseen shapes."""
-    if min(settings.shapes, settings.held_out, settings.batchsize, settings.code, settings.epochs) < 1:
-        raise ConfigError("--shapes, --held-out, --batchsize, --code and --epochs are at least 1.")
+    if min(settings.shapes, settings.held_out, settings.batch_size, settings.code, settings.epochs) < 1:
+        raise ConfigError("--shapes, --held-out, --batch-size, --code and --epochs are at least 1.")
     accelerator = make_accelerator(settings.device)
     seed_everything(settings.seed, accelerator.process_index)
     try:
@@ -77,12 +80,7 @@ def train_autoencoder(settings: AutoencoderSettings, local: LocalConfig) -> dict
     networks.to(accelerator.device)
     synchronise(networks, accelerator)
     method = AutoencoderMethod(networks, accelerator, settings.lr, unseen, describe)
-    options = LoopOptions(
-        session=local.snapshots / settings.sessionname,
-        log_folder=local.outputs / "logs" / settings.sessionname,
-        report_folder=local.outputs / "reports" / settings.sessionname,
-        epochs=settings.epochs, batch_size=settings.batchsize, seed=settings.seed, eval_freq=1, schedule="cosine", keep=2,
-    )  # fmt: skip
+    options = LoopOptions.from_settings(settings, local, settings.sessionname)
     train(method, TensorDataset(training), collate, lambda i: f"shape {i}", options, accelerator, resumed)
     scores = {
         "mean_mm": MM_PER_DM * float((unseen - training.mean(0)).norm(dim=-1).mean()),

@@ -97,7 +97,7 @@ def train_texture(settings: TextureSettings, local: LocalConfig) -> None:
     for network in (refiner, critic):
         if network is not None:
             synchronise(network.to(accelerator.device), accelerator)
-    options = loop_options(settings, local, "gcn_texture", "decay")
+    options = loop_options(settings, local, "gcn_texture")
     weights = TextureWeights(settings.w_identity, settings.w_symmetry, settings.w_variance, settings.w_adversarial)
     method = TextureMethod(
         refiner, model, accelerator, preparation, weights,
@@ -106,7 +106,7 @@ def train_texture(settings: TextureSettings, local: LocalConfig) -> None:
             "inputs": frozen.describe(settings.identity_weights), "data": [str(source) for source in settings.data],
             "settings": json_safe(dataclasses.asdict(settings)),
         },
-        None if unseen is None else batches_of(unseen, collate, settings.batchsize_eval),
+        None if unseen is None else batches_of(unseen, collate, settings.batch_size_eval),
         None if unseen is None else texture_strip_drawer(frozen, unseen, preparation),
     )  # fmt: skip
     if is_main_process():

@@ -101,18 +101,10 @@ def strip_drawer(frozen: FrozenNetworks, photos: PreparedPhotos) -> Callable[[Me
     return draw
 
 
-def loop_options(settings: GraphStageSettings, local: LocalConfig, stage: str, schedule: str) -> LoopOptions:
+def loop_options(settings: GraphStageSettings, local: LocalConfig, stage: str) -> LoopOptions:
     """Of both stages."""
     session = settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else stage)
-    return LoopOptions(
-        session=local.snapshots / session,
-        log_folder=local.outputs / "logs" / session,
-        report_folder=local.outputs / "reports" / session,
-        epochs=settings.epochs, batch_size=settings.batchsize, seed=settings.seed, repeat=settings.repeat,
-        save_freq=settings.save_freq, print_freq=settings.print_freq, eval_freq=settings.eval_freq, schedule=schedule,
-        milestones=tuple(settings.milestones), patience=settings.patience, keep=settings.keep, workers=settings.workers,
-        new_stage=settings.new_stage,
-    )  # fmt: skip
+    return LoopOptions.from_settings(settings, local, session)
 
 
 def batches_of(dataset: Dataset, collate_with: Callable, size: int) -> Callable[[], Iterable]:
@@ -133,14 +125,14 @@ def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
     augmentation = augmentation_of(settings)
     preparation = Preparation(frozen, augmentation, settings.seed)
     training, training_collate = photos, collate
-    validation = None if unseen is None else batches_of(unseen, collate, settings.batchsize_eval)
+    validation = None if unseen is None else batches_of(unseen, collate, settings.batch_size_eval)
     if settings.views:
         place = (local.data / "packed", accelerator, settings.workers)
         training = ViewDataset(cached_views(frozen, photos, settings.views, augmentation, settings.seed, *place))
         training_collate = training.collate
         if unseen is not None:
             kept = ViewDataset(cached_views(frozen, unseen, 1, augmentation, settings.seed, *place))
-            validation = batches_of(kept, kept.collate, settings.batchsize_eval)
+            validation = batches_of(kept, kept.collate, settings.batch_size_eval)
     resumed = None if settings.resume is None else load_refiner(settings.resume, local.snapshots)
     if resumed is None:
         features = some_features(training, training_collate, preparation)
@@ -167,5 +159,5 @@ def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
         count = sum(p.numel() for p in refiner.network.parameters())
         known = "" if photos.supervised else "; no true shapes, so that term is off"
         console().info(f"Training photos: {len(photos)}; face model {model.name}; trainable params: {count:,}{known}")
-    options = loop_options(settings, local, "gcn", settings.schedule)
+    options = loop_options(settings, local, "gcn")
     train(method, training, training_collate, photos.name, options, accelerator, None if resumed is None else resumed.folder)

@@ -187,7 +187,7 @@ class RegressionMethod:
         self.networks.eval()
         transform, side = CropTransform(self.transform.size), self.transform.size
         offset = (self.validation.resolution - side) // 2
-        loader = DataLoader(Repeated(self.validation, 1), self.settings.batchsize_eval, collate_fn=collate)
+        loader = DataLoader(Repeated(self.validation, 1), self.settings.batch_size_eval, collate_fn=collate)
         labels, annotated = [], []
         for batch in loader:
             raw = batch.to(self.accelerator.device)

@@ -7,6 +7,7 @@ from common.config import option
 from common.runtime import PRECISIONS
 from networks.regressors import ARCHITECTURES
 from training.schedules import SCHEDULES
+from training.settings import LoopSettings
 
 LOSSES = ("pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta")
 OPTIMIZERS = ("sgd", "adamw")
@@ -14,16 +15,16 @@ OPT_STYLES = ("resample", "all")
 
 
 @dataclass(frozen=True)
-class RegressionSettings:
+class RegressionSettings(LoopSettings):
     """train_3dmm.py."""
 
     data: list[str] = option([], "packed crops (python -m recon3d.regression.prepare), or 3DDFA's train.configs with --root")
     val_data: str | None = option(None, "packed crops to validate on, default none")
     root: Path | None = option(None, "folder of 3DDFA's crops, for train.configs")
     face_model: str = option("head", "face model of the parameters: head, or format:path as load_face_model takes it")
-    sessionname: str | None = option(None, "name of the run; default: that of --resume, else 'regressor'", "--snapshot")
-    resume: str | None = option(None, "session, session/epoch, path or authors' checkpoint to continue from", "-r")
-    new_stage: bool = option(False, "begin schedule and optimiser anew at the resumed snapshot, also with the same loss")
+    resume: str | None = option(
+        None, "session, session/epoch, path or authors' checkpoint to continue from", "-r", group="run"
+    )
     arch: str = option("mobilenet", "network", choices=ARCHITECTURES)
     width: float = option(1.0, "factor on a MobileNet's channels")
     replay: list[int] = option([], "blocks (0 … 12) of MobileNet-V1 that replay attention follows, default none")
@@ -37,15 +38,18 @@ class RegressionSettings:
     jigsaw: bool = option(False, "add a cut-and-pasted copy of every crop to the batch (RADAN)")
     clip_norm: float = option(0.0, "largest gradient norm, 0 = off; V2 needs 1")
     optimizer: str = option("sgd", "sgd (Nesterov) or adamw", choices=OPTIMIZERS)
-    lr: float = option(0.001, "learning rate", "--base-lr")
+    lr: float = option(0.001, "learning rate")
     momentum: float = option(0.9, "of sgd")
-    weight_decay: float = option(5e-4, "on everything", "--wd")
-    schedule: str = option("milestones", "of the learning rate over this stage", choices=SCHEDULES)
-    milestones: list[int] = option([15, 25, 30], "epochs of the stage after which the rate falls to a fifth")
-    warmup: int = option(-1, "epochs at a fifth of the rate (milestones) or rising to it; below 1 = off")
-    epochs: int = option(40, "absolute number of epochs, earlier stages included", "-e")
-    batchsize: int = option(128, "samples per step, all processes together", "-b", "--batch-size")
-    batchsize_eval: int = option(128, "samples per validation step", "-vb")
+    weight_decay: float = option(5e-4, "on everything")
+    schedule: str = option(
+        "milestones", "of the learning rate over this stage", choices=SCHEDULES, group="optimisation"
+    )
+    milestones: list[int] = option(
+        [15, 25, 30], "epochs of the stage after which the rate falls to a fifth", group="optimisation"
+    )
+    epochs: int = option(40, "absolute number of epochs, earlier stages included", "-e", group="run")
+    batch_size: int = option(128, "samples per step, all processes together", "-b", group="run")
+    batch_size_eval: int = option(128, "samples per validation step", "-vb")
     rotation: float = option(0.0, "augmentation: rotation up to ± degrees")
     scale: float = option(0.0, "augmentation: size up to ± share")
     shift: float = option(0.0, "augmentation: shift up to ± share of the crop's side")
@@ -57,14 +61,6 @@ class RegressionSettings:
     video_frames: int = option(0, "frames of the short video that every sample becomes (V2: 8), 0 = off; labels must be fits")
     train_count: int | None = option(None, "only the first samples, default all")
     val_count: int | None = option(None, "only the first validation samples, default all")
-    save_freq: int = option(1, "epochs between snapshots")
-    keep: int = option(0, "newest numbered snapshots to keep, 0 = all")
-    print_freq: int = option(20, "steps between console lines", "-p")
-    eval_freq: int = option(1, "epochs between validations")
-    patience: int = option(0, "validations without a better score before stopping, 0 = off")
-    eval: bool = option(False, "validate once and stop", "--test-initial")
+    eval: bool = option(False, "validate once and stop")
     repeat: int = option(1, "passes over the data in one epoch, for few samples")
-    workers: int = option(0, "loader processes, 0 = none", "-j")
-    seed: int = option(0, "of weights, order, augmentation")
-    device: str = option("auto", "auto, cpu, cuda or mps")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)

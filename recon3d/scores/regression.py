@@ -65,7 +65,7 @@ class EvalSettings:
     reannotated: bool = option(False, "AFLW2000-3D: score against the re-annotated landmarks")
     new_pose: bool = option(False, "AFLW2000-3D: bins by the newer pose file (1306, 462, 232 images)")
     authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code")
-    batchsize: int = option(128, "crops per step", "-b", "--batch-size")
+    batch_size: int = option(128, "crops per step", "-b")
     save: Path | None = option(None, "write predictions here (.npz)")
     json: Path | None = option(None, "write the scores here")
     colour: bool = option(True, "coloured means, as upstream prints them")
@@ -115,7 +115,7 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
 def _evaluate_photos(settings: EvalSettings, local: LocalConfig) -> dict:
     regressor = open_regressor(settings, local)
     plain = protocol(settings) | {"crop": "rule of the annotated landmarks", "nme": "mean"}
-    result = score_photos(regressor, settings.images, settings.count, settings.batchsize) | {"protocol": plain}
+    result = score_photos(regressor, settings.images, settings.count, settings.batch_size) | {"protocol": plain}
     if settings.json is not None:
         write_file(settings.json, json.dumps(result, indent=1))
     return result
@@ -211,7 +211,7 @@ def predict(settings: EvalSettings, local: LocalConfig, truth: Truth) -> Predict
     landmarks, angles, true_angles, dense, shape = [], [], [], [], []
     with_fits = all(path.with_suffix(".mat").is_file() for path in paths)
     eyes = tuple(model.landmarks["ibug68"].nearest_vertices[list(OUTER_EYES)].tolist())
-    for part in tqdm(list(_parts(len(paths), settings.batchsize)), desc="regressing"):
+    for part in tqdm(list(_parts(len(paths), settings.batch_size)), desc="regressing"):
         images = [read_image(paths[i]) for i in part]
         faces = _regress(regressor, images, [crop_from_roi(truth.rois[i], regressor.size) for i in part])
         landmarks += [face.landmarks for face in faces]

@@ -38,11 +38,11 @@ def make_method(faces, seeds=1, **options):
 
 
 def batches_of(method):
-    return len(method.sampler) // method.settings.batchsize
+    return len(method.sampler) // method.settings.batch_size
 
 
 def run(method, steps):
-    size, terms = method.settings.batchsize, []
+    size, terms = method.settings.batch_size, []
     for step in range(steps):
         number, batch = divmod(step, batches_of(method))
         positions = torch.arange(batch * size, (batch + 1) * size)

@@ -48,7 +48,7 @@ def test_autoencoder_overfits_one_batch(batch):
 @pytest.mark.slow
 def test_landmarks_overfit_one_batch(batch):
     options = {"train_encoder": True, "encoder_batchnorm": "train", "lr": 1e-3, "lr_heatmaps": 3e-3, "w_coords": 1.0}
-    settings = dataclasses.replace(LandmarkSettings(), coords_epochs=99, print_freq=1000, **options)
+    settings = dataclasses.replace(LandmarkSettings(), coords_epochs=99, print_every=1000, **options)
     networks = AAE(AAEConfig(128, normalize=False, num_landmarks=68, coords_head=True))
     method = LandmarkMethod(networks, settings, make_accelerator("cpu"), TRANSFORM, IBUG_68, {})
     terms = run(method, batch, 40)

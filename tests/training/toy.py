@@ -68,7 +68,7 @@ class Toy:
 
 
 def options(folder, **changes):
-    defaults = {"epochs": 4, "batch_size": 4, "eval_freq": 2, "print_freq": 2, "seed": 5}
+    defaults = {"epochs": 4, "batch_size": 4, "eval_every": 2, "print_every": 2, "seed": 5}
     folders = {"session": folder / "session", "log_folder": folder / "logs", "report_folder": folder / "reports"}
     return LoopOptions(**folders, **(defaults | changes))
 

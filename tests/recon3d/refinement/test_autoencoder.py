@@ -16,7 +16,7 @@ def local(tmp_path_factory):
 
 
 def settings(**changes):
-    small = {"shapes": 96, "held_out": 16, "epochs": 8, "batchsize": 8, "device": "cpu", "code": 4}
+    small = {"shapes": 96, "held_out": 16, "epochs": 8, "batch_size": 8, "device": "cpu", "code": 4}
     return autoencoding.AutoencoderSettings(**(small | changes))
 
 

@@ -1,0 +1,40 @@
+"""What every training script lets its user choose about the run itself; a method's settings inherit it."""
+
+from dataclasses import dataclass
+
+from common.config import option
+from training.schedules import SCHEDULES
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """One word for one thing in all training scripts; a script that differs gives its own default alone."""
+
+    sessionname: str | None = option(None, "name of the run; default: that of --resume, else the script's", group="run")
+    resume: str | None = option(
+        None, "bundled name, session, session/epoch or path to continue from", "-r", group="run"
+    )
+    new_stage: bool = option(False, "begin schedule and optimisers anew at the resumed snapshot", group="run")
+    epochs: int | None = option(None, "absolute number, earlier stages included; default endless", "-e", group="run")
+    batch_size: int = option(32, "samples per step, all processes together", "-b", group="run")
+    workers: int = option(0, "loader processes, 0 = none", "-j", group="run")
+    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
+    seed: int = option(0, "of weights, order, augmentation", group="run")
+    patience: int = option(0, "validations without a better score before stopping, 0 = off", group="run")
+    schedule: str = option("constant", "of all learning rates over this stage", choices=SCHEDULES, group="optimisation")
+    warmup: float = option(
+        0.0, "share of the stage with a rising learning rate (milestones: at a fifth), 0 = off; from 1: epochs",
+        group="optimisation",
+    )  # fmt: skip
+    milestones: list[int] = option(
+        [], "epochs of the stage after which the rate falls to a fifth, schedule milestones", group="optimisation"
+    )
+    save_every: int = option(1, "epochs between snapshots", group="logging")
+    keep: int = option(0, "newest numbered snapshots to keep, 0 = all", group="logging")
+    eval_every: int = option(1, "epochs between validations and pictures", group="logging")
+    print_every: int = option(20, "steps between console lines", "-p", group="logging")
+
+
+def warmup_share(warmup: float, epochs: int | None) -> float:
+    """Share of the stage; 3DDFA's command lines give epochs instead, from 1 on, and −1 for none."""
+    return warmup / epochs if warmup >= 1 and epochs else max(0.0, warmup)
