@@ -16,6 +16,8 @@ from pathlib import Path
 from common.aliases import FALSE, OLD_FLAGS, TRUE, hyphens, replace_old_flags
 from common.errors import ConfigError
 
+GROUPS = ("run", "data", "model", "optimisation", "loss", "augmentation", "logging")  # of --help, in this order
+
 
 def option(
     default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False, group: str = ""
@@ -48,8 +50,8 @@ def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
     )
     hints = typing.get_type_hints(settings)
-    names = dict.fromkeys(item.metadata.get("group", "") for item in dataclasses.fields(settings))
-    groups = {name: parser.add_argument_group(name) if name else parser for name in names}
+    used = {item.metadata.get("group", "") for item in dataclasses.fields(settings)}
+    groups = {"": parser} | {name: parser.add_argument_group(name) for name in GROUPS if name in used}
     for item in dataclasses.fields(settings):
         name = "--" + item.name.replace("_", "-")
         kind, many = _kind(hints[item.name])
@@ -109,7 +111,9 @@ def tidy_arguments(arguments: list[str], own: list[str]) -> list[str]:
         dashes = len(argument) - len(name)
         is_long = any(flag.startswith(hyphens(f"--{name.split('=')[0]}")) for flag in known)
         wrong = dashes >= 3 or (dashes == 1 and len(name) > 2 and argument[:2] + name[1:2] not in short)
-        tidy.append(hyphens(f"--{name}" if wrong and is_long and name[:1].isalpha() else argument))
+        argument = f"--{name}" if wrong and is_long and name[:1].isalpha() else argument
+        as_given = any(flag.startswith(argument.split("=")[0]) for flag in own)
+        tidy.append(argument if as_given else hyphens(argument))
     return replace_old_flags(tidy, own)
 
 

@@ -18,38 +18,49 @@ NETWORKS = ("depthnet", "aign", "aign_sn")
 class TrainSettings(LoopSettings):
     """train_depthnet.py."""
 
-    network: str = option("depthnet", "depthnet, aign (LSGAN) or aign_sn (spectral norm)", choices=NETWORKS)
-    dataset: str = option("threedfaw", "key of a folder in 3DFAW's layout in local_config.ini, or <data>/<key>")
+    network: str = option(
+        "depthnet", "depthnet, aign (LSGAN) or aign_sn (spectral norm)", choices=NETWORKS, group="model"
+    )
+    dataset: str = option(
+        "threedfaw", "key of a folder in 3DFAW's layout in local_config.ini, or <data>/<key>", group="data"
+    )
     resume: str | None = option(
         None, "session, session/epoch, path, 'auto' (the session's newest) or an author's .pkl", "-r", group="run"
     )
+    batch_size: int = option(32, "pairs per step and seed", "-b", group="run")
     epochs: int = option(100, "absolute number of epochs", "-e", group="run")
-    seeds: int = option(1, "independent runs trained side by side; run k has the seed --seed + k")
-    lr: float = option(2e-4, "learning rate of both networks")
-    beta1: float = option(0.5, "Adam's first momentum")
-    beta2: float = option(0.999, "Adam's second momentum")
-    l2_decay: float = option(0.0, "weight decay, 0 = off", "--l2_decay")
-    lamb: float = option(1.0, "weight of the keypoint loss beside the adversary's")
-    dnorm: float = option(0.0, "weight of the critic's gradient penalty on real faces, 0 = off")
-    no_gan: bool = option(False, "keypoint loss alone")
-    use_l1: bool = option(False, "absolute instead of squared keypoint error", "--use_l1")
-    detach: bool = option(False, "no gradient through the solve; changes nothing for squared errors")
-    learn_m: bool = option(False, "predict the affine instead of solving for it")
-    sigma: float = option(0.0, "ridge of the solve as in the authors' first version, 0 = off")
-    update_g_every: int = option(1, "steps between adversarial updates of the generator")
-    source_only: bool = option(False, "the generator does not see the target, so its depth cannot carry it")
-    targets: int = option(1, "targets that one source's depth must explain; above 1 needs --source-only")
-    critic_norm: str = option("batch", "normalisation in the critic", choices=NORMS)
-    w_depth: float = option(0.0, "weight of the squared error against the true depth (supervised), 0 = off")
-    jitter: float = option(0.0, "deviation of noise on the generator's source keypoints, image sides, 0 = off")
+    seeds: int = option(1, "independent runs trained side by side; run k has the seed --seed + k", group="run")
+    lr: float = option(2e-4, "learning rate of both networks", group="optimisation")
+    beta1: float = option(0.5, "Adam's first momentum", group="optimisation")
+    beta2: float = option(0.999, "Adam's second momentum", group="optimisation")
+    l2_decay: float = option(0.0, "weight decay, 0 = off", group="optimisation")
+    lamb: float = option(1.0, "weight of the keypoint loss beside the adversary's", group="loss")
+    dnorm: float = option(0.0, "weight of the critic's gradient penalty on real faces, 0 = off", group="loss")
+    no_gan: bool = option(False, "keypoint loss alone", group="loss")
+    use_l1: bool = option(False, "absolute instead of squared keypoint error", group="loss")
+    detach: bool = option(False, "no gradient through the solve; changes nothing for squared errors", group="loss")
+    learn_m: bool = option(False, "predict the affine instead of solving for it", group="model")
+    sigma: float = option(0.0, "ridge of the solve as in the authors' first version, 0 = off", group="loss")
+    update_g_every: int = option(1, "steps between adversarial updates of the generator", group="optimisation")
+    source_only: bool = option(
+        False, "the generator does not see the target, so its depth cannot carry it", group="model"
+    )
+    targets: int = option(1, "targets that one source's depth must explain; above 1 needs --source-only", group="loss")
+    critic_norm: str = option("batch", "normalisation in the critic", choices=NORMS, group="model")
+    w_depth: float = option(
+        0.0, "weight of the squared error against the true depth (supervised), 0 = off", group="loss"
+    )
+    jitter: float = option(
+        0.0, "deviation of noise on the generator's source keypoints, image sides, 0 = off", group="augmentation"
+    )
     save_every: int = option(10, "epochs between snapshots", group="logging")
     keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
     eval_every: int = option(
         10, "epochs between validations on all pairs of the first 225 validation faces", group="logging"
     )
     print_every: int = option(1000, "steps between console lines", "-p", group="logging")
-    precision: str = option("no", "of AIGN's convolutions: no (float32) or bf16", choices=("no", "bf16"))
-    compile: bool = option(False, "torch.compile the generator, on a GPU with CUDA graphs")
+    precision: str = option("no", "of AIGN's convolutions: no (float32) or bf16", choices=("no", "bf16"), group="run")
+    compile: bool = option(False, "torch.compile the generator, on a GPU with CUDA graphs", group="run")
 
     def __post_init__(self) -> None:
         """Raises: ConfigError for combinations that mean nothing."""

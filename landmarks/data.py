@@ -17,7 +17,7 @@ from datasets.sample import FaceDataset
 from geometry.schemes import LandmarkScheme
 from landmarks.settings import CommonSettings
 from networks.autoencoder import PIXEL_MEAN
-from training.loop import Repeated
+from training.loop import Indexed
 
 
 def open_dataset(key: str, split: str, settings: CommonSettings, local: LocalConfig) -> FaceDataset:
@@ -72,7 +72,7 @@ def validation_set(
 
 def validation_loader(faces: FaceSet, settings: CommonSettings) -> DataLoader:
     """All rows in order, nothing dropped."""
-    numbered = Repeated(faces, times=1)
+    numbered = Indexed(faces)
     return DataLoader(numbered, batch_size=settings.batch_size_eval, collate_fn=collate, num_workers=settings.workers)
 
 

@@ -16,70 +16,83 @@ from training.settings import LoopSettings
 class CommonSettings(LoopSettings):
     """What all training scripts and the evaluation share."""
 
-    embedding_dims: int = option(99, "length of the latent z", "-z")
-    input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512))
-    activation: str = option("relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep it", choices=ACTIVATIONS)
-    normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own")
+    embedding_dims: int = option(99, "length of the latent z", "-z", group="model")
+    input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512), group="model")
+    activation: str = option(
+        "relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep it", choices=ACTIVATIONS, group="model"
+    )
+    normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own", group="model")
     batch_size: int = option(50, "samples per step, all processes together", "-b", group="run")
-    eval: bool = option(False, "validate once and stop")
-    phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"))
-    lr: float = option(2e-5, "learning rate of encoder and decoder")
-    beta1: float = option(0.0, "Adam's first momentum")
-    beta2: float = option(0.999, "Adam's second momentum")
-    weight_decay: float = option(0.0, "AdamW's weight decay, 0 = Adam")
-    clip_norm: float = option(0.0, "largest gradient norm, 0 = off")
+    eval: bool = option(False, "validate once and stop", group="run")
+    phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"), group="run")
+    lr: float = option(2e-5, "learning rate of encoder and decoder", group="optimisation")
+    beta1: float = option(0.0, "Adam's first momentum", group="optimisation")
+    beta2: float = option(0.999, "Adam's second momentum", group="optimisation")
+    weight_decay: float = option(0.0, "AdamW's weight decay, 0 = Adam", group="optimisation")
+    clip_norm: float = option(0.0, "largest gradient norm, 0 = off", group="optimisation")
     print_every: int = option(50, "steps between console lines", "-p", group="logging")
     eval_every: int = option(10, "epochs between validations", group="logging")
-    batch_size_eval: int = option(20, "samples per validation step")
-    repeat: int = option(1, "passes over the data in one epoch, for few samples")
-    train_count: int | None = option(None, "samples of every training dataset, default all")
-    train_count_multi: int | None = option(None, "samples of all training datasets together, default all")
-    train_seed: int | None = option(None, "draw --train-count at random with this seed; default: the first rows, as 3FabRec")
-    train_start: int = option(0, "first row of --train-count")
-    val_count: int | None = option(None, "samples of every validation dataset, default all")
-    daug: int = option(0, "augmentation level 0 to 7; every level mirrors half of the samples", choices=tuple(range(8)))
-    align: bool = option(False, "level the eyes in landmark crops")
-    occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off")
-    colour: float = option(0.0, "share of samples with changed colours, 0 = off")
-    blur: float = option(0.0, "share of blurred samples, 0 = off")
-    jpeg: float = option(0.0, "share of samples with JPEG artefacts, 0 = off")
-    crop_source: str = option("bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES)
-    use_cache: bool = option(True, "keep packed crops; 0 packs anew")
-    scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file")
-    show: bool = option(True, "write pictures with every validation")
-    show_random_faces: bool = option(True, "random faces and interpolations among the pictures")
-    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
-    compile: bool = option(False, "torch.compile the networks")
-    init_weights: Path | None = option(None, "torchvision ResNet-18 weights to start the encoder from")
+    batch_size_eval: int = option(20, "samples per validation step", group="run")
+    repeat: int = option(1, "passes over the data in one epoch, for few samples", group="data")
+    train_count: int | None = option(None, "samples of every training dataset, default all", group="data")
+    train_count_multi: int | None = option(None, "samples of all training datasets together, default all", group="data")
+    train_seed: int | None = option(
+        None, "draw --train-count at random with this seed; default: the first rows, as 3FabRec", group="data"
+    )
+    train_start: int = option(0, "first row of --train-count", group="data")
+    val_count: int | None = option(None, "samples of every validation dataset, default all", group="data")
+    daug: int = option(
+        0, "augmentation level 0 to 7; every level mirrors half of the samples",
+        choices=tuple(range(8)), group="augmentation",
+    )  # fmt: skip
+    align: bool = option(False, "level the eyes in landmark crops", group="data")
+    occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off", group="augmentation")
+    colour: float = option(0.0, "share of samples with changed colours, 0 = off", group="augmentation")
+    blur: float = option(0.0, "share of blurred samples, 0 = off", group="augmentation")
+    jpeg: float = option(0.0, "share of samples with JPEG artefacts, 0 = off", group="augmentation")
+    crop_source: str = option(
+        "bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES, group="data"
+    )
+    use_cache: bool = option(True, "keep packed crops; 0 packs anew", group="data")
+    scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file", group="data")
+    show: bool = option(True, "write pictures with every validation", group="logging")
+    show_random_faces: bool = option(True, "random faces and interpolations among the pictures", group="logging")
+    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
+    compile: bool = option(False, "torch.compile the networks", group="run")
+    init_weights: Path | None = option(None, "torchvision ResNet-18 weights to start the encoder from", group="model")
 
 
 @dataclass(frozen=True)
 class UnsupervisedSettings(CommonSettings):
     """train_aae_unsupervised.py."""
 
-    lr_latent: float | None = option(None, "learning rate of the latent discriminator, default that of --lr")
-    train_encoder: bool = option(True, "update Q")
-    train_decoder: bool = option(True, "update P; 0 = in-domain inversion with a frozen decoder")
-    reset: bool = option(False, "start the image discriminator anew")
-    with_zgan: bool = option(True, "latent discriminator")
-    with_gan: bool = option(False, "image discriminator")
-    with_gen_loss: bool = option(False, "image discriminator sees decoded interpolations of latents too")
-    with_ssim_loss: bool = option(False, "structural loss")
-    with_l1_loss: bool = option(True, "1: L1 pixel loss; 0: L2 pixel loss")
-    with_wgan_gp: bool = option(False, "Wasserstein critic with gradient penalty instead of the image discriminator")
-    with_perceptual_loss: bool = option(False, "VGG-19 loss; needs weights, see [Paths] vgg19")
-    p_loss_features: list[int] = option([8], "VGG-19 layers of the perceptual loss: 3 8 15 22")
-    w_rec: float = option(1.0, "weight of the pixel loss")
-    w_ssim: float = option(60.0, "weight of the structural loss")
-    w_gen: float = option(0.25, "share of the interpolation term")
-    w_adv: float = option(1.0, "weight of the adversarial loss")
-    w_ploss: float = option(0.1, "weight of the perceptual loss")
-    update_D_freq: int = option(2, "steps between updates of the image discriminator")
-    update_E_freq: int = option(1, "steps between adversarial updates of the autoencoder")
-    dataset_train: list[str] = option(["vggface2", "affectnet"], "training datasets")
-    dataset_val: list[str] = option(["vggface2"], "validation datasets")
-    train_split: str = option("train", "split of the training datasets; 1 to 6 and unlabeled for ParFace")
-    test_split: str = option("train", "split of the validation datasets")
+    lr_latent: float | None = option(
+        None, "learning rate of the latent discriminator, default that of --lr", group="optimisation"
+    )
+    train_encoder: bool = option(True, "update Q", group="optimisation")
+    train_decoder: bool = option(True, "update P; 0 = in-domain inversion with a frozen decoder", group="optimisation")
+    reset: bool = option(False, "start the image discriminator anew", group="optimisation")
+    with_zgan: bool = option(True, "latent discriminator", group="loss")
+    with_gan: bool = option(False, "image discriminator", group="loss")
+    with_gen_loss: bool = option(False, "image discriminator sees decoded interpolations of latents too", group="loss")
+    with_ssim_loss: bool = option(False, "structural loss", group="loss")
+    with_l1_loss: bool = option(True, "1: L1 pixel loss; 0: L2 pixel loss", group="loss")
+    with_wgan_gp: bool = option(
+        False, "Wasserstein critic with gradient penalty instead of the image discriminator", group="loss"
+    )
+    with_perceptual_loss: bool = option(False, "VGG-19 loss; needs weights, see [Paths] vgg19", group="loss")
+    p_loss_features: list[int] = option([8], "VGG-19 layers of the perceptual loss: 3 8 15 22", group="loss")
+    w_rec: float = option(1.0, "weight of the pixel loss", group="loss")
+    w_ssim: float = option(60.0, "weight of the structural loss", group="loss")
+    w_gen: float = option(0.25, "share of the interpolation term", group="loss")
+    w_adv: float = option(1.0, "weight of the adversarial loss", group="loss")
+    w_ploss: float = option(0.1, "weight of the perceptual loss", group="loss")
+    update_D_freq: int = option(2, "steps between updates of the image discriminator", group="optimisation")
+    update_E_freq: int = option(1, "steps between adversarial updates of the autoencoder", group="optimisation")
+    dataset_train: list[str] = option(["vggface2", "affectnet"], "training datasets", group="data")
+    dataset_val: list[str] = option(["vggface2"], "validation datasets", group="data")
+    train_split: str = option("train", "split of the training datasets; 1 to 6 and unlabeled for ParFace", group="data")
+    test_split: str = option("train", "split of the validation datasets", group="data")
 
 
 @dataclass(frozen=True)
@@ -87,34 +100,42 @@ class LandmarkSettings(CommonSettings):
     """train_aae_landmarks.py."""
 
     batch_size: int = option(40, "samples per step, all processes together", "-b", group="run")
-    train_encoder: bool = option(False, "fine-tune Q")
-    train_decoder: bool = option(False, "fine-tune P; reconstructions then drift")
-    encoder_batchnorm: str = option("eval", "of a fine-tuned Q: eval (frozen, 3FabRec) or train", choices=("eval", "train"))
-    beta1: float = option(0.9, "Adam's first momentum")
-    lr_heatmaps: float = option(1e-3, "learning rate of the landmark head")
-    sigma: float = option(7.0, "Gaussian width in heatmap px (128 px maps)")
-    w_rec: float = option(0.0, "weight of a pixel loss that keeps reconstructions while Q is fine-tuned, 0 = off")
-    rec_share: float = option(0.25, "share of a batch that the pixel loss is computed on")
-    w_coords: float = option(0.0, "weight of a linear read-out of coordinates from z, 0 = off")
-    coords_epochs: int = option(0, "first epochs of the stage with that read-out alone, without heatmaps; 0 = none")
-    use_adaptive_wing_loss: bool = option(False, "adaptive wing instead of L2 on heatmaps")
-    ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS)
-    dataset: list[str] = option(["w300"], "landmark datasets")
-    dataset_val: list[str] | None = option(None, "validation datasets; default: those of --dataset")
-    train_split: str = option("train", "split to train on; 1 to 6 for ParFace")
-    test_split: str = option("full", "split to validate on")
+    train_encoder: bool = option(False, "fine-tune Q", group="optimisation")
+    train_decoder: bool = option(False, "fine-tune P; reconstructions then drift", group="optimisation")
+    encoder_batchnorm: str = option(
+        "eval", "of a fine-tuned Q: eval (frozen, 3FabRec) or train", choices=("eval", "train"), group="optimisation"
+    )
+    beta1: float = option(0.9, "Adam's first momentum", group="optimisation")
+    lr_heatmaps: float = option(1e-3, "learning rate of the landmark head", group="optimisation")
+    sigma: float = option(7.0, "Gaussian width in heatmap px (128 px maps)", group="loss")
+    w_rec: float = option(
+        0.0, "weight of a pixel loss that keeps reconstructions while Q is fine-tuned, 0 = off", group="loss"
+    )
+    rec_share: float = option(0.25, "share of a batch that the pixel loss is computed on", group="loss")
+    w_coords: float = option(0.0, "weight of a linear read-out of coordinates from z, 0 = off", group="loss")
+    coords_epochs: int = option(
+        0, "first epochs of the stage with that read-out alone, without heatmaps; 0 = none", group="loss"
+    )
+    use_adaptive_wing_loss: bool = option(False, "adaptive wing instead of L2 on heatmaps", group="loss")
+    ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS, group="loss")
+    dataset: list[str] = option(["w300"], "landmark datasets", group="data")
+    dataset_val: list[str] | None = option(None, "validation datasets; default: those of --dataset", group="data")
+    train_split: str = option("train", "split to train on; 1 to 6 for ParFace", group="data")
+    test_split: str = option("full", "split to validate on", group="data")
 
 
 @dataclass(frozen=True)
 class DepthSettings(LandmarkSettings):
     """train_aae_landmarks_3d.py."""
 
-    lr_heatmaps: float = option(1e-5, "learning rate of the depth head")
-    use_groundtruth: bool = option(True, "depth head sees ground-truth heatmaps in training")
-    use_predicted: bool = option(False, "depth head sees predicted heatmaps in training; overrides --use-groundtruth")
-    finetune_2d: bool = option(False, "update the heatmap head too")
-    eval_3d: bool = option(True, "report 3D errors (GTE)")
-    test_split: str = option("common", "split to validate on")
+    lr_heatmaps: float = option(1e-5, "learning rate of the depth head", group="optimisation")
+    use_groundtruth: bool = option(True, "depth head sees ground-truth heatmaps in training", group="loss")
+    use_predicted: bool = option(
+        False, "depth head sees predicted heatmaps in training; overrides --use-groundtruth", group="loss"
+    )
+    finetune_2d: bool = option(False, "update the heatmap head too", group="optimisation")
+    eval_3d: bool = option(True, "report 3D errors (GTE)", group="logging")
+    test_split: str = option("common", "split to validate on", group="data")
 
 
 @dataclass(frozen=True)

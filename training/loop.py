@@ -49,6 +49,12 @@ class EpochPosition(NamedTuple):
         return self.number + self.batch / self.batches
 
 
+class Batch(Protocol):
+    """What a `collate` makes; beside it whatever its method needs."""
+
+    indices: Tensor  # (B,) of the samples, for messages and augmentation
+
+
 class Method(Protocol):
     """What a method gives to the loop."""
 
@@ -56,7 +62,7 @@ class Method(Protocol):
     networks: nn.Module
     optimizers: dict[str, Optimizer]
 
-    def training_step(self, batch: object, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update; named scalar tensors, `loss` among them, still on the device. Both count from the stage's begin."""
 
     def evaluate(self, epoch: int) -> dict[str, float]:
@@ -147,11 +153,25 @@ class Position:
     evaluations_since_best: int = 0
 
 
-class Repeated(Dataset):
+class Indexed(Dataset):
+    """A dataset whose items are (index, item), as every `collate` takes them."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[int, object]:
+        return index, self.dataset[index]
+
+
+class Repeated(Indexed):
     """A dataset seen several times per epoch; every repetition has its own index, hence its own augmentation."""
 
     def __init__(self, dataset: Dataset, times: int) -> None:
-        self.dataset, self.times = dataset, times
+        super().__init__(dataset)
+        self.times = times
 
     def __len__(self) -> int:
         return len(self.dataset) * self.times
@@ -160,10 +180,23 @@ class Repeated(Dataset):
         return index, self.dataset[index % len(self.dataset)]
 
 
+@dataclass(frozen=True)
+class Running:
+    """A run's parts, handed on as one; only `position` changes. names: what to call a sample in an error message."""
+
+    method: Method
+    options: LoopOptions
+    accelerator: Accelerator
+    position: Position
+    log: RunLog
+    guard: "SignalGuard"
+    names: Callable[[int], str]
+
+
 def train(
     method: Method,
     dataset: Dataset,
-    collate: Callable[[list], object],
+    collate: Callable[[list], Batch],
     names: Callable[[int], str],
     options: LoopOptions,
     accelerator: Accelerator,
@@ -183,8 +216,9 @@ def train(
     batches = EpochBatches(
         len(repeated), options.batch_size, options.seed, accelerator.process_index, accelerator.num_processes
     )
-    say = console().info if accelerator.is_main_process else (lambda *_: None)
+    say: Callable[[str], None] = console().info if accelerator.is_main_process else (lambda text: None)
     with SignalGuard() as guard:
+        run = Running(method, options, accelerator, position, log, guard, names)
         while options.epochs is None or position.epoch < options.epochs:
             number = position.epoch + 1
             say("")
@@ -193,12 +227,12 @@ def train(
             # a generator of its own, or the loader would draw from the global one and a resumed epoch would differ
             own = torch.Generator().manual_seed(options.seed)
             loader = DataLoader(repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own)
-            means = run_epoch(method, loader, batches, names, options, accelerator, position, log, guard)
+            means = run_epoch(run, loader, batches)
             position.epoch, position.batches_done = number, 0
             say("-" * 100)
             say(f"Train:         {method.step_line(means)} \tT: {_clock(position.seconds)}")
             log.scalars(number, position.step, "train", means)
-            stop = finish_epoch(method, options, accelerator, position, log, say)
+            stop = finish_epoch(run, say)
             if stop:
                 say(f"no better score for {options.patience} evaluations: stopping early")
                 break
@@ -206,20 +240,11 @@ def train(
     return position
 
 
-def run_epoch(
-    method: Method,
-    loader: DataLoader,
-    batches: EpochBatches,
-    names: Callable[[int], str],
-    options: LoopOptions,
-    accelerator: Accelerator,
-    position: Position,
-    log: RunLog,
-    guard: "SignalGuard",
-) -> dict[str, float]:
+def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[str, float]:
     """All remaining batches of one epoch; means of the terms."""
+    method, options, accelerator, position = run.method, run.options, run.accelerator, run.position
     meters, recent = Means(), Means()
-    watch = FiniteWatch(names, interval=1 if accelerator.device.type == "cpu" else options.print_every)
+    watch = FiniteWatch(run.names, interval=1 if accelerator.device.type == "cpu" else options.print_every)
     bar = tqdm(
         loader,
         total=len(batches),
@@ -247,7 +272,7 @@ def run_epoch(
         if position.batches_done % options.print_every == 0:
             watch.check()
             values = recent.take()
-            log.scalars(position.epoch + 1, position.step, "iteration", values)
+            run.log.scalars(position.epoch + 1, position.step, "iteration", values)
             if accelerator.is_main_process:
                 console().info(
                     f"[{position.epoch + 1}][{position.batches_done}/{len(batches)}] {method.step_line(values)} "
@@ -255,17 +280,18 @@ def run_epoch(
                     f"({position.step:06d} {_clock(position.seconds)})"
                 )
         waiting = now
-        if guard.received(accelerator):
+        if run.guard.received(accelerator):
             watch.check()
             folder = options.session / "interrupted"
             save(method, folder, options, accelerator, position)
-            raise Interrupted(guard.number, folder)
+            raise Interrupted(run.guard.number, folder)
     watch.check()
     return meters.take()
 
 
-def finish_epoch(method: Method, options: LoopOptions, accelerator: Accelerator, position: Position, log: RunLog, say) -> bool:
+def finish_epoch(run: Running, say: Callable[[str], None]) -> bool:
     """Validate, draw, save; whether patience is at its end."""
+    method, options, accelerator, position, log = run.method, run.options, run.accelerator, run.position, run.log
     last = options.epochs is not None and position.epoch >= options.epochs
     scores: dict[str, float] = {}
     if position.epoch % options.eval_every == 0 or last:

@@ -13,7 +13,7 @@ from metrics.verification import all_pairs, verification_scores
 from networks.face_embedding import INPUT_PX, CosineClassifier, FaceEmbedding
 from recon3d.identity.data import People, PeopleBatch, collate_people
 from recon3d.identity.settings import IdentitySettings
-from training.loop import EpochPosition, Repeated
+from training.loop import EpochPosition, Indexed
 
 STAGE = "identity"
 
@@ -109,7 +109,7 @@ def features_of(network: nn.Module, people: People, batch_size: int, device: tor
     network.eval()
     plain = BatchTransform(INPUT_PX, None)
     parts = []
-    for batch in DataLoader(Repeated(people, 1), batch_size, collate_fn=collate_people):
+    for batch in DataLoader(Indexed(people), batch_size, collate_fn=collate_people):
         nothing = torch.zeros(len(batch.images), 0, 2, device=device)
         images = plain(batch.images.to(device), nothing, nothing[..., 0], batch.indices.to(device)).images
         both = F.normalize(network(prepared(images))) + F.normalize(network(prepared(images.flip(-1))))

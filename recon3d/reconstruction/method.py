@@ -18,7 +18,7 @@ from recon3d.reconstruction.renderer import FaceRenderer, Geometry, Picture
 from recon3d.reconstruction.settings import WeakSettings
 from recon3d.reconstruction.strips import training_strips
 from recon3d.regression.method import box_nme
-from training.loop import EpochPosition, Repeated
+from training.loop import EpochPosition, Indexed
 
 STAGE = "rnet"
 
@@ -136,7 +136,7 @@ class RNetMethod:
             return {}
         self.networks.eval()
         device = self.accelerator.device
-        loader = DataLoader(Repeated(self.validation, 1), self.settings.batch_size_eval, collate_fn=collate)
+        loader = DataLoader(Indexed(self.validation), self.settings.batch_size_eval, collate_fn=collate)
         sums, errors, outputs = {}, [], []
         self._strips = None
         for batch in loader:

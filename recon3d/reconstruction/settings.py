@@ -18,48 +18,59 @@ VARIANTS = ("pt", "tf")
 class WeakSettings(LoopSettings):
     """train_recon3d.py --stage rnet."""
 
-    stage: str = option("rnet", "rnet: the network of coefficients", choices=STAGES)
-    data: list[str] = option([], "folders of recon3d.reconstruction.prepare, PT data roots or their lists")
-    val_data: list[str] = option([], "the same to validate on, default none")
-    face_model: str = option("head", "face model: head, head#photos, bfm09:<path>, ict:<path>, …, as load_face_model takes it")
+    stage: str = option("rnet", "rnet: the network of coefficients", choices=STAGES, group="run")
+    data: list[str] = option(
+        [], "folders of recon3d.reconstruction.prepare, PT data roots or their lists", group="data"
+    )
+    val_data: list[str] = option([], "the same to validate on, default none", group="data")
+    face_model: str = option(
+        "head", "face model: head, head#photos, bfm09:<path>, ict:<path>, …, as load_face_model takes it", group="model"
+    )
     resume: str | None = option(
         None, "session, session/epoch, path or published .pth to continue from", "-r", group="run"
     )
-    variant: str = option("pt", "pt: shift, scale, turn, flip; tf: no augmentation, clamped perceptual term", choices=VARIANTS)
-    backbone: str = option("resnet50", "of a new network", choices=BACKBONES)
-    one_head: bool = option(False, "one linear layer instead of seven heads")
+    variant: str = option(
+        "pt", "pt: shift, scale, turn, flip; tf: no augmentation, clamped perceptual term",
+        choices=VARIANTS, group="augmentation",
+    )  # fmt: skip
+    backbone: str = option("resnet50", "of a new network", choices=BACKBONES, group="model")
+    one_head: bool = option(False, "one linear layer instead of seven heads", group="model")
     init_path: Path | None = option(
-        None, "torchvision's ImageNet weights of the ResNet; for a MobileNet a regressor; default random"
+        None, "torchvision's ImageNet weights of the ResNet; for a MobileNet a regressor; default random", group="model"
     )
-    slide_contour: bool = option(True, "jaw landmarks lie on the silhouette where the face is turned away, as annotators draw")
-    use_crop_face: bool = option(True, "compare colours on facial skin alone; 0: on all of the model")
-    identity_network: str | None = option(None, "of the perceptual term, default off; small is bundled", choices=NETWORKS)
-    identity_weights: Path | None = option(None, "its weights; not needed for small")
-    w_color: float = option(1.92, "weight of the photometric term")
-    w_lm: float = option(1.6e-3, "weight of the landmark term")
-    w_feat: float = option(0.2, "weight of the perceptual term")
-    w_reg: float = option(3e-4, "weight of the coefficients' prior")
-    w_id: float = option(1.0, "identity's part of it")
-    w_exp: float = option(0.8, "expression's part")
-    w_tex: float = option(1.7e-2, "albedo's part")
-    w_reflc: float = option(5.0, "weight of even albedo on the skin")
-    w_gamma: float = option(10.0, "weight of white light")
-    w_shape: float = option(0.1, "weight of the distance in mm to the true shape, rendered faces only")
-    w_box: float = option(10.0, "weight of blendshapes outside 0 … 1, models with such weights only")
-    shift_pixs: float = option(10.0, "augmentation: shift up to ± px")
-    scale_delta: float = option(0.1, "augmentation: size up to ± share")
-    rot_angle: float = option(10.0, "augmentation: turn up to ± degrees")
-    flip: float = option(0.5, "augmentation: share of mirrored samples")
-    lr: float = option(1e-4, "learning rate of Adam")
+    slide_contour: bool = option(
+        True, "jaw landmarks lie on the silhouette where the face is turned away, as annotators draw", group="model"
+    )
+    use_crop_face: bool = option(True, "compare colours on facial skin alone; 0: on all of the model", group="data")
+    identity_network: str | None = option(
+        None, "of the perceptual term, default off; small is bundled", choices=NETWORKS, group="model"
+    )
+    identity_weights: Path | None = option(None, "its weights; not needed for small", group="model")
+    w_color: float = option(1.92, "weight of the photometric term", group="loss")
+    w_lm: float = option(1.6e-3, "weight of the landmark term", group="loss")
+    w_feat: float = option(0.2, "weight of the perceptual term", group="loss")
+    w_reg: float = option(3e-4, "weight of the coefficients' prior", group="loss")
+    w_id: float = option(1.0, "identity's part of it", group="loss")
+    w_exp: float = option(0.8, "expression's part", group="loss")
+    w_tex: float = option(1.7e-2, "albedo's part", group="loss")
+    w_reflc: float = option(5.0, "weight of even albedo on the skin", group="loss")
+    w_gamma: float = option(10.0, "weight of white light", group="loss")
+    w_shape: float = option(0.1, "weight of the distance in mm to the true shape, rendered faces only", group="loss")
+    w_box: float = option(10.0, "weight of blendshapes outside 0 … 1, models with such weights only", group="loss")
+    shift_pixs: float = option(10.0, "augmentation: shift up to ± px", group="augmentation")
+    scale_delta: float = option(0.1, "augmentation: size up to ± share", group="augmentation")
+    rot_angle: float = option(10.0, "augmentation: turn up to ± degrees", group="augmentation")
+    flip: float = option(0.5, "augmentation: share of mirrored samples", group="augmentation")
+    lr: float = option(1e-4, "learning rate of Adam", group="optimisation")
     schedule: str = option("milestones", "of the learning rate", choices=SCHEDULES, group="optimisation")
     milestones: list[int] = option(
         [10, 20], "epochs after which the rate falls to a fifth (TF: once, after 100k steps)", group="optimisation"
     )
-    clip_norm: float = option(0.0, "largest gradient norm, 0 = off")
+    clip_norm: float = option(0.0, "largest gradient norm, 0 = off", group="optimisation")
     epochs: int = option(20, "absolute number of epochs", "-e", group="run")
-    batch_size_eval: int = option(16, "samples per validation step", "-vb")
-    train_count: int | None = option(None, "only the first samples, default all")
-    val_count: int | None = option(None, "only the first validation samples, default all")
+    batch_size_eval: int = option(16, "samples per validation step", "-vb", group="run")
+    train_count: int | None = option(None, "only the first samples, default all", group="data")
+    val_count: int | None = option(None, "only the first validation samples, default all", group="data")
     keep: int = option(3, "newest numbered snapshots to keep, 0 = all", group="logging")
-    repeat: int = option(1, "passes over the data in one epoch, for few samples")
-    precision: str = option("no", "no (float32) or bf16 (autocast of the network)", choices=PRECISIONS)
+    repeat: int = option(1, "passes over the data in one epoch, for few samples", group="data")
+    precision: str = option("no", "no (float32) or bf16 (autocast of the network)", choices=PRECISIONS, group="run")

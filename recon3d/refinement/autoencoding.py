@@ -41,15 +41,15 @@ from training.settings import LoopSettings
 class AutoencoderSettings(LoopSettings):
     """python -m recon3d.refinement.autoencoding."""
 
-    face_model: str = option("head", "whose shapes: head, or format:path as load_face_model takes it")
+    face_model: str = option("head", "whose shapes: head, or format:path as load_face_model takes it", group="model")
     sessionname: str = option("coma", "name of the run", group="run")
     resume: str | None = option(None, "session, session/epoch or path to continue from", "-r", group="run")
-    shapes: int = option(2000, "random training shapes")
-    held_out: int = option(200, "unseen shapes")
-    code: int = option(8, "numbers that a face is squeezed into")
+    shapes: int = option(2000, "random training shapes", group="data")
+    held_out: int = option(200, "unseen shapes", group="data")
+    code: int = option(8, "numbers that a face is squeezed into", group="model")
     epochs: int = option(12, "passes over the shapes", "-e", group="run")
     batch_size: int = option(16, "shapes in one update", "-b", group="run")
-    lr: float = option(3e-3, "learning rate of Adam")
+    lr: float = option(3e-3, "learning rate of Adam", group="optimisation")
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")
     keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
     print_every: int = option(50, "steps between console lines", "-p", group="logging")

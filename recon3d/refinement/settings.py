@@ -19,45 +19,65 @@ LAYOUTS = tuple(graph_unet.GENERATORS)
 class GraphStageSettings(LoopSettings):
     """What both stages share."""
 
-    data: list[str] = option([], "folders of recon3d.reconstruction.prepare, PT data roots or their lists")
-    val_data: list[str] = option([], "the same to validate on, default none")
-    rnet: str | None = option(None, "the frozen reconstructor: bundled name, session, session/epoch, path or published .pth")
-    face_model: str | None = option(None, "face model; default: the one that the reconstructor was trained for")
+    data: list[str] = option(
+        [], "folders of recon3d.reconstruction.prepare, PT data roots or their lists", group="data"
+    )
+    val_data: list[str] = option([], "the same to validate on, default none", group="data")
+    rnet: str | None = option(
+        None, "the frozen reconstructor: bundled name, session, session/epoch, path or published .pth", group="model"
+    )
+    face_model: str | None = option(
+        None, "face model; default: the one that the reconstructor was trained for", group="model"
+    )
     resume: str | None = option(None, "session, session/epoch or path to continue from", "-r", group="run")
-    width: int = option(1, "factor on the widths of the graph network; Lin et al.'s --wide: 2")
-    identity_network: str | None = option(None, "its embedding is a feature too, default off", choices=NETWORKS)
-    identity_weights: Path | None = option(None, "its weights; not needed for small")
-    slide_contour: bool = option(True, "jaw landmarks lie on the silhouette where the face is turned away, as annotators draw")
-    variant: str = option("pt", "pt: shift, scale, turn, flip; tf: no augmentation", choices=VARIANTS)
-    shift_pixs: float = option(10.0, "augmentation: shift up to ± px")
-    scale_delta: float = option(0.1, "augmentation: size up to ± share")
-    rot_angle: float = option(10.0, "augmentation: turn up to ± degrees")
-    flip: float = option(0.5, "augmentation: share of mirrored samples")
-    clip_norm: float = option(5.0, "largest gradient norm, 0 = off")
+    width: int = option(1, "factor on the widths of the graph network; Lin et al.'s --wide: 2", group="model")
+    identity_network: str | None = option(
+        None, "its embedding is a feature too, default off", choices=NETWORKS, group="model"
+    )
+    identity_weights: Path | None = option(None, "its weights; not needed for small", group="model")
+    slide_contour: bool = option(
+        True, "jaw landmarks lie on the silhouette where the face is turned away, as annotators draw", group="model"
+    )
+    variant: str = option(
+        "pt", "pt: shift, scale, turn, flip; tf: no augmentation", choices=VARIANTS, group="augmentation"
+    )
+    shift_pixs: float = option(10.0, "augmentation: shift up to ± px", group="augmentation")
+    scale_delta: float = option(0.1, "augmentation: size up to ± share", group="augmentation")
+    rot_angle: float = option(10.0, "augmentation: turn up to ± degrees", group="augmentation")
+    flip: float = option(0.5, "augmentation: share of mirrored samples", group="augmentation")
+    clip_norm: float = option(5.0, "largest gradient norm, 0 = off", group="optimisation")
     milestones: list[int] = option(
         [10, 20], "epochs after which the rate falls to a fifth, schedule milestones", group="optimisation"
     )
-    batch_size_eval: int = option(32, "samples per validation step", "-vb")
-    train_count: int | None = option(None, "only the first samples, default all")
-    val_count: int | None = option(None, "only the first validation samples, default all")
+    batch_size_eval: int = option(32, "samples per validation step", "-vb", group="run")
+    train_count: int | None = option(None, "only the first samples, default all", group="data")
+    val_count: int | None = option(None, "only the first validation samples, default all", group="data")
     keep: int = option(3, "newest numbered snapshots to keep, 0 = all", group="logging")
-    repeat: int = option(1, "passes over the data in one epoch, for few samples")
+    repeat: int = option(1, "passes over the data in one epoch, for few samples", group="data")
 
 
 @dataclass(frozen=True)
 class RefineSettings(GraphStageSettings):
     """train_recon3d.py --stage gcn."""
 
-    stage: str = option("gcn", "gcn: the mesh refiner behind a frozen reconstructor", choices=("gcn",))
-    generator: str = option("ours", "ours, or seed: as GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS)
-    gcn_output: str = option("offset", "offset from R-Net's shape, or absolute positions", choices=OUTPUTS)
-    range_dm: float | None = option(None, "how far the output reaches; default 0.2 dm (offset), 1 dm (absolute)")
-    views: int = option(4, "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step")
-    w_lm: float = option(1.6e-3, "weight of the landmark term")
-    w_shape: float = option(100.0, "weight of the distance to R-Net's shape")
-    w_normal: float = option(100.0, "weight of the difference to its normals")
-    w_truth: float = option(50.0, "weight of the distance to the true shape, rendered faces only")
-    lr: float = option(1e-3, "learning rate of Adam (seed: 1e-4)")
+    stage: str = option("gcn", "gcn: the mesh refiner behind a frozen reconstructor", choices=("gcn",), group="run")
+    generator: str = option(
+        "ours", "ours, or seed: as GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS, group="model"
+    )
+    gcn_output: str = option(
+        "offset", "offset from R-Net's shape, or absolute positions", choices=OUTPUTS, group="model"
+    )
+    range_dm: float | None = option(
+        None, "how far the output reaches; default 0.2 dm (offset), 1 dm (absolute)", group="model"
+    )
+    views: int = option(
+        4, "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step", group="data"
+    )
+    w_lm: float = option(1.6e-3, "weight of the landmark term", group="loss")
+    w_shape: float = option(100.0, "weight of the distance to R-Net's shape", group="loss")
+    w_normal: float = option(100.0, "weight of the difference to its normals", group="loss")
+    w_truth: float = option(50.0, "weight of the distance to the true shape, rendered faces only", group="loss")
+    lr: float = option(1e-3, "learning rate of Adam (seed: 1e-4)", group="optimisation")
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")
     epochs: int = option(20, "absolute number of epochs", "-e", group="run")
     batch_size: int = option(32, "samples per step, all processes together (seed: 16)", "-b", group="run")
@@ -67,14 +87,20 @@ class RefineSettings(GraphStageSettings):
 class TextureSettings(GraphStageSettings):
     """train_recon3d.py --stage gcn_texture."""
 
-    stage: str = option("gcn_texture", "gcn_texture: albedo per vertex behind a frozen reconstructor", choices=("gcn_texture",))
-    layout: str = option("resnet", "of the generator: resnet, or normal (U-shaped), as Lin et al. call them", choices=LAYOUTS)
-    gan: bool = option(False, "train Lin et al.'s WGAN-GP critic too")
-    w_identity: float = option(0.2, "weight of the identity term, with --identity-network only")
-    w_symmetry: float = option(0.5, "weight of left-right symmetry")
-    w_variance: float = option(0.01, "weight of the variance over the skin")
-    w_adversarial: float = option(1e-3, "weight of the critic")
-    lr: float = option(1e-4, "learning rate of both Adams")
+    stage: str = option(
+        "gcn_texture", "gcn_texture: albedo per vertex behind a frozen reconstructor",
+        choices=("gcn_texture",), group="run",
+    )  # fmt: skip
+    layout: str = option(
+        "resnet", "of the generator: resnet, or normal (U-shaped), as Lin et al. call them",
+        choices=LAYOUTS, group="model",
+    )  # fmt: skip
+    gan: bool = option(False, "train Lin et al.'s WGAN-GP critic too", group="loss")
+    w_identity: float = option(0.2, "weight of the identity term, with --identity-network only", group="loss")
+    w_symmetry: float = option(0.5, "weight of left-right symmetry", group="loss")
+    w_variance: float = option(0.01, "weight of the variance over the skin", group="loss")
+    w_adversarial: float = option(1e-3, "weight of the critic", group="loss")
+    lr: float = option(1e-4, "learning rate of both Adams", group="optimisation")
     schedule: str = option("decay", "of both; decay: 2 % less an epoch", choices=SCHEDULES, group="optimisation")
     epochs: int = option(50, "absolute number of epochs", "-e", group="run")
     batch_size: int = option(4, "samples per step, all processes together", "-b", group="run")

@@ -27,7 +27,7 @@ from recon3d.refinement.pyramid import cached_pyramid
 from recon3d.refinement.refiner import MeshRefiner, RefinerConfig, load_refiner
 from recon3d.refinement.settings import GraphStageSettings, RefineSettings
 from recon3d.refinement.views import ViewBatch, ViewDataset, cached_views
-from training.loop import LoopOptions, Repeated, train
+from training.loop import Indexed, LoopOptions, train
 
 UNSEEN_WEIGHT = 0.1  # in the truth term, of vertices that are no facial skin: scalp, neck, eyeballs
 EVAL_BATCH = 32
@@ -109,7 +109,7 @@ def loop_options(settings: GraphStageSettings, local: LocalConfig, stage: str) -
 
 def batches_of(dataset: Dataset, collate_with: Callable, size: int) -> Callable[[], Iterable]:
     """The validation batches, anew at each call."""
-    return lambda: DataLoader(Repeated(dataset, 1), size, collate_fn=collate_with)
+    return lambda: DataLoader(Indexed(dataset), size, collate_fn=collate_with)
 
 
 def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:

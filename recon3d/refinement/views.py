@@ -22,7 +22,7 @@ from datasets.augment import hash_uniform
 from recon3d.reconstruction.augment import AlignedAugmentation
 from recon3d.reconstruction.data import PreparedPhotos, collate
 from recon3d.refinement.frozen import FrozenNetworks, Seen, digest_of
-from training.loop import Repeated
+from training.loop import Indexed
 
 BATCH = 32
 _STREAM = 37
@@ -101,7 +101,7 @@ def compute_views(
 ) -> dict[str, Tensor]:
     """The fields of `Seen` for `Views`, truths with 0 for NaN, and `known` (n,) bool. Every photo is read once."""
     device = frozen.model.mean.device
-    loader = DataLoader(Repeated(photos, 1), BATCH, collate_fn=collate, num_workers=workers)
+    loader = DataLoader(Indexed(photos), BATCH, collate_fn=collate, num_workers=workers)
     views: list[list[Seen]] = [[] for _ in range(count)]
     for raw in tqdm(loader, desc="frozen networks", leave=False):
         raw = raw.to(device)

@@ -19,7 +19,7 @@ from recon3d.regression.decode import FaceDecoder
 from recon3d.regression.jigsaw import crop_and_paste
 from recon3d.regression.models import ParameterRegressor, normalise
 from recon3d.regression.settings import RegressionSettings
-from training.loop import EpochPosition, Repeated
+from training.loop import EpochPosition, Indexed
 
 SCHEME = "ibug68"
 CANDIDATES = ("fwpdc", "vdc")  # what meta-joint optimisation chooses from
@@ -187,7 +187,7 @@ class RegressionMethod:
         self.networks.eval()
         transform, side = CropTransform(self.transform.size), self.transform.size
         offset = (self.validation.resolution - side) // 2
-        loader = DataLoader(Repeated(self.validation, 1), self.settings.batch_size_eval, collate_fn=collate)
+        loader = DataLoader(Indexed(self.validation), self.settings.batch_size_eval, collate_fn=collate)
         labels, annotated = [], []
         for batch in loader:
             raw = batch.to(self.accelerator.device)

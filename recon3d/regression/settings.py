@@ -18,29 +18,45 @@ OPT_STYLES = ("resample", "all")
 class RegressionSettings(LoopSettings):
     """train_3dmm.py."""
 
-    data: list[str] = option([], "packed crops (python -m recon3d.regression.prepare), or 3DDFA's train.configs with --root")
-    val_data: str | None = option(None, "packed crops to validate on, default none")
-    root: Path | None = option(None, "folder of 3DDFA's crops, for train.configs")
-    face_model: str = option("head", "face model of the parameters: head, or format:path as load_face_model takes it")
+    data: list[str] = option(
+        [], "packed crops (python -m recon3d.regression.prepare), or 3DDFA's train.configs with --root", group="data"
+    )
+    val_data: str | None = option(None, "packed crops to validate on, default none", group="data")
+    root: Path | None = option(None, "folder of 3DDFA's crops, for train.configs", group="data")
+    face_model: str = option(
+        "head", "face model of the parameters: head, or format:path as load_face_model takes it", group="model"
+    )
     resume: str | None = option(
         None, "session, session/epoch, path or authors' checkpoint to continue from", "-r", group="run"
     )
-    arch: str = option("mobilenet", "network", choices=ARCHITECTURES)
-    width: float = option(1.0, "factor on a MobileNet's channels")
-    replay: list[int] = option([], "blocks (0 … 12) of MobileNet-V1 that replay attention follows, default none")
-    loss: str = option("vdc", "pdc, vdc, wpdc (3DDFA), fwpdc (V2), radan (0.5 WPDC + wing), vanilla, meta", choices=LOSSES)
-    opt_style: str = option("resample", "points of vertex losses: 68 landmarks and random vertices, or all", choices=OPT_STYLES)
-    resample_num: int = option(132, "random vertices beside the landmarks")
-    lrr: float = option(0.0, "weight of the landmark head's regression (V2), 0 = off; the head is then added")
-    lrr_balance: bool = option(False, "scale that term to the main loss in every step, as V2's paper has it")
-    beta: float = option(0.5, "share of fWPDC in the vanilla joint loss")
-    meta_steps: int = option(100, "batches that both candidates of meta-joint see before one is chosen")
-    jigsaw: bool = option(False, "add a cut-and-pasted copy of every crop to the batch (RADAN)")
-    clip_norm: float = option(0.0, "largest gradient norm, 0 = off; V2 needs 1")
-    optimizer: str = option("sgd", "sgd (Nesterov) or adamw", choices=OPTIMIZERS)
-    lr: float = option(0.001, "learning rate")
-    momentum: float = option(0.9, "of sgd")
-    weight_decay: float = option(5e-4, "on everything")
+    arch: str = option("mobilenet", "network", choices=ARCHITECTURES, group="model")
+    width: float = option(1.0, "factor on a MobileNet's channels", group="model")
+    replay: list[int] = option(
+        [], "blocks (0 … 12) of MobileNet-V1 that replay attention follows, default none", group="model"
+    )
+    loss: str = option(
+        "vdc", "pdc, vdc, wpdc (3DDFA), fwpdc (V2), radan (0.5 WPDC + wing), vanilla, meta",
+        choices=LOSSES, group="loss",
+    )  # fmt: skip
+    opt_style: str = option(
+        "resample", "points of vertex losses: 68 landmarks and random vertices, or all",
+        choices=OPT_STYLES, group="loss",
+    )  # fmt: skip
+    resample_num: int = option(132, "random vertices beside the landmarks", group="loss")
+    lrr: float = option(
+        0.0, "weight of the landmark head's regression (V2), 0 = off; the head is then added", group="loss"
+    )
+    lrr_balance: bool = option(
+        False, "scale that term to the main loss in every step, as V2's paper has it", group="loss"
+    )
+    beta: float = option(0.5, "share of fWPDC in the vanilla joint loss", group="loss")
+    meta_steps: int = option(100, "batches that both candidates of meta-joint see before one is chosen", group="loss")
+    jigsaw: bool = option(False, "add a cut-and-pasted copy of every crop to the batch (RADAN)", group="augmentation")
+    clip_norm: float = option(0.0, "largest gradient norm, 0 = off; V2 needs 1", group="optimisation")
+    optimizer: str = option("sgd", "sgd (Nesterov) or adamw", choices=OPTIMIZERS, group="optimisation")
+    lr: float = option(0.001, "learning rate", group="optimisation")
+    momentum: float = option(0.9, "of sgd", group="optimisation")
+    weight_decay: float = option(5e-4, "on everything", group="optimisation")
     schedule: str = option(
         "milestones", "of the learning rate over this stage", choices=SCHEDULES, group="optimisation"
     )
@@ -49,18 +65,23 @@ class RegressionSettings(LoopSettings):
     )
     epochs: int = option(40, "absolute number of epochs, earlier stages included", "-e", group="run")
     batch_size: int = option(128, "samples per step, all processes together", "-b", group="run")
-    batch_size_eval: int = option(128, "samples per validation step", "-vb")
-    rotation: float = option(0.0, "augmentation: rotation up to ± degrees")
-    scale: float = option(0.0, "augmentation: size up to ± share")
-    shift: float = option(0.0, "augmentation: shift up to ± share of the crop's side")
-    colour: float = option(0.0, "share of samples with changed colours, 0 = off")
-    blur: float = option(0.0, "share of blurred samples, 0 = off")
-    jpeg: float = option(0.0, "share of samples with JPEG artefacts, 0 = off")
-    occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off")
-    flip: float = option(0.0, "share of mirrored samples, 0 = off; only for face models that are symmetric")
-    video_frames: int = option(0, "frames of the short video that every sample becomes (V2: 8), 0 = off; labels must be fits")
-    train_count: int | None = option(None, "only the first samples, default all")
-    val_count: int | None = option(None, "only the first validation samples, default all")
-    eval: bool = option(False, "validate once and stop")
-    repeat: int = option(1, "passes over the data in one epoch, for few samples")
-    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
+    batch_size_eval: int = option(128, "samples per validation step", "-vb", group="run")
+    rotation: float = option(0.0, "augmentation: rotation up to ± degrees", group="augmentation")
+    scale: float = option(0.0, "augmentation: size up to ± share", group="augmentation")
+    shift: float = option(0.0, "augmentation: shift up to ± share of the crop's side", group="augmentation")
+    colour: float = option(0.0, "share of samples with changed colours, 0 = off", group="augmentation")
+    blur: float = option(0.0, "share of blurred samples, 0 = off", group="augmentation")
+    jpeg: float = option(0.0, "share of samples with JPEG artefacts, 0 = off", group="augmentation")
+    occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off", group="augmentation")
+    flip: float = option(
+        0.0, "share of mirrored samples, 0 = off; only for face models that are symmetric", group="augmentation"
+    )
+    video_frames: int = option(
+        0, "frames of the short video that every sample becomes (V2: 8), 0 = off; labels must be fits",
+        group="augmentation",
+    )  # fmt: skip
+    train_count: int | None = option(None, "only the first samples, default all", group="data")
+    val_count: int | None = option(None, "only the first validation samples, default all", group="data")
+    eval: bool = option(False, "validate once and stop", group="run")
+    repeat: int = option(1, "passes over the data in one epoch, for few samples", group="data")
+    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
