@@ -167,3 +167,4 @@ class EvalSettings:
     ced: Path | None = option(None, "draw the cumulative error curve here")
     device: str = option("auto", "auto, cpu, cuda or mps")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
+    seed: int = option(0, "of the model's training, written beside the score; an evaluation draws nothing")
