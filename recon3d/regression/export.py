@@ -24,9 +24,8 @@ from common.logs import console
 from common.scripts import run_script
 from morphable.model import FaceModel
 from recon3d.regression.decode import FaceDecoder
-from recon3d.regression.face_models import open_face_model
+from recon3d.regression.face_models import SCHEME, open_face_model
 from recon3d.regression.models import ParameterRegressor, fits, load_regressor, normalise
-from recon3d.regression.training import SCHEME
 
 OPSET = 17
 TOLERANCE_PX = 1e-2
