@@ -4,7 +4,8 @@
     python -m benchmarks rasterise --threads 1 --repeats 50
     python -m benchmarks rasterise --data tddfa             # where tri.mat, indices.npy and train.configs lie
 
-The mesh is a generated face as dense as 3DDFA_V2's (38,416 vertices), or with --data that one (38,365 vertices). The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth buffer
+The mesh is a generated face as dense as 3DDFA_V2's (38,416 vertices), or with --data that one (38,365 vertices).
+The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth buffer
 of the picture's size, in float32, compiled by numba, on one thread; ours with one thread
 and with --threads, and the PyTorch path. Times are the best of the repeats.
 """
@@ -77,19 +78,19 @@ def reference_zbuffer(screen, triangles, colours, picture):
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
         if area == 0:
             continue
-        for row in range(max(int(min(a[1], b[1], c[1])), 0), min(int(max(a[1], b[1], c[1])) + 1, height)):
+        for line in range(max(int(min(a[1], b[1], c[1])), 0), min(int(max(a[1], b[1], c[1])) + 1, height)):
             for column in range(max(int(min(a[0], b[0], c[0])), 0), min(int(max(a[0], b[0], c[0])) + 1, width)):
-                x, y = np.float32(column + 0.5), np.float32(row + 0.5)
+                x, y = np.float32(column + 0.5), np.float32(line + 0.5)
                 wa = ((b[0] - x) * (c[1] - y) - (b[1] - y) * (c[0] - x)) / area
                 wb = ((c[0] - x) * (a[1] - y) - (c[1] - y) * (a[0] - x)) / area
                 wc = 1 - wa - wb
                 if wa >= 0 and wb >= 0 and wc >= 0:
                     depth = wa * a[2] + wb * b[2] + wc * c[2]
-                    if depth < buffer[row, column]:
-                        buffer[row, column] = depth
+                    if depth < buffer[line, column]:
+                        buffer[line, column] = depth
                         for channel in range(3):
                             colour = wa * colours[triangles[face, 0], channel] + wb * colours[triangles[face, 1], channel]
-                            picture[row, column, channel] = np.uint8(colour + wc * colours[triangles[face, 2], channel])
+                            picture[line, column, channel] = np.uint8(colour + wc * colours[triangles[face, 2], channel])
 
 
 def benchmark_lit(
@@ -159,7 +160,7 @@ def benchmark_gradients(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, b
         )
         up = best_ms(lambda p=picture, g=gradient, w=wanted: torch.autograd.grad(p, w, g, retain_graph=True), repeats) / batch
         row(f"differentiable 224², {name}; PyTorch visibility", down, plain)
-        row(f"its gradient, {name}; forward", up, down)
+        row(f"its gradient, {name}", up)
 
 
 def pose(vertices: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks recon3d                              # one thread, a few minutes
     python -m benchmarks recon3d --parts step --backbone mobilenet --batch 8
-    python -m benchmarks recon3d --parts pyramid layer        # graph convolutions: those of python -m benchmarks graph on this mesh
+    python -m benchmarks recon3d --parts pyramid layer        # those of python -m benchmarks graph, on this mesh
 
 The Basel model may not be shipped, so its size is: the embedded head's face, subdivided twice, with as many triangles (70,789),
 about as many vertices (35,709) and components (80 + 64 + 80). With one thread times are of the processor, so that other
@@ -118,8 +118,8 @@ def benchmark_step(model: FaceModel, backbone: str, batch: int, repeats: int) ->
     }
     row(f"training step, {backbone}, 224², batch {batch}", whole)
     for name, value in parts.items():
-        row(f"its {name.removeprefix('its ')}; the whole step", value, whole)
-    row("its rasteriser in all; the whole step", sum(list(parts.values())[1:]), whole)
+        row(f"its {name.removeprefix('its ')}", value)
+    note(f"rasteriser {100 * sum(list(parts.values())[1:]) / whole:.1f} % of the step")
     note(f"peak memory {peak_mib():,.0f} MiB, {before:,.0f} before")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-WIDTH = 58
+WIDTH = 64
 
 
 def make_parser(description: str | None, threads: int = 1) -> argparse.ArgumentParser:
