@@ -18,8 +18,8 @@ import torch
 from benchmarks.report import best_ms, make_parser, row, start
 from common.config import read_local_config
 from common.files.images import read_image
-from datasets.detection import faceboxes  # noqa: F401  registers the detector
 from datasets.detection.detect import make_detector
+from datasets.detection.faceboxes import FaceBoxesDetector
 from networks.radan import RADAN
 from recon3d.regression.export import ExportedRegressor, export
 from recon3d.regression.face_models import open_face_model
@@ -38,7 +38,7 @@ def photo_and_box(path: Path | None, weights: Path | None) -> tuple[np.ndarray, 
         image = astronaut()
     else:
         image = read_image(path)
-    detect = make_detector("faceboxes", weights) if weights is not None else make_detector("dlib")
+    detect = make_detector("dlib") if weights is None else FaceBoxesDetector(weights)
     found = detect(image)
     return image, np.asarray(found[0].box) if found else np.array([0.0, 0.0, image.shape[1], image.shape[0]])
 
