@@ -93,9 +93,7 @@ def reference_zbuffer(screen, triangles, colours, picture):
                             picture[line, column, channel] = np.uint8(colour + wc * colours[triangles[face, 2], channel])
 
 
-def benchmark_lit(
-    mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, int, int], threads: int, repeats: int
-) -> None:
+def benchmark_lit(mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, int, int], threads: int, repeats: int) -> None:
     (vertices, triangles), (height, width, face) = mesh, picture
     rotation = rotation_from_euler(torch.tensor([[0.1, -0.4, 0.05]]))
     scale = face / (vertices[:, 1].max() - vertices[:, 1].min())

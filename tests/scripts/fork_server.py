@@ -78,11 +78,20 @@ def answer(connection: socket.socket) -> None:
     connection.sendall(str(code if code >= 0 else 128 - code).encode())
 
 
+def collect(*_: object) -> None:
+    """Collect the forks that have ended, so that their processor time counts as the server's children's."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 def serve(address: str) -> None:
     """Answer until terminated: every connection in a fork that waits for its command."""
     for name in PRELOADED:
         importlib.import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    signal.signal(signal.SIGCHLD, collect)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
