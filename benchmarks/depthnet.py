@@ -1,14 +1,13 @@
-"""Speed of DepthNet's evaluation, training and warping beside a plain implementation, in one run, as ratios.
+"""Speed of DepthNet's evaluation, training and warping beside a plain implementation.
 
     python -m benchmarks depthnet                        # all parts, on synthetic keypoints; about a minute on 2 cores
     python -m benchmarks depthnet --parts evaluation
 
 The reference does what the authors' repository does: the network pair by pair, the 132 × 8 system of the affine filled
 number by number, its normal matrix inverted explicitly, and for warping a numpy rasteriser, frame by frame and triangle by
-triangle. It is timed on a few pairs, steps or frames and scaled up, which the printed line says.
+triangle. It is timed on a few pairs, steps or frames and scaled up, which a note says. AIGN has a row in each precision.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from benchmarks.report import make_parser, note, start
+from benchmarks.report import row as print_row
 from common.runtime import make_accelerator
 from datasets.readers.threedfaw import Keypoints
 from datasets.synthetic.depth import random_faces, rotations
@@ -33,6 +34,7 @@ from networks.depthnet import DepthNet, DepthNetConfig
 from training.loop import EpochPosition
 
 TEST_FACES, TRAIN_FACES, BATCH, SIDE, FRAMES = 225, 13_671, 32, 252, 100
+SMOKE_FACES, SMOKE_TRAIN, SMOKE_FRAMES = 20, 640, 3
 
 
 def seconds(work: Callable[[], object], repeats: int, device: torch.device | None = None) -> float:
@@ -53,10 +55,9 @@ def seconds(work: Callable[[], object], repeats: int, device: torch.device | Non
     return statistics.median(times)
 
 
-def report(name: str, reference_s: float, ours_s: float, goal_s: float, goal_ratio: float, note: str) -> None:
-    ratio = reference_s / ours_s
-    print(f"{name:46s} ours {ours_s:7.3f} s (goal {goal_s:g})   reference {reference_s:8.2f} s   "
-          f"{ratio:6.1f}× (goal {goal_ratio:g}×)   {note}")
+def row(name: str, ours_s: float, reference_s: float | None = None) -> None:
+    """Both in seconds."""
+    print_row(name, ours_s, reference_s, "s")
 
 
 def keypoints(count: int) -> Keypoints:
@@ -83,8 +84,9 @@ def reference_error(source: torch.Tensor, depth: torch.Tensor, target: torch.Ten
     return ((system @ torch.stack(affines)[..., None])[..., 0] - wanted).square().mean()
 
 
-def benchmark_evaluation(device: torch.device) -> None:
-    faces = keypoints(TEST_FACES)
+def benchmark_evaluation(device: torch.device, smoke: bool) -> None:
+    count = SMOKE_FACES if smoke else TEST_FACES
+    faces = keypoints(count)
     points, truth = torch.from_numpy(faces.points).to(device), torch.from_numpy(faces.depth).to(device)
     network = DepthNet(DepthNetConfig()).to(device).eval()
 
@@ -94,8 +96,8 @@ def benchmark_evaluation(device: torch.device) -> None:
         corr = depth_corr(off_diagonal(depths[0]), off_diagonal(truth[:, None].expand(-1, len(truth), -1)))
         return corr, float(off_diagonal(errors).mean())
 
-    pairs = TEST_FACES * (TEST_FACES - 1)
-    sample = 150
+    pairs = count * (count - 1)
+    sample = 15 if smoke else 150
     cpu_points, cpu_network = points.cpu(), DepthNet(DepthNetConfig()).eval()
 
     def reference() -> None:
@@ -108,28 +110,30 @@ def benchmark_evaluation(device: torch.device) -> None:
 
     slow = seconds(reference, 1) / sample * pairs
     fast = seconds(ours, 5, device)
-    report(f"evaluation, {pairs:,} pairs, {device.type}", slow, fast, 1.0, 60, f"reference timed on {sample} pairs")
+    row(f"evaluation, {pairs:,} pairs, {device.type}; pair by pair", fast, slow)
+    note(f"reference timed on {sample} pairs, on the CPU")
 
 
-def make_method(device: torch.device, seeds: int = 1, gan: bool = False) -> DepthNetMethod:
+def make_method(device: torch.device, faces: int, seeds: int = 1, gan: bool = False) -> DepthNetMethod:
     settings = TrainSettings(seeds=seeds, no_gan=not gan, dnorm=0.1 if gan else 0.0)
     network = DepthNet(DepthNetConfig(seeds, critic=gan)).to(device).train()
-    sampler = PairSampler(keypoints(TRAIN_FACES), device, seeds, 0)
+    sampler = PairSampler(keypoints(faces), device, seeds, 0)
     return DepthNetMethod(network, settings, make_accelerator(device.type), sampler, None, {})
 
 
-def benchmark_training(device: torch.device) -> None:
-    steps, timed = TRAIN_FACES // BATCH, 40
+def benchmark_training(device: torch.device, smoke: bool) -> None:
+    faces = SMOKE_TRAIN if smoke else TRAIN_FACES
+    steps, timed = faces // BATCH, 2 if smoke else 40
     positions = [PositionBatch(torch.arange(i * BATCH, (i + 1) * BATCH)) for i in range(timed)]
 
     def epochs(method: DepthNetMethod) -> float:
         def some_steps() -> None:
             for step, batch in enumerate(positions):
-                method.training_step(batch, step, EpochPosition(0, step, TRAIN_FACES // BATCH))
+                method.training_step(batch, step, EpochPosition(0, step, steps))
 
         return seconds(some_steps, 3, device) / timed * steps
 
-    method = make_method(torch.device("cpu"))
+    method = make_method(torch.device("cpu"), faces)
     optimizer = torch.optim.Adam(method.networks.parameters(), 2e-4, (0.5, 0.999))
 
     def reference() -> None:
@@ -140,15 +144,17 @@ def benchmark_training(device: torch.device) -> None:
         optimizer.step()
 
     slow = seconds(reference, 2) * steps
-    report(f"training epoch, {TRAIN_FACES:,} pairs, {device.type}", slow, epochs(make_method(device)), 3.0, 15,
-           f"ours timed on {timed} of {steps} steps, reference on 2")  # fmt: skip
-    for name, method in (("5 seeds side by side", make_method(device, 5)), ("with critic", make_method(device, 1, True))):
-        print(f"{'training epoch, ' + name:46s} ours {epochs(method):7.3f} s")
+    one = epochs(make_method(device, faces))
+    row(f"training epoch, {faces:,} pairs, {device.type}; number by number", one, slow)
+    note(f"ours timed on {timed} of {steps} steps, the reference on 2, on the CPU")
+    row("5 seeds side by side; one seed five times", epochs(make_method(device, faces, 5)), 5 * one)
+    row("with critic", epochs(make_method(device, faces, 1, True)))
 
 
-def benchmark_aign(device: torch.device) -> None:
+def benchmark_aign(device: torch.device, smoke: bool) -> None:
     """Forward and backward of AIGN's generator; the reference draws 66 heatmaps of 128 × 128 and convolves them whole."""
-    generator, points = AIGNGenerator().to(device), torch.rand(BATCH, 66, 2, device=device)
+    batch = 2 if smoke else BATCH
+    generator, points = AIGNGenerator().to(device), torch.rand(batch, 66, 2, device=device)
 
     def step(impl: str, precise: bool) -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=not precise):
@@ -156,11 +162,9 @@ def benchmark_aign(device: torch.device) -> None:
         projection.square().sum().backward()
         generator.zero_grad()
 
-    slow = seconds(lambda: step("reference", True), 3, device)
-    for name, precise in (("float32", True), ("bf16", False)):
-        fast = seconds(lambda precise=precise: step("sparse", precise), 3, device)
-        print(f"{f'AIGN step, {BATCH} faces, {name}, {device.type}':46s} ours {fast:7.3f} s   reference {slow:8.2f} s   "
-              f"{slow / fast:6.1f}×")
+    for name, precise in (("float32", True), ("bfloat16", False)):
+        fast, slow = (seconds(lambda i=i, p=precise: step(i, p), 3, device) for i in ("sparse", "reference"))
+        row(f"AIGN step, {batch} faces, {name}, {device.type}; whole heatmaps", fast, slow)
 
 
 def reference_frame(image: np.ndarray, points: np.ndarray, moved: np.ndarray) -> np.ndarray:
@@ -180,37 +184,39 @@ def reference_frame(image: np.ndarray, points: np.ndarray, moved: np.ndarray) ->
     return out
 
 
-def benchmark_warp(_: torch.device) -> None:
+def benchmark_warp(_: torch.device, smoke: bool) -> None:
+    frames = SMOKE_FRAMES if smoke else FRAMES
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     turned = to_68(TEMPLATE_66 @ rotations(np.array([5.0]), np.zeros(1), np.zeros(1))[0].T) * SIDE * 0.3
     points, depth = turned[:, :2] + SIDE * 0.47, turned[:, 2]
-    affines = rotation_affines(points, depth, "y", np.linspace(-0.78, 0.78, FRAMES))
-    many_points, many_depths = np.repeat(points[None], FRAMES, 0), np.repeat(depth[None], FRAMES, 0)
+    affines = rotation_affines(points, depth, "y", np.linspace(-0.78, 0.78, frames))
+    many_points, many_depths = np.repeat(points[None], frames, 0), np.repeat(depth[None], frames, 0)
     lifted = np.column_stack([points, depth])
 
     def reference() -> None:
         for affine in affines[:3]:
             reference_frame(image, points, lifted @ affine[:, :3].T + affine[:, 3])
 
-    slow = seconds(reference, 1) / 3 * FRAMES
+    slow = seconds(reference, 1) / 3 * frames
     for mode in ("visible", "compat"):
         fast = seconds(lambda mode=mode: warp_faces(image[None], many_points, many_depths, affines, mode), 5)
-        report(f"warp, {FRAMES} frames of {SIDE}², {mode}", slow, fast, 0.5, 1, "reference timed on 3 frames")
+        row(f"warp, {frames} frames of {SIDE}², {mode}; triangle by triangle", fast, slow)
+        note("reference timed on 3 frames")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """Print the chosen parts."""
     parts = {
         "evaluation": benchmark_evaluation, "training": benchmark_training, "aign": benchmark_aign, "warp": benchmark_warp,
-    }
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    }  # fmt: skip
+    parser = make_parser(__doc__)
     parser.add_argument("--parts", nargs="+", choices=tuple(parts), default=tuple(parts))
-    arguments = parser.parse_args()
-    torch.manual_seed(0)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, GPU: {torch.cuda.is_available()}")
+    options = parser.parse_args(arguments)
+    start(options)
     devices = [torch.device("cpu")] + ([torch.device("cuda")] if torch.cuda.is_available() else [])
-    for part in arguments.parts:
+    for part in options.parts:
         for device in devices if part != "warp" else devices[:1]:
-            parts[part](device)
+            parts[part](device, options.smoke)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,38 @@
 """How dlib's boxes lie relative to the square of the landmark rule: the constants of datasets/detection/detect.py.
 
-    python -m benchmarks detector_box [--count 400] [--config local_config.ini]
+    python -m benchmarks detector_box                                          # on drawn faces
+    python -m benchmarks detector_box --config local_config.ini [--count 400]  # on the training photos of 300-W
 
-Reads the training photos of 300-W, prints the median side and shift in units of the box side, and the miss rate.
+Medians in units of the box side, ours on these photos, the reference the constants; their ratio is 1 where they fit.
 """
 
-import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.report import make_parser, note, row, start
 from common.config import read_local_config
 from common.files.images import read_image
 from datasets.crop import crop_from_landmarks
-from datasets.detection.detect import DlibDetector
+from datasets.detection.detect import DLIB_TO_LANDMARK_SHIFT_Y, DLIB_TO_LANDMARK_SIDE, DlibDetector
 from datasets.readers.w300 import W300
+from datasets.synthetic.faces import write_dataset
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=400)
-    parser.add_argument("--config", type=Path, default=None)
-    arguments = parser.parse_args()
-    dataset = W300(read_local_config(arguments.config).dataset("w300"), "train", crop_source="lm_ground_truth")
-    chosen = np.linspace(0, len(dataset) - 1, min(arguments.count, len(dataset))).astype(int)
-    detector, rows, missed = DlibDetector(), [], 0
+def open_photos(config: Path | None, split: str, count: int, folder: Path) -> W300:
+    """300-W of the configuration, without one as many drawn faces below folder."""
+    if config is not None:
+        return W300(read_local_config(config).dataset("w300"), split, crop_source="lm_ground_truth")
+    write_dataset("w300", folder, count)
+    return W300(folder, split, crop_source="lm_ground_truth")
+
+
+def measure(dataset: W300, count: int) -> None:
+    """Print side and shift, and how many faces were missed."""
+    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
+    detector, rows = DlibDetector(), []
     for index in tqdm(chosen):
         annotation = dataset.annotations[index]
         square = crop_from_landmarks(annotation.landmarks, dataset.scheme, 100)
@@ -33,16 +40,29 @@ def main() -> None:
         middle = annotation.landmarks.mean(axis=0)
         boxes = [detection.box for detection in detector(read_image(annotation.path))]
         hits = [box for box in boxes if (box[:2] < middle).all() and (middle < box[2:]).all()]
-        if not hits:
-            missed += 1
-            continue
-        box = hits[0]
-        width = box[2] - box[0]
-        rows.append([side / width, *((centre - (box[:2] + box[2:]) / 2) / width)])
-    low, median, high = np.percentile(np.array(rows), [10, 50, 90], axis=0)
-    for name, *values in zip(("side", "shift x", "shift y"), low, median, high, strict=True):
-        print(f"{name:8s} median {values[1]:+.3f}   10 % {values[0]:+.3f}   90 % {values[2]:+.3f}   (dlib box sides)")
-    print(f"missed {missed} of {len(chosen)} faces")
+        if hits:
+            width = hits[0][2] - hits[0][0]
+            rows.append([side / width, *((centre - (hits[0][:2] + hits[0][2:]) / 2) / width)])
+    if rows:
+        low, median, high = np.percentile(np.array(rows), [10, 50, 90], axis=0)
+        constants = (DLIB_TO_LANDMARK_SIDE, 0.0, DLIB_TO_LANDMARK_SHIFT_Y)
+        for i, name in enumerate(("side", "shift to the right", "shift down")):
+            row(f"{name} of the landmark square", median[i], constants[i], "box")
+            note(f"10 % below {low[i]:+.3f}, 10 % above {high[i]:+.3f}")
+    row("faces missed", 100 * (1 - len(rows) / len(chosen)), unit="%")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the medians."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--config", type=Path, default=None, help="where w300 is named (default: drawn faces)")
+    options = parser.parse_args(arguments)
+    if options.smoke:
+        options.count = 2
+    start(options)
+    with tempfile.TemporaryDirectory() as folder:
+        measure(open_photos(options.config, "train", options.count, Path(folder)), options.count)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""How many annotated faces of 300-W each detector misses, and how long it takes.
+"""How many annotated faces each detector misses, and how long it takes, beside dlib.
 
-    python -m benchmarks detectors [--split train] [--count 2012] [--faceboxes FaceBoxesProd.pth] [--yunet yunet.onnx]
+    python -m benchmarks detectors                                # on drawn faces
+    python -m benchmarks detectors --config local_config.ini [--split train] [--count 2012]   # on the photos of 300-W
+        [--faceboxes FaceBoxesProd.pth] [--yunet yunet.onnx]
 
 A face counts as found when a box holds the middle of its landmarks and the two boxes overlap (IoU > 0.3).
 """
 
-import argparse
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from common.config import read_local_config
+from benchmarks.detector_box import open_photos
+from benchmarks.report import make_parser, note, row, start
 from common.errors import DataError
 from common.files.images import read_image
 from datasets.detection.detect import make_detector
@@ -28,23 +31,9 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return inner / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inner)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--split", default="train")
-    parser.add_argument("--count", type=int, default=2012)
-    parser.add_argument("--faceboxes", type=Path, default=None)
-    parser.add_argument("--yunet", type=Path, default=None)
-    parser.add_argument("--config", type=Path, default=None)
-    arguments = parser.parse_args()
-    dataset = W300(read_local_config(arguments.config).dataset("w300"), arguments.split)
-    chosen = np.linspace(0, len(dataset) - 1, min(arguments.count, len(dataset))).astype(int)
-    detectors = {"dlib": make_detector("dlib")}
-    try:
-        detectors["yunet"] = make_detector("yunet", arguments.yunet)
-    except DataError as error:
-        print(f"yunet left out: {error}")
-    if arguments.faceboxes is not None:
-        detectors["faceboxes"] = FaceBoxesDetector(arguments.faceboxes)
+def measure(dataset: W300, count: int, detectors: dict) -> None:
+    """Print a row of time and one of misses per detector."""
+    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
     missed, seconds = dict.fromkeys(detectors, 0), dict.fromkeys(detectors, 0.0)
     for index in tqdm(chosen):
         annotation = dataset.annotations[index]
@@ -58,8 +47,32 @@ def main() -> None:
                 (box[:2] < middle).all() and (middle < box[2:]).all() and overlap(box, wanted) > 0.3 for box in boxes
             )
     for name in detectors:
-        share, each = 100 * missed[name] / len(chosen), 1000 * seconds[name] / len(chosen)
-        print(f"{name:10s} missed {missed[name]:4d} of {len(chosen)} ({share:.2f} %)   {each:.1f} ms per photo")
+        other = None if name == "dlib" else "dlib"
+        row(f"{name}, photo", *(1000 * seconds[n] / len(chosen) for n in (name, other) if n))
+        row(f"{name}, faces missed of {len(chosen)}", *(100 * missed[n] / len(chosen) for n in (name, other) if n), unit="%")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print misses and times."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--faceboxes", type=Path, default=None)
+    parser.add_argument("--yunet", type=Path, default=None)
+    parser.add_argument("--config", type=Path, default=None, help="where w300 is named (default: drawn faces)")
+    options = parser.parse_args(arguments)
+    if options.smoke:
+        options.count = 2
+    start(options)
+    detectors = {"dlib": make_detector("dlib")}
+    try:
+        detectors["yunet"] = make_detector("yunet", options.yunet)
+    except DataError as error:
+        note(f"yunet left out: {error}")
+    if options.faceboxes is not None:
+        detectors["faceboxes"] = FaceBoxesDetector(options.faceboxes)
+    with tempfile.TemporaryDirectory() as folder:
+        measure(open_photos(options.config, options.split, options.count, Path(folder)), options.count, detectors)
 
 
 if __name__ == "__main__":

@@ -2,46 +2,27 @@
 
     python -m benchmarks graph                          # one thread, about a minute
     python -m benchmarks graph --threads 2 --batch 8
-    python -m benchmarks graph --data ../shared/data/tddfa   # where tri.mat, indices.npy and train.configs lie
+    python -m benchmarks graph --data tddfa             # where tri.mat, indices.npy and train.configs lie
 
-The mesh is the mean face of 3DDFA_V2 (38,365 vertices) if its files are there, else a generated one of that size. The reference
-is the usual PyTorch port of CoMA and Lin et al.: (B, N, C) activations, permuted for every product with a sparse Laplacian, the
+The mesh is a generated face as dense as 3DDFA_V2's, or with --data that one (38,365 vertices). The reference is the
+usual PyTorch port of CoMA and Lin et al.: (B, N, C) activations, permuted for every product with a sparse Laplacian, the
 terms stacked, gradients by autograd; once with a COO and once with a CSR matrix. With one thread times are of the processor, so
 that other programs do not count; with more they are wall times. The best of the repeats counts.
 """
 
-import argparse
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from benchmarks.rasterise import generated_face, mean_face
+from benchmarks.report import best_ms, make_parser, note, row, start
 from geometry.mesh.sparse import chebyshev_filter
 from networks.graph_generators import GeneratorConfig, GraphGenerator
 from recon3d.refinement.levels import graph_levels
 from recon3d.refinement.pyramid import MeshPyramid, build_pyramid
 
 ORDER = 6
-PYRAMID_GOAL_S, LAYER_GOAL = 5.0, 5.0
-
-
-def _clock() -> Callable[[], float]:
-    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-
-
-def best_ms(work: Callable[[], object], repeats: int) -> float:
-    """Shortest time of the repeats after one that does not count: of the processor with one thread, else on the wall."""
-    clock = _clock()
-    work()
-    times = []
-    for _ in range(repeats):
-        start = clock()
-        work()
-        times.append(clock() - start)
-    return min(times) * 1e3
 
 
 def naive_filter(laplacian: Tensor, signal: Tensor, weight: Tensor) -> Tensor:
@@ -57,16 +38,9 @@ def naive_filter(laplacian: Tensor, signal: Tensor, weight: Tensor) -> Tensor:
 
 
 def benchmark_pyramid(mesh: tuple[Tensor, Tensor]) -> MeshPyramid:
-    """Build it twice: the first time includes compiling, unless an earlier process has."""
-    seconds, clock = [], _clock()
-    for _ in range(2):
-        start = clock()
-        pyramid = build_pyramid(*mesh)
-        seconds.append(clock() - start)
-    sizes = " → ".join(map(str, pyramid.sizes))
-    print(
-        f"pyramid {sizes}   {seconds[1]:.2f} s, with loading of compiled code {seconds[0]:.2f} s (goal {PYRAMID_GOAL_S:.0f} s)"
-    )
+    """Build it twice: the first time loads compiled code or compiles it, and does not count."""
+    pyramid = build_pyramid(*mesh)
+    row(f"pyramid of {' → '.join(map(str, pyramid.sizes))}", best_ms(lambda: build_pyramid(*mesh), 1))
     return pyramid
 
 
@@ -89,11 +63,10 @@ def benchmark_layer(pyramid: MeshPyramid, batch: int, repeats: int) -> None:
         difference = (ours()[1] - naive(coo)[1]).abs().max() / ours()[1].abs().max()
         fast = best_ms(ours, repeats)
         slow_coo, slow_csr = (best_ms(lambda m=m: naive(m), max(repeats // 4, 1)) for m in (coo, matrix.rows))
-        print(
-            f"layer {channels:2d} → {filters:2d}, batch {batch}, forward + backward   naive COO {slow_coo:7.1f} ms, CSR"
-            f" {slow_csr:8.1f} ms   ours {fast:6.1f} ms   {slow_coo / fast:4.1f}× COO, {slow_csr / fast:5.1f}× CSR"
-            f" (goal {LAYER_GOAL:.0f}×)   gradients differ by {difference:.0e}"
-        )
+        name = f"layer {channels} → {filters}, batch {batch}, forward + backward"
+        row(f"{name}; COO", fast, slow_coo)
+        row(f"{name}; CSR", fast, slow_csr)
+        note(f"gradients differ by {difference:.0e}")
 
 
 def benchmark_generator(pyramid: MeshPyramid, batch: int, repeats: int) -> None:
@@ -110,24 +83,25 @@ def benchmark_generator(pyramid: MeshPyramid, batch: int, repeats: int) -> None:
         with torch.inference_mode():
             network(features[:1], vertices[:1])
 
-    one, many = best_ms(infer, repeats), best_ms(step, max(repeats // 2, 1)) / batch
     size = sum(p.numel() for p in network.parameters())
-    print(f"generator, {size:,} parameters   one mesh {one:.0f} ms   forward + backward, batch {batch}, per mesh {many:.0f} ms")
+    row(f"generator of {size:,} parameters, one mesh", best_ms(infer, repeats))
+    row(f"the same, forward + backward, batch {batch}, per mesh", best_ms(step, max(repeats // 2, 1)) / batch)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared/data/tddfa")
+def main(arguments: list[str] | None = None) -> None:
+    """Print pyramid, layers and generator."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--data", type=Path, default=None, help="3DDFA's files (default: a generated face)")
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=8)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    mesh = mean_face(options.data) if options.data.is_dir() else generated_face()
-    print(f"{len(mesh[0]):,} vertices, {len(mesh[1]):,} triangles, {options.threads} thread(s), torch {torch.__version__}")
+    options = parser.parse_args(arguments)
+    mesh = generated_face(48 if options.smoke else 196) if options.data is None else mean_face(options.data)
+    if options.smoke:
+        options.batch, options.repeats = 1, 1
+    start(options)
+    note(f"{len(mesh[0]):,} vertices, {len(mesh[1]):,} triangles")
     pyramid = benchmark_pyramid(mesh)
-    parts: tuple[Callable, ...] = (benchmark_layer, benchmark_generator)
-    for part in parts:
+    for part in (benchmark_layer, benchmark_generator):
         part(pyramid, options.batch, options.repeats)
 
 

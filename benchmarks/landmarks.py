@@ -1,16 +1,15 @@
-"""Speed of the landmark method beside a plain per-sample implementation, in one run, as ratios.
+"""Speed of the landmark method beside a plain per-sample implementation.
 
     python -m benchmarks landmarks                       # all parts, on drawings; about two minutes on 2 cores
     python -m benchmarks landmarks --parts structural decode
-    python -m benchmarks landmarks --parts evaluation --config local_config.ini    # on the photos of 300-W, if they are there
+    python -m benchmarks landmarks --parts evaluation --config local_config.ini    # on the photos of 300-W
 
-The reference does what the papers' repositories do, sample by sample: cubic warp and Gaussians in NumPy and OpenCV, the
-structural loss with its 31 × 31 kernel image by image, box blur and arg-max map by map, the whole decoder in float32.
-On a GPU it also prints images per second of every training stage, bf16 + compile + channels-last against eager float32.
+The reference does what the papers' repositories do, sample by sample: cubic warp in OpenCV, a Gaussian template pasted at whole
+pixels into every heatmap (3FabRec), the structural loss with its 31 × 31 kernel image by image, box blur and arg-max map by
+map, the whole decoder. Both sides of a row compute in the same precision; steps and evaluations have a row in each.
+On a GPU there are also images per second of every training stage, compiled and channels-last against eager, both in bfloat16.
 """
 
-import argparse
-import os
 import resource
 import statistics
 import subprocess
@@ -18,15 +17,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-
-# The allocator otherwise gives large blocks back to the system after every step and fetches them again, page by page.
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
 import cv2
 import numpy as np
 import torch
 
+from benchmarks.report import make_parser, note, start
+from benchmarks.report import row as print_row
 from common.config import read_local_config
 from common.files.images import read_image
 from common.runtime import make_accelerator
@@ -43,7 +42,8 @@ from metrics.landmarks import landmark_errors, mean_error, normaliser
 from networks.aae import AAE, AAEConfig
 from networks.autoencoder import PIXEL_MEAN
 
-SIZE, PADDED, BATCH, POINTS, SIGMA = 256, 363, 40, 68, 7.0
+SIZE, PADDED, POINTS, SIGMA = 256, 363, 68, 7.0
+PRECISIONS = ("float32", "bfloat16")
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -59,26 +59,35 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def report(name: str, reference_s: float, ours_s: float, goal: float, unit: str) -> None:
-    ratio = reference_s / ours_s
-    times = f"reference {reference_s * 1e3:9.1f} ms   ours {ours_s * 1e3:8.1f} ms"
-    print(f"{name:42s} {times}   {ratio:6.1f}×  (goal {goal:g}×)  {unit}")
+def row(name: str, reference_s: float, ours_s: float) -> None:
+    """Both in seconds, printed in ms."""
+    print_row(name, 1e3 * ours_s, 1e3 * reference_s)
 
 
-def reference_gaussians(points: np.ndarray) -> np.ndarray:
-    """(K, 2) heatmap px → (K, 128, 128), point by point."""
-    maps = np.zeros((len(points), 128, 128), np.float32)
-    y, x = np.mgrid[:128, :128] + 0.5
-    for k, (px, py) in enumerate(points):
-        maps[k] = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * SIGMA**2))
+def gaussian_template() -> np.ndarray:
+    """The square of ± 3 σ that 3FabRec pastes."""
+    offsets = np.arange(-int(3 * SIGMA), int(3 * SIGMA) + 1, dtype=np.float32)
+    line = np.exp(-(offsets**2) / (2 * SIGMA**2))
+    return np.outer(line, line)
+
+
+def reference_gaussians(points: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """(K, 2) heatmap px → (K, 128, 128): the template pasted at whole pixels, cut at the border."""
+    maps, reach = np.zeros((len(points), 128, 128), np.float32), len(template) // 2
+    for k, (column, row_) in enumerate(points.astype(int)):
+        left, top, right, bottom = (max(column - reach, 0), max(row_ - reach, 0),
+                                    min(column + reach + 1, 128), min(row_ + reach + 1, 128))  # fmt: skip
+        if left < right and top < bottom:
+            x, y = left - column + reach, top - row_ + reach
+            maps[k, top:bottom, left:right] = template[y : y + bottom - top, x : x + right - left]
     return maps
 
 
-def benchmark_augmentation() -> None:
-    rng = np.random.default_rng(0)
-    images = torch.from_numpy(rng.integers(0, 256, (BATCH, 3, PADDED, PADDED), np.uint8))
-    landmarks = torch.from_numpy(rng.uniform(60, 300, (BATCH, POINTS, 2)).astype(np.float32))
-    visibility, indices = torch.ones(BATCH, POINTS), torch.arange(BATCH)
+def benchmark_augmentation(batch: int) -> None:
+    rng, template = np.random.default_rng(0), gaussian_template()
+    images = torch.from_numpy(rng.integers(0, 256, (batch, 3, PADDED, PADDED), np.uint8))
+    landmarks = torch.from_numpy(rng.uniform(60, 300, (batch, POINTS, 2)).astype(np.float32))
+    visibility, indices = torch.ones(batch, POINTS), torch.arange(batch)
     transform = BatchTransform(SIZE, PIXEL_MEAN, IBUG_68.flip_permutation, Augmentation(6))
 
     def ours():
@@ -94,14 +103,15 @@ def benchmark_augmentation() -> None:
         for photo, matrix, points in zip(photos, matrices, landmarks.numpy(), strict=True):
             warped = cv2.warpAffine(photo, matrix, (SIZE, SIZE), flags=cv2.INTER_CUBIC).astype(np.float32) / 255
             samples.append(torch.from_numpy((warped - np.float32(PIXEL_MEAN)).transpose(2, 0, 1).copy()))
-            maps.append(torch.from_numpy(reference_gaussians((points @ matrix[:, :2].T + matrix[:, 2]) * (128 / SIZE))))
+            moved = (points @ matrix[:, :2].T + matrix[:, 2]) * (128 / SIZE)
+            maps.append(torch.from_numpy(reference_gaussians(moved, template)))
         return torch.stack(samples), torch.stack(maps)
 
-    report("augmentation + heatmaps, batch 40, 256 px", seconds(reference, 3), seconds(ours, 9), 5, "per batch")
+    row(f"augmentation + heatmaps, batch {batch}, 256 px; sample by sample", seconds(reference, 3), seconds(ours, 9))
 
 
-def benchmark_structural() -> None:
-    x, y = torch.rand(10, 3, SIZE, SIZE), torch.rand(10, 3, SIZE, SIZE)
+def benchmark_structural(batch: int) -> None:
+    x, y = torch.rand(2, batch // 4, 3, SIZE, SIZE)
     fast, slow = StructuralLoss(), StructuralLoss(impl="reference")
 
     def step(loss):
@@ -109,12 +119,12 @@ def benchmark_structural() -> None:
         loss(output, y).backward()
 
     times = seconds(lambda: step(slow), 2), seconds(lambda: step(fast), 5)
-    report("structural loss + gradient, batch 10", *times, 5, "per batch")
+    row(f"structural loss + gradient, batch {batch // 4}; image by image", *times)
 
 
-def benchmark_decode() -> None:
-    truth = torch.rand(BATCH, POINTS, 2) * 120 + 4
-    maps = render_heatmaps(truth, 128, SIGMA) + 0.02 * torch.rand(BATCH, POINTS, 128, 128)
+def benchmark_decode(batch: int) -> None:
+    truth = torch.rand(batch, POINTS, 2) * 120 + 4
+    maps = render_heatmaps(truth, 128, SIGMA) + 0.02 * torch.rand(batch, POINTS, 128, 128)
 
     def ours():
         points = decode_heatmaps(maps)[0] * 2
@@ -132,48 +142,58 @@ def benchmark_decode() -> None:
             total += np.mean(errors) / np.linalg.norm(points[36] * 2 - points[45] * 2) * 100
         return total / len(maps)
 
-    report("heatmap decode + NME, batch 40", seconds(reference, 3), seconds(ours, 9), 5, "per batch")
+    row(f"heatmap decode + NME, batch {batch}; map by map", seconds(reference, 3), seconds(ours, 9))
 
 
-def benchmark_training_step() -> None:
-    images = torch.randn(16, 3, SIZE, SIZE)
-    target = render_heatmaps(torch.rand(16, POINTS, 2) * 128, 128, SIGMA)
+def autocast(precision: str):
+    """Of the CPU; nothing for float32."""
+    return nullcontext() if precision == "float32" else torch.autocast("cpu", torch.bfloat16)
+
+
+def benchmark_training_step(batch: int) -> None:
+    """The head's step with a frozen encoder: upstream decodes the whole image to get at x1 and keeps P's gradients."""
+    count = max(batch * 2 // 5, 1)
+    images = torch.randn(count, 3, SIZE, SIZE)
+    target = render_heatmaps(torch.rand(count, POINTS, 2) * 128, 128, SIGMA)
     plain, fast = AAE(AAEConfig(SIZE, num_landmarks=POINTS)).eval(), AAE(AAEConfig(SIZE, num_landmarks=POINTS)).eval()
     fast = fast.to(memory_format=torch.channels_last)
     fast.P.requires_grad_(False)
 
-    def reference():
-        with torch.no_grad():
-            z = plain.Q(images)
-        x1 = plain.P.seed_features(z)
-        plain.P.image(x1)  # upstream decodes the whole image to get at x1 and keeps P's gradients
-        (heatmap_l2(plain.LMH(x1, plain.P), target)).backward()
+    def reference(precision: str):
+        with autocast(precision):
+            with torch.no_grad():
+                z = plain.Q(images)
+            x1 = plain.P.seed_features(z)
+            plain.P.image(x1)
+            heatmaps = plain.LMH(x1, plain.P)
+        heatmap_l2(heatmaps, target).backward()
         plain.zero_grad()
 
-    def ours():
-        with torch.autocast("cpu", torch.bfloat16):
+    def ours(precision: str):
+        with autocast(precision):
             with torch.no_grad():
                 z = fast.Q(images.contiguous(memory_format=torch.channels_last))
             heatmaps = fast.LMH(fast.P.seed_features(z), fast.P)
         heatmap_l2(heatmaps, target).backward()
         fast.zero_grad()
 
-    report("head training step, frozen encoder, batch 16", seconds(reference, 2), seconds(ours, 3), 2, "per batch")
+    for precision in PRECISIONS:
+        times = (seconds(lambda work=work, p=precision: work(p), 2) for work in (reference, ours))
+        row(f"head training step, batch {count}, {precision}; whole decoder", *times)
 
 
-def reference_evaluation(networks: AAE, dataset) -> float:
-    """Photo by photo, float32, the whole decoder, arg-max map by map."""
+def reference_evaluation(networks: AAE, dataset, precision: str) -> float:
+    """Photo by photo, the whole decoder, arg-max map by map."""
     total = 0.0
     for annotation in dataset.annotations:
         image = read_image(annotation.path)
         crop = dataset.make_crop(annotation).centre(SIZE)
         cut = torch.from_numpy(crop.extract(image)).permute(2, 0, 1)[None].float() / 255
         cut = cut - torch.tensor(PIXEL_MEAN)[:, None, None]
-        with torch.no_grad():
-            z = networks.Q(cut)
-            x1 = networks.P.seed_features(z)
+        with torch.no_grad(), autocast(precision):
+            x1 = networks.P.seed_features(networks.Q(cut))
             networks.P.image(x1)
-            maps = networks.LMH(x1, networks.P)[0].numpy()
+            maps = networks.LMH(x1, networks.P)[0].float().numpy()
         points = []
         for heatmap in maps:
             blurred = cv2.blur(heatmap, (9, 9), borderType=cv2.BORDER_CONSTANT)
@@ -184,21 +204,22 @@ def reference_evaluation(networks: AAE, dataset) -> float:
     return total / len(dataset)
 
 
-def benchmark_evaluation(config: Path | None) -> None:
-    local = read_local_config(config)
+def benchmark_evaluation(config: Path | None, count: int) -> None:
+    """All photos of a test split, drawn ones without a configuration."""
     with tempfile.TemporaryDirectory() as folder:
-        root = local.dataset("w300")
-        if not root.is_dir():
-            root = Path(folder)
-            write_dataset("w300", root, 112)
+        if config is None:
+            write_dataset("w300", Path(folder), count)
+        root = Path(folder) if config is None else read_local_config(config).dataset("w300")
         dataset = build_dataset("w300", root, "common", SIZE, "lm_ground_truth")
         networks = AAE(AAEConfig(SIZE, num_landmarks=POINTS)).eval()
-        slow = seconds_once(lambda: reference_evaluation(networks, dataset))
+        slow = {p: seconds_once(lambda p=p: reference_evaluation(networks, dataset, p)) for p in PRECISIONS}
         networks = networks.to(memory_format=torch.channels_last)
         model = LoadedModel(networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), root)
-        accelerator = make_accelerator("auto", "bf16")
-        fast = seconds_once(lambda: evaluate_dataset(model, dataset, EvalSettings(batch_size=32), accelerator, progress=False))
-    report(f"full evaluation of {len(dataset)} photos, 256 px", slow, fast, 3, "in all")
+        settings, accelerator = EvalSettings(batch_size=32), make_accelerator("cpu")
+        for precision in PRECISIONS:
+            with autocast(precision):
+                ours = seconds_once(lambda: evaluate_dataset(model, dataset, settings, accelerator, progress=False))
+            row(f"evaluation of {len(dataset)} photos, {precision}; photo by photo", slow[precision], ours)
 
 
 def seconds_once(work: Callable[[], object]) -> float:
@@ -207,17 +228,16 @@ def seconds_once(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def benchmark_memory() -> None:
+def benchmark_memory(count: int) -> None:
     """Peak memory of an evaluation of n and of 10 n photos, each in a process of its own."""
     peaks = []
     with tempfile.TemporaryDirectory() as folder:
-        for count in (16, 160):
-            root = Path(folder) / str(count)
-            write_dataset("w300", root, count)
+        for faces in (count, 10 * count):
+            root = Path(folder) / str(faces)
+            write_dataset("w300", root, faces)
             command = [sys.executable, "-m", "benchmarks", "landmarks", "--measure-memory", str(root)]
             peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]))
-    print(f"peak memory of an evaluation, 128 px: 32 photos {peaks[0]:.0f} MiB, 320 photos {peaks[1]:.0f} MiB, "
-          f"ratio {peaks[1] / peaks[0]:.2f}")
+    print_row(f"peak memory of an evaluation of {20 * count} photos; of {2 * count}", *peaks[::-1], unit="MiB")
 
 
 def measure_memory(root: Path) -> None:
@@ -238,7 +258,7 @@ def peak_memory_mib() -> float:
 
 
 def benchmark_gpu() -> None:
-    """Images per second of the training stages: eager float32 against bf16, compile and channels-last."""
+    """Images per second of the training stages: eager against compiled and channels-last, both in bfloat16."""
     device, batch = torch.device("cuda"), 64
     images, target = torch.randn(batch, 3, SIZE, SIZE, device=device), torch.rand(batch, POINTS, 128, 128, device=device)
 
@@ -251,7 +271,7 @@ def benchmark_gpu() -> None:
         decode = torch.compile(networks.P) if fast else networks.P
 
         def step():
-            with torch.autocast("cuda", torch.bfloat16, enabled=fast):
+            with torch.autocast("cuda", torch.bfloat16):
                 if kind == "autoencoder":
                     loss = (decode(encode(x)).float() - x).abs().mean()
                 else:
@@ -265,31 +285,31 @@ def benchmark_gpu() -> None:
 
     for kind in ("autoencoder", "landmarks, frozen encoder", "landmarks + encoder"):
         slow, fast = stage(kind, False), stage(kind, True)
-        rates = f"eager fp32 {slow:8.0f} images/s   bf16+compile+channels-last {fast:8.0f} images/s"
-        print(f"{kind:42s} {rates}   {fast / slow:.1f}×")
+        print_row(f"{kind}; eager", fast, slow, "im/s", more_is_better=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: list[str] | None = None) -> None:
+    """Print the chosen parts."""
+    parser = make_parser(__doc__)
     parts = ("augmentation", "structural", "decode", "step", "evaluation", "memory", "gpu")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--config", type=Path, default=None)
-    parser.add_argument("--measure-memory", type=Path, default=None, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure_memory is not None:
-        measure_memory(arguments.measure_memory)
+    parser.add_argument("--config", type=Path, default=None, help="where w300 is named (default: drawn faces)")
+    parser.add_argument("--measure-memory", type=Path, default=None, help="print the peak memory of evaluating this folder")
+    options = parser.parse_args(arguments)
+    if options.measure_memory is not None:
+        measure_memory(options.measure_memory)
         return
-    if not ALLOCATOR.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
-    torch.manual_seed(0)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, GPU: {torch.cuda.is_available()}")
+    if options.smoke:
+        options.parts = [part for part in options.parts if part not in ("memory", "gpu")]  # processes and compilers
+    batch, photos = (4, 1) if options.smoke else (40, 112)
+    start(options)
     steps = {
-        "augmentation": benchmark_augmentation, "structural": benchmark_structural, "decode": benchmark_decode,
-        "step": benchmark_training_step, "evaluation": lambda: benchmark_evaluation(arguments.config),
-        "memory": benchmark_memory,
-        "gpu": lambda: benchmark_gpu() if torch.cuda.is_available() else print("no GPU: its part is left out"),
-    }
-    for part in arguments.parts:
+        "augmentation": lambda: benchmark_augmentation(batch), "structural": lambda: benchmark_structural(batch),
+        "decode": lambda: benchmark_decode(batch), "step": lambda: benchmark_training_step(batch),
+        "evaluation": lambda: benchmark_evaluation(options.config, photos), "memory": lambda: benchmark_memory(16),
+        "gpu": lambda: benchmark_gpu() if torch.cuda.is_available() else note("no GPU: its part is left out"),
+    }  # fmt: skip
+    for part in options.parts:
         steps[part]()
 
 

@@ -2,16 +2,14 @@
 
     python -m benchmarks rasterise                          # two threads, about a minute
     python -m benchmarks rasterise --threads 1 --repeats 50
-    python -m benchmarks rasterise --data ../shared/data/tddfa   # where tri.mat, indices.npy and train.configs lie
+    python -m benchmarks rasterise --data tddfa             # where tri.mat, indices.npy and train.configs lie
 
-The mesh is the mean face of 3DDFA_V2 (38,365 vertices, 76,073 triangles) if its files are there, else a generated one of that
-size. The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth buffer
-of the picture's size, in float32, compiled by numba, on one thread. Times are the best of the repeats.
+The mesh is a generated face as dense as 3DDFA_V2's (38,416 vertices), or with --data that one (38,365 vertices).
+The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth buffer
+of the picture's size, in float32, compiled by numba, on one thread; ours with one thread
+and with --threads, and the PyTorch path. Times are the best of the repeats.
 """
 
-import argparse
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ import torch
 from numba import njit
 from scipy.io import loadmat
 
+from benchmarks.report import best_ms, make_parser, note, row, start
 from geometry.cameras import pinhole, rigid_transform, weak_perspective
 from geometry.mesh.normals import vertex_normals
 from geometry.raster.painting import paint_lit
@@ -27,19 +26,6 @@ from geometry.raster.shading import sh_basis, sh_shade
 from geometry.rotations import rotation_from_euler
 
 PICTURES = ((120, 120, 100), (551, 413, 308), (689, 1536, 414))  # height, width, height of the face in px
-GOAL_MS = 2.5
-
-
-def best_ms(work: Callable[[], object], repeats: int) -> float:
-    """Shortest wall time of the repeats, after one warm-up; other programs get their turn in the pauses."""
-    work()
-    times = []
-    for _ in range(repeats):
-        time.sleep(0.02)
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1e3
 
 
 def mean_face(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,9 +39,8 @@ def mean_face(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return vertices - vertices.mean(0), torch.from_numpy(triangles[(triangles >= 0).all(1)])
 
 
-def generated_face() -> tuple[torch.Tensor, torch.Tensor]:
-    """Half an ellipsoid with a nose, as dense as 3DDFA_V2's mesh."""
-    count = 196
+def generated_face(count: int = 196) -> tuple[torch.Tensor, torch.Tensor]:
+    """Half an ellipsoid with a nose, count² vertices: by default as dense as 3DDFA_V2's mesh."""
     axis = torch.linspace(-1, 1, count)
     v, u = torch.meshgrid(axis, axis, indexing="ij")
     x, y = u * (1 - v * v / 2).sqrt(), -v * (1 - u * u / 2).sqrt()  # the square, mapped onto the disc
@@ -93,29 +78,22 @@ def reference_zbuffer(screen, triangles, colours, picture):
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
         if area == 0:
             continue
-        for row in range(max(int(min(a[1], b[1], c[1])), 0), min(int(max(a[1], b[1], c[1])) + 1, height)):
+        for line in range(max(int(min(a[1], b[1], c[1])), 0), min(int(max(a[1], b[1], c[1])) + 1, height)):
             for column in range(max(int(min(a[0], b[0], c[0])), 0), min(int(max(a[0], b[0], c[0])) + 1, width)):
-                x, y = np.float32(column + 0.5), np.float32(row + 0.5)
+                x, y = np.float32(column + 0.5), np.float32(line + 0.5)
                 wa = ((b[0] - x) * (c[1] - y) - (b[1] - y) * (c[0] - x)) / area
                 wb = ((c[0] - x) * (a[1] - y) - (c[1] - y) * (a[0] - x)) / area
                 wc = 1 - wa - wb
                 if wa >= 0 and wb >= 0 and wc >= 0:
                     depth = wa * a[2] + wb * b[2] + wc * c[2]
-                    if depth < buffer[row, column]:
-                        buffer[row, column] = depth
+                    if depth < buffer[line, column]:
+                        buffer[line, column] = depth
                         for channel in range(3):
                             colour = wa * colours[triangles[face, 0], channel] + wb * colours[triangles[face, 1], channel]
-                            picture[row, column, channel] = np.uint8(colour + wc * colours[triangles[face, 2], channel])
+                            picture[line, column, channel] = np.uint8(colour + wc * colours[triangles[face, 2], channel])
 
 
-def benchmark_lit(mesh: tuple[torch.Tensor, torch.Tensor], threads: int, repeats: int) -> None:
-    for picture in PICTURES:
-        benchmark_lit_picture(mesh, picture, threads, repeats)
-
-
-def benchmark_lit_picture(
-    mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, int, int], threads: int, repeats: int
-) -> None:
+def benchmark_lit(mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, int, int], threads: int, repeats: int) -> None:
     (vertices, triangles), (height, width, face) = mesh, picture
     rotation = rotation_from_euler(torch.tensor([[0.1, -0.4, 0.05]]))
     scale = face / (vertices[:, 1].max() - vertices[:, 1].min())
@@ -140,24 +118,23 @@ def benchmark_lit_picture(
         return paint_lit(screen, posed, triangles, albedo, gamma, background)
 
     different = (np.abs(ours().numpy().astype(int) - reference()) > 2).any(-1).sum()
+    name = f"lit, {width} × {height} px"
     torch.set_num_threads(1)
-    slow, alone = best_ms(reference, repeats), best_ms(ours, repeats)
+    slow = best_ms(reference, repeats)
+    row(f"{name}, 1 thread; z-buffer", best_ms(ours, repeats), slow)
     torch.set_num_threads(threads)
-    fast, dense = best_ms(ours, repeats), best_ms(plain_torch, max(repeats // 10, 3))
-    times = (
-        f"reference {slow:6.2f} ms   torch {dense:7.1f} ms   ours {alone:5.2f} ms with 1 thread, {fast:5.2f} ms with {threads}"
-    )
-    ratios = f"{slow / fast:4.1f}× reference, {dense / fast:5.1f}× torch   {different} px differ"
-    print(f"lit, {width:4d} × {height:3d} px   {times} (goal {GOAL_MS} ms)   {ratios}")
+    if threads > 1:
+        row(f"{name}, {threads} threads; z-buffer of one", best_ms(ours, repeats), slow)
+    row(f"{name}, {threads} threads; PyTorch path", best_ms(ours, repeats), best_ms(plain_torch, max(repeats // 10, 1)))
+    note(f"{different} px differ from the z-buffer's")
 
 
 def benchmark_visibility(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, batch: int = 8) -> None:
     vertices, triangles = mesh
     _, screen = pose(vertices, batch)
     numba = best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="numba"), repeats) / batch
-    torch_ms = best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="torch"), max(repeats // 10, 3)) / batch
-    times = f"torch {torch_ms:6.2f} ms   numba {numba:5.2f} ms   {torch_ms / numba:4.1f}×"
-    print(f"visibility 224², batch {batch}, per image   {times}")
+    torch_ms = best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="torch"), max(repeats // 10, 1)) / batch
+    row(f"visibility 224², batch {batch}, per image; PyTorch path", numba, torch_ms)
 
 
 def benchmark_gradients(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, batch: int = 8) -> None:
@@ -167,20 +144,21 @@ def benchmark_gradients(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, b
     leaves = [posed, torch.rand(batch, *vertices.shape), torch.zeros(batch, 3, 9)]
     leaves = [leaf.requires_grad_() for leaf in leaves]
 
-    def forward(lit: bool = True) -> torch.Tensor:
+    def forward(lit: bool, impl: str) -> torch.Tensor:
         screen = pinhole(leaves[0], 1015.0, (112.0, 112.0), 10.0)
         colours = sh_shade(leaves[1], vertex_normals(leaves[0], triangles), leaves[2]) if lit else leaves[1]
-        return interpolate(screen, triangles, rasterize(screen, triangles, (224, 224), True), colours, True)
+        return interpolate(screen, triangles, rasterize(screen, triangles, (224, 224), True, impl=impl), colours, True)
 
     for name, lit in (("albedo only", False), ("normals, light, albedo", True)):
-        picture = forward(lit)
+        picture = forward(lit, "numba")
         gradient, wanted = torch.randn_like(picture), leaves if lit else leaves[:2]
-        down = best_ms(lambda lit=lit: forward(lit), repeats) / batch
-        up = best_ms(lambda p=picture, g=gradient, w=wanted: torch.autograd.grad(p, w, g, retain_graph=True), repeats) / batch
-        print(
-            f"differentiable 224², batch {batch}, per image, {name:22s}   forward {down:6.2f} ms (goal 10, prototype 50)   "
-            f"backward {up:6.2f} ms (goal 15, prototype 17)"
+        down, plain = (
+            best_ms(lambda lit=lit, impl=impl: forward(lit, impl), count) / batch
+            for impl, count in (("numba", repeats), ("torch", max(repeats // 10, 1)))
         )
+        up = best_ms(lambda p=picture, g=gradient, w=wanted: torch.autograd.grad(p, w, g, retain_graph=True), repeats) / batch
+        row(f"differentiable 224², {name}; PyTorch visibility", down, plain)
+        row(f"its gradient, {name}", up)
 
 
 def pose(vertices: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -190,24 +168,26 @@ def pose(vertices: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor
     return posed, pinhole(posed, 1015.0, (112.0, 112.0), 10.0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: list[str] | None = None) -> None:
+    """Print a row per picture and part."""
+    parser = make_parser(__doc__, threads=2)
     parts = ("lit", "visibility", "gradients")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared/data/tddfa")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", type=Path, default=None, help="3DDFA's files (default: a generated face)")
     parser.add_argument("--repeats", type=int, default=30)
-    arguments = parser.parse_args()
-    real = (arguments.data / "tri.mat").is_file()
-    mesh = mean_face(arguments.data) if real else generated_face()
-    kind = "3DDFA_V2's mean face" if real else "a generated face"
-    print(f"{kind}: {len(mesh[0])} vertices, {len(mesh[1])} triangles; torch {torch.__version__}, {arguments.threads} threads")
-    torch.set_num_threads(arguments.threads)
-    for part in arguments.parts:
-        if part == "lit":
-            benchmark_lit(mesh, arguments.threads, arguments.repeats)
-        else:
-            {"visibility": benchmark_visibility, "gradients": benchmark_gradients}[part](mesh, arguments.repeats)
+    options = parser.parse_args(arguments)
+    mesh = generated_face(24 if options.smoke else 196) if options.data is None else mean_face(options.data)
+    pictures, batch = (PICTURES[:1], 2) if options.smoke else (PICTURES, 8)
+    repeats = 1 if options.smoke else options.repeats
+    start(options)
+    note(f"{len(mesh[0]):,} vertices, {len(mesh[1]):,} triangles")
+    if "lit" in options.parts:
+        for picture in pictures:
+            benchmark_lit(mesh, picture, options.threads, repeats)
+    if "visibility" in options.parts:
+        benchmark_visibility(mesh, repeats, batch)
+    if "gradients" in options.parts:
+        benchmark_gradients(mesh, repeats, batch)
 
 
 if __name__ == "__main__":

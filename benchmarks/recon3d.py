@@ -1,15 +1,14 @@
-"""Speed and memory of weakly supervised reconstruction at the size of the Basel model's front, beside the goals.
+"""Speed and memory of weakly supervised reconstruction at the size of the Basel model's front.
 
     python -m benchmarks recon3d                              # one thread, a few minutes
     python -m benchmarks recon3d --parts step --backbone mobilenet --batch 8
-    python -m benchmarks recon3d --parts pyramid layer        # graph convolutions: benchmarks/graph.py on this mesh
+    python -m benchmarks recon3d --parts pyramid layer        # those of python -m benchmarks graph, on this mesh
 
 The Basel model may not be shipped, so its size is: the embedded head's face, subdivided twice, with as many triangles (70,789),
 about as many vertices (35,709) and components (80 + 64 + 80). With one thread times are of the processor, so that other
 programs do not count; with more they are wall times. The best of the repeats counts.
 """
 
-import argparse
 import resource
 import sys
 
@@ -19,7 +18,8 @@ import trimesh
 from torch import Tensor
 from torch.nn.functional import pad
 
-from benchmarks.graph import benchmark_generator, benchmark_layer, benchmark_pyramid, best_ms
+from benchmarks.graph import benchmark_generator, benchmark_layer, benchmark_pyramid
+from benchmarks.report import best_ms, make_parser, note, row, start
 from common.runtime import make_accelerator
 from geometry.raster.rasteriser import interpolate, rasterize
 from morphable.model import EMBEDDED_HEAD, FaceModel, SurfacePoints
@@ -34,7 +34,6 @@ from recon3d.reconstruction.settings import WeakSettings
 from training.loop import EpochPosition
 
 TRIANGLES, COMPONENTS = 70_789, (80, 64, 80)
-SHARE_GOAL = 25.0  # % of a training step
 PARTS = ("step", "inference", "pyramid", "layer", "generator")
 
 
@@ -117,15 +116,11 @@ def benchmark_step(model: FaceModel, backbone: str, batch: int, repeats: int) ->
         "interpolation": best_ms(lambda: interpolate(screen, model.triangles, ids, colours, True), 3 * repeats),
         "its gradient": best_ms(backward, 3 * repeats),
     }
-    rasteriser = sum(list(parts.values())[1:])
-    listed = "   ".join(f"{name} {value:.0f} ms" for name, value in parts.items())
-    rest = whole - sum(parts.values())
-    print(f"training step, {backbone}, 224², batch {batch}: {whole:.0f} ms   {listed}   rest {rest:.0f} ms")
-    print(
-        f"    rasteriser {100 * rasteriser / whole:.1f} % of the step (goal below {SHARE_GOAL:.0f} %), "
-        f"{100 * rasteriser / max(whole - network, 1e-9):.0f} % of what is not the network;"
-        f" peak memory {peak_mib():,.0f} MiB, {before:,.0f} before"
-    )
+    row(f"training step, {backbone}, 224², batch {batch}", whole)
+    for name, value in parts.items():
+        row(f"its {name.removeprefix('its ')}", value)
+    note(f"rasteriser {100 * sum(list(parts.values())[1:]) / whole:.1f} % of the step")
+    note(f"peak memory {peak_mib():,.0f} MiB, {before:,.0f} before")
 
 
 def benchmark_inference(model: FaceModel, backbone: str, repeats: int) -> None:
@@ -136,25 +131,26 @@ def benchmark_inference(model: FaceModel, backbone: str, repeats: int) -> None:
     one = best_ms(lambda: reconstructor.reconstruct([photo], [five]), repeats)
     eight = best_ms(lambda: reconstructor.reconstruct([photo] * 8, [five] * 8), max(repeats // 2, 1)) / 8
     faces = reconstructor.reconstruct([photo], [five])
-    print(
-        f"inference, {backbone}, per photo: {one:.0f} ms, {eight:.0f} ms in a batch of 8;"
-        f" its picture {best_ms(faces.picture, repeats):.1f} ms; peak memory {peak_mib():,.0f} MiB"
-    )
+    row(f"inference, {backbone}, a photo", one)
+    row("the same, per photo of 8; one at a time", eight, one)
+    row("its picture", best_ms(faces.picture, repeats))
+    note(f"peak memory {peak_mib():,.0f} MiB")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: list[str] | None = None) -> None:
+    """Print the chosen parts."""
+    parser = make_parser(__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    options = parser.parse_args(arguments)
+    if options.smoke:
+        options.backbone, options.batch, options.repeats = "mobilenet_half", 1, 1
+        options.parts = [part for part in options.parts if part in ("step", "inference")]  # the others: graph --smoke
+    start(options)
     model = basel_sized()
-    size = f"{model.num_vertices:,} vertices, {len(model.triangles):,} triangles, components {model.sizes}"
-    print(f"{size}, torch {torch.__version__}, {options.threads} thread(s)")
+    note(f"{model.num_vertices:,} vertices, {len(model.triangles):,} triangles, components {model.sizes}")
     if "step" in options.parts:
         benchmark_step(model, options.backbone, options.batch, options.repeats)
     if "inference" in options.parts:

@@ -1,25 +1,25 @@
-"""Speed of 3DMM regression on one thread, each figure beside its reference.
+"""Speed of 3DMM regression on one thread, with the bundled regressor on the astronaut photo.
 
-    OMP_NUM_THREADS=1 python -m benchmarks regression mb05_120x120.pth --face-model 3ddfa:train.configs#noneck \
-        [--photo trump_hillary.jpg --faceboxes FaceBoxesProd.pth] [--repeat 50]
+    python -m benchmarks regression
+    python -m benchmarks regression --checkpoint mb05_120x120.pth --face-model 3ddfa:train.configs#noneck [--photo a.jpg]
+        [--faceboxes FaceBoxesProd.pth] [--repeats 50]
 
-References are those of the authors' code on a machine like ours (one thread): crop, regression and 68 points 2.25 ms in PyTorch
-and 0.47 ms in onnxruntime (mb05), dense decoding 0.8 ms, detection on a photo of 1536 × 689 25.8 ms. Prints medians in ms.
+References, in the same run: one face at a time for the batch, PyTorch for onnxruntime, the full basis in one product and the
+similarity apart for dense decoding (as the authors' code does), the exact weights for fast WPDC, the network as trained for the
+frozen one.
 """
 
-import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.report import best_ms, make_parser, row, start
 from common.config import read_local_config
 from common.files.images import read_image
-from datasets.detection import faceboxes  # noqa: F401  registers the detector
 from datasets.detection.detect import make_detector
+from datasets.detection.faceboxes import FaceBoxesDetector
 from networks.radan import RADAN
 from recon3d.regression.export import ExportedRegressor, export
 from recon3d.regression.face_models import open_face_model
@@ -29,71 +29,70 @@ from recon3d.regression.quick import frozen
 from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.roi import crop_from_detection
 
-PHOTO = (689, 1536)  # height and width of the authors' example
+
+def photo_and_box(path: Path | None, weights: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """The photo, by default NASA's astronaut of scikit-image, and the box of its first face."""
+    if path is None:
+        from skimage.data import astronaut
+
+        image = astronaut()
+    else:
+        image = read_image(path)
+    detect = make_detector("dlib") if weights is None else FaceBoxesDetector(weights)
+    found = detect(image)
+    return image, np.asarray(found[0].box) if found else np.array([0.0, 0.0, image.shape[1], image.shape[0]])
 
 
-def median_ms(run: Callable[[], object], repeat: int) -> float:
-    """After three runs that do not count."""
-    times = []
-    for _ in range(repeat + 3):
-        started = time.perf_counter()
-        run()
-        times.append(1000 * (time.perf_counter() - started))
-    return float(np.median(times[3:]))
+def full_product(model: torch.nn.Module, basis: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """(3 V, K) by (K,) and the mean, in the authors' way."""
+    return model.mean + (basis @ weights).view(-1, 3)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
+def main(arguments: list[str] | None = None) -> None:
+    """Print milliseconds of every step."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--checkpoint", default="regressor_120", help="bundled name, session, path or authors' checkpoint")
     parser.add_argument("--face-model", default=None)
-    parser.add_argument("--photo", type=Path, default=None, help="with --faceboxes: detection and regression of all its faces")
-    parser.add_argument("--faceboxes", type=Path, default=None, help="the authors' weights of the detector")
-    parser.add_argument("--repeat", type=int, default=50)
+    parser.add_argument("--photo", type=Path, default=None, help="default: the astronaut")
+    parser.add_argument("--faceboxes", type=Path, default=None, help="the authors' weights of the detector (default: dlib)")
+    parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--config", type=Path, default=None)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    local, repeat = read_local_config(arguments.config), arguments.repeat
-    loaded = load_regressor(arguments.checkpoint, local.snapshots)
-    face_model = open_face_model(arguments.face_model, local, loaded.model)
+    options = parser.parse_args(arguments)
+    if options.smoke:
+        options.repeats = 1
+    start(options)
+    local, repeats = read_local_config(options.config), options.repeats
+    few = max(1, repeats // 10)
+    loaded = load_regressor(options.checkpoint, local.snapshots)
+    face_model = open_face_model(options.face_model, local, loaded.model)
     regressor = FaceRegressor(loaded, face_model, detector="none", device="cpu")
-    photo = np.random.default_rng(0).integers(0, 255, (*PHOTO, 3), dtype=np.uint8)
-    crops = [
-        crop_from_detection(np.array([200.0 + 120 * i, 150, 460 + 120 * i, 430]), regressor.size, photo.shape) for i in range(8)
-    ]
+    photo, box = photo_and_box(options.photo, options.faceboxes)
+    crops = [crop_from_detection(box + 2 * i, regressor.size, photo.shape) for i in range(8)]
 
-    def line(name: str, ms: float, reference: str) -> None:
-        print(f"{name:48s} {ms:9.3f} ms   {reference}")
-
-    one = median_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeat)
-    eight = median_ms(lambda: regressor.regress_crops([photo] * 8, crops), max(5, repeat // 4)) / 8
-    line("crop + regress + 68 points + pose, PyTorch", one, "reference 2.25")
-    line("the same, per face of a batch of 8", eight, f"{one / eight:.2f} × faster per face than one by one")
-    if arguments.photo is not None:
-        image, detect = read_image(arguments.photo), make_detector("faceboxes", arguments.faceboxes)
-        ms = median_ms(lambda: regressor(image, [found.box for found in detect(image)]), max(5, repeat // 4))
-        alone = median_ms(lambda: detect(image), max(5, repeat // 4))
-        size = f"{image.shape[1]} × {image.shape[0]}"
-        line(f"detection + regression of a photo, {size}", ms, f"detection alone {alone:.1f}, reference 25.8")
+    one = best_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeats)
+    eight = best_ms(lambda: regressor.regress_crops([photo] * 8, crops), few) / 8
+    (face,) = regressor.regress_crops([photo], crops[:1])
+    row("crop, regression, 68 points and pose, PyTorch", one)
+    row("the same, per face of 8; one at a time", eight, one)
     with tempfile.TemporaryDirectory() as folder:
         export(ExportedRegressor(loaded.model, face_model, dense=False), Path(folder) / "net.onnx")
         regressor.use_onnx(Path(folder) / "net.onnx")
-        exported = median_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeat)
-        line("crop + regress + 68 points + pose, onnxruntime", exported, "reference 0.47")
-    (face,) = regressor.regress_crops([photo], crops[:1])
-    line(
-        f"dense decoding, {face_model.num_vertices} vertices",
-        median_ms(lambda: regressor.screen([face]), repeat),
-        "reference 0.8, goal 0.3",
-    )
+        row("the same, onnxruntime; PyTorch", best_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeats), one)
+    basis = torch.cat([face_model.identity, face_model.expression], 2).flatten(0, 1)
+    weights = torch.randn(basis.shape[1])
+    dense = best_ms(lambda: regressor.screen([face]), repeats)
+    row(f"dense decoding, {face_model.num_vertices:,} vertices; full product alone", dense,
+        best_ms(lambda: full_product(face_model, basis, weights), repeats))  # fmt: skip
     parameters = loaded.model.mean + loaded.model.std * torch.randn(2, 128, len(loaded.model.mean))
     points = PointSampler(face_model, loaded.model.layout).draw()
     pair = parameters[0], parameters[1], loaded.model.layout, points
-    exact, fast = (median_ms(lambda w=w: w(*pair), 5) for w in (exact_wpdc_weights, fast_wpdc_weights))
-    line("fast WPDC weights, batch 128, 200 points", fast, f"{exact / fast:.1f} × faster than exact ({exact:.1f} ms)")
-    image = torch.randint(0, 256, (1, 3, 120, 120), dtype=torch.uint8)
+    exact, fast = (best_ms(lambda w=w: w(*pair), few) for w in (exact_wpdc_weights, fast_wpdc_weights))
+    row("fast WPDC weights, batch 128, 200 points; exact", fast, exact)
+    image, network = torch.randint(0, 256, (1, 3, 120, 120), dtype=torch.uint8), RADAN().eval()
     with torch.inference_mode():
-        network = frozen(RADAN().eval(), 120)
-        line("RADAN forward", median_ms(lambda: network(image), 5), "reference 127 (the authors' network)")
+        as_trained = best_ms(lambda: network((image.float() - 127.5) / 128), few)
+        quick = frozen(network, 120)
+        row("RADAN, frozen; as trained", best_ms(lambda: quick(image), few), as_trained)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,21 @@ def save_snapshot(folder: Path, tensors: dict[str, Tensor], config: dict, state:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link_snapshot(source: Path, folder: Path) -> None:
+    """A second name of a snapshot that was just written: its files as hard links, or copies where there are none."""
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for file in source.iterdir():
+            try:
+                os.link(file, temporary / file.name)
+            except OSError:  # a file system without links
+                shutil.copy2(file, temporary / file.name)
+        temporary.chmod(0o755)
+        _replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _replace_folder(new: Path, target: Path) -> None:
     """Rename a folder over another; the older one is moved aside first and removed last (see `resolve_snapshot`)."""
     old = target.parent / f".{target.name}.old"

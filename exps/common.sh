@@ -19,7 +19,12 @@ fi
 # drawn DATASET…: in smoke mode, draw the datasets and point the configuration at them
 drawn() {
   [ "${SMOKE:-0}" = 1 ] || return 0
-  "$PYTHON" -m datasets.synthetic.faces "$WORK/drawn" --dataset "$@" --count 4
+  local missing=()
+  for d in "$@"; do [ -e "$WORK/drawn/$d.done" ] || missing+=("$d"); done
+  if [ ${#missing[@]} != 0 ]; then
+    "$PYTHON" -m datasets.synthetic.faces "$WORK/drawn" --dataset "${missing[@]}" --count 4
+    for d in "${missing[@]}"; do touch "$WORK/drawn/$d.done"; done
+  fi
   { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; for d in "$@"; do echo "$d = $WORK/drawn/$d"; done; } > "$CONFIG"
 }
 
@@ -94,7 +99,7 @@ DEPTH_DATASET=${DEPTH_DATASET:-threedfaw}
 depth_data() {
   [ "${SMOKE:-0}" = 1 ] || return 0
   DEPTH_DATASET=threedfaw
-  "$PYTHON" -m datasets.synthetic.depth "$WORK/drawn/threedfaw" --train 64 --valid 8 --per-pose 3
+  [ -d "$WORK/drawn/threedfaw" ] || "$PYTHON" -m datasets.synthetic.depth "$WORK/drawn/threedfaw" --train 64 --valid 8 --per-pose 3
   { echo "[Paths]"; echo "data = $WORK/data"; echo "outputs = $WORK/outputs"; echo "threedfaw = $WORK/drawn/threedfaw"; } > "$CONFIG"
 }
 

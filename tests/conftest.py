@@ -11,7 +11,7 @@ import torch
 
 from datasets.synthetic.faces import write_dataset
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA_VARIABLE = "FACES_TEST_DATA"  # folder of the real photos; without it, the one beside the checkout if it exists
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +36,10 @@ def drawn(tmp_path_factory):
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real photos; tests that need it are skipped elsewhere."""
-    if not SHARED.is_dir():
-        pytest.skip("the real photos of ../shared/data are not on this machine")
-    return SHARED
+    given = os.environ.get(DATA_VARIABLE)
+    folder = Path(given) if given else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        if given:
+            pytest.fail(f"{DATA_VARIABLE}={given}: no such folder")
+        pytest.skip(f"no real photos on this machine; name their folder in {DATA_VARIABLE}")
+    return folder

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from common.checkpoint import json_safe, read_state, save_snapshot
+from common.checkpoint import json_safe, link_snapshot, read_state, save_snapshot
 from common.config import LocalConfig
 from common.errors import CheckpointError, DivergenceError, Interrupted
 from common.logs import console
@@ -303,14 +303,19 @@ def finish_epoch(run: Running, say: Callable[[str], None]) -> bool:
             for name, values in method.histograms(position.epoch).items():
                 log.histogram(name, values, position.step)
     # the best snapshot first: one that is resumed then knows the score of what lies in `best`
-    if scores.get("score", math.inf) < position.best_score:
+    best = scores.get("score", math.inf) < position.best_score
+    if best:
         position.best_score, position.evaluations_since_best = scores["score"], 0
         save(method, options.session / "best", options, accelerator, position, scores)
     elif "score" in scores:
         position.evaluations_since_best += 1
     if position.epoch % options.save_every == 0 or last:
         say("*** saving snapshot ***")
-        save(method, options.session / f"{position.epoch:05d}", options, accelerator, position, scores)
+        folder = options.session / f"{position.epoch:05d}"
+        if not best:
+            save(method, folder, options, accelerator, position, scores)
+        elif accelerator.is_main_process:  # the same weights and state: not written twice
+            link_snapshot(options.session / "best", folder)
         if accelerator.is_main_process:
             _remove_old(options)
     return "score" in scores and bool(options.patience) and position.evaluations_since_best >= options.patience

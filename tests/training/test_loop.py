@@ -13,11 +13,9 @@ import torch
 from common.checkpoint import newest_snapshot, read_state, read_tensors
 from common.errors import DivergenceError
 from common.runtime import random_state, restore_random_state
+from tests.training import toy
 from training.sampling import EpochBatches
 from training.schedules import learning_rate_factor
-
-sys.path.insert(0, str(Path(__file__).parent))
-import toy  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,15 +1,10 @@
 """Resuming from a state file of another layout."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from common.errors import CheckpointError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import toy  # noqa: E402
+from tests.training import toy
 
 
 @pytest.mark.parametrize("state", [{}, {"position": {"era": 3}, "rng": [], "optimizers": {}}])
