@@ -1,4 +1,4 @@
-"""Speed and memory of weakly supervised reconstruction at the size of the Basel model's front, beside the goals.
+"""Speed and memory of weakly supervised reconstruction at the size of the Basel model's front.
 
     python -m benchmarks recon3d                              # one thread, a few minutes
     python -m benchmarks recon3d --parts step --backbone mobilenet --batch 8

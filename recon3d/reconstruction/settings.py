@@ -38,7 +38,7 @@ class WeakSettings:
     w_lm: float = option(1.6e-3, "weight of the landmark term")
     w_feat: float = option(0.2, "weight of the perceptual term")
     w_reg: float = option(3e-4, "weight of the coefficients' prior")
-    w_id: float = option(1.0, "identity's part of it")
+    w_id: float = option(1.0, "weight of identity within --w-reg")
     w_exp: float = option(0.8, "expression's part")
     w_tex: float = option(1.7e-2, "albedo's part")
     w_reflc: float = option(5.0, "weight of even albedo on the skin")

@@ -10,7 +10,7 @@ from recon3d.reconstruction.settings import VARIANTS
 from recon3d.refinement.refiner import OUTPUTS
 from training.schedules import SCHEDULES
 
-GENERATORS = ("ours", "seed")
+GENERATORS = ("ours", "published", "seed")  # "seed": older spelling of "published"
 LAYOUTS = tuple(graph_unet.GENERATORS)
 
 
@@ -57,7 +57,7 @@ class RefineSettings(GraphStageSettings):
     """train_recon3d.py --stage gcn."""
 
     stage: str = option("gcn", "gcn: the mesh refiner behind a frozen reconstructor", choices=("gcn",))
-    generator: str = option("ours", "ours, or seed: as GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS)
+    generator: str = option("ours", "ours, or published: as GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS)
     gcn_output: str = option("offset", "offset from R-Net's shape, or absolute positions", "--gcn_output", choices=OUTPUTS)
     range_dm: float | None = option(None, "how far the output reaches; default 0.2 dm (offset), 1 dm (absolute)")
     views: int = option(4, "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step")
@@ -65,10 +65,10 @@ class RefineSettings(GraphStageSettings):
     w_shape: float = option(100.0, "weight of the distance to R-Net's shape")
     w_normal: float = option(100.0, "weight of the difference to its normals")
     w_truth: float = option(50.0, "weight of the distance to the true shape, rendered faces only")
-    lr: float = option(1e-3, "learning rate of Adam (seed: 1e-4)")
+    lr: float = option(1e-3, "learning rate of Adam (GCN_ResNet: 1e-4)")
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES)
     epochs: int = option(20, "absolute number of epochs", "-e", "--n_epochs")
-    batchsize: int = option(32, "samples per step, all processes together (seed: 16)", "-b", "--batch-size", "--batch_size")
+    batchsize: int = option(32, "samples per step, all processes together (GCN_ResNet: 16)", "-b", "--batch-size", "--batch_size")
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ def _dump_face(photo: Photo, number: int, face: Face, settings: MeshSettings) ->
 
     if settings.dump_ply:
         write_mesh(path(".ply"), _image_mesh(photo, [number], coloured=False))
-        console().info(f"Dump tp {path('.ply')}")
+        console().info(f"Dump tp {path('.ply')}")  # 3DDFA prints "tp", and scripts may look for it
     if settings.dump_vertex:
         np.save(path(".npy"), photo.regressor.screen([face])[0].cpu().numpy())
         console().info(f"Dump to {path('.npy')}")
