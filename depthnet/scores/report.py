@@ -1,4 +1,4 @@
-"""The text of eval_depthnet.py: the report of DepthNets' `--compute_stats`, then the same numbers over seeds beside controls."""
+"""The text of eval_depthnet.py: DepthNets' own report, then the same numbers over seeds beside controls."""
 
 import statistics
 

@@ -1,6 +1,6 @@
 """Read the mesh pyramid of GCN_ResNet and of Lin et al.: one `.npz` of scipy per matrix.
 
-    pyramid = read_published_pyramid(folder, model.mean, model.triangles)   # laplacians0.npz …, downsamp_trans0 …, upsamp_trans0 …
+    pyramid = read_published_pyramid(folder, model.mean, model.triangles)   # laplacians0.npz …, {down,up}samp_trans0 …
 
 Its matrices differ from ours: edges count once per triangle, and U drifts from barycentric weights.
 """

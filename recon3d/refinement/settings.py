@@ -57,7 +57,7 @@ class RefineSettings(GraphStageSettings):
     """train_recon3d.py --stage gcn."""
 
     stage: str = option("gcn", "gcn: the mesh refiner behind a frozen reconstructor", choices=("gcn",))
-    generator: str = option("ours", "ours, or published: as GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS)
+    generator: str = option("ours", "ours, or published: GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS)
     gcn_output: str = option("offset", "offset from R-Net's shape, or absolute positions", "--gcn_output", choices=OUTPUTS)
     range_dm: float | None = option(None, "how far the output reaches; default 0.2 dm (offset), 1 dm (absolute)")
     views: int = option(4, "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step")
@@ -68,7 +68,7 @@ class RefineSettings(GraphStageSettings):
     lr: float = option(1e-3, "learning rate of Adam (GCN_ResNet: 1e-4)")
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES)
     epochs: int = option(20, "absolute number of epochs", "-e", "--n_epochs")
-    batchsize: int = option(32, "samples per step, all processes together (GCN_ResNet: 16)", "-b", "--batch-size", "--batch_size")
+    batchsize: int = option(32, "samples per step, all processes (GCN_ResNet: 16)", "-b", "--batch-size", "--batch_size")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_coverage_of_the_scan_based_model_is_the_published_one(shared_data, part
     renderer = FaceRenderer(model)
     geometry = renderer.geometry(zeros(model))
     picture = renderer.picture(geometry, torch.ones_like(geometry.shape))
-    assert float(picture.mask.float().mean()) == pytest.approx(coverage, abs=0.02)  # measured on BFM and ICT; the head's origin lies elsewhere
+    assert float(picture.mask.float().mean()) == pytest.approx(coverage, abs=0.02)  # the head's origin lies elsewhere
 
 
 def test_wrong_length_is_named(head):
