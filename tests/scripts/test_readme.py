@@ -1,7 +1,7 @@
 """Every command and Python block of README.md and docs/, run in the order of the pages on drawings.
 
-A command that needs licensed or external data says so in a trailing comment ("# needs …"); it is run with --dry-run, or, where a
-module has no such flag, its flags are looked up in the source. Benchmarks take minutes and are only looked up too.
+A command that needs licensed or external data says so in a trailing comment ("# needs …"); it is run with --dry-run, or,
+where a module has no such flag, its flags are looked up in the source. Benchmarks take minutes and are only looked up too.
 """
 
 import importlib
@@ -33,13 +33,14 @@ SHORT = {
 }  # fmt: skip
 
 
-# and what makes the commands of DepthNet, 3DMM regression and reconstruction small
+# and what makes the other trainings, and the drawn keypoints, small
 SMALL = {
     "train_depthnet.py": ["--epochs", "1", "-b", "16", "--device", "cpu"],
     "train_facewarp_cyclegan.py": ["--epochs", "1", "--base", "8", "--blocks", "1", "--size", "32", "--device", "cpu"],
     "warp_face.py": [],
     "train_3dmm.py": ["--epochs", "1", "-b", "2", "--device", "cpu"],
     "train_recon3d.py": ["--epochs", "1", "-b", "1", "--device", "cpu"],
+    "datasets.synthetic.depth": ["--train", "8", "--valid", "4", "--per-pose", "1"],
 }
 WITHOUT_PYTHON = ("make",)
 
@@ -84,7 +85,7 @@ def place(drawn, tmp_path_factory):
     (folder / "local_config.ini").write_text("[Paths]\ndata = data\noutputs = out\n" + "\n".join(lines))
     (folder / "my_scheme.json").write_text(json.dumps(scheme_to_dict(IBUG_68)))
     (folder / "path/to").mkdir(parents=True)
-    (folder / "path/to/photos").symlink_to(drawn("folder", 30)[0])
+    (folder / "path/to/photos").symlink_to(drawn("folder", 12)[0])
     (folder / "folder_of_photos").mkdir()
     for name in ("photo.jpg", "crop.jpg", "folder_of_photos/other.jpg"):
         Image.fromarray(astronaut()).save(folder / name)
@@ -130,13 +131,14 @@ def test_every_command_runs(place, monkeypatch):
             look_up(words)
             continue
         module, arguments = module_of(words)
-        if words[1] in SMALL:
-            arguments += SMALL[words[1]]
+        name = words[2] if words[1] == "-m" else words[1]
+        if name in SMALL:
+            arguments += SMALL[name]
         elif words[1].startswith("train_"):
             arguments += ["-b", "2", "--val-count", "2"] + (["--train-count", "2"] if "--train-count" not in arguments else [])
             arguments += ["-i", "128"] if "-r" not in arguments else []
         assert module.main(arguments) == 0, command
-        ran.append(words[1])
+        ran.append(name)
     scripts = {p.name for p in ROOT.glob("*.py")}
     assert scripts <= {*ran}, f"no page shows {scripts - {*ran}}"
 
