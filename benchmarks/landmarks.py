@@ -20,9 +20,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# The allocator otherwise gives large blocks back to the system after every step and fetches them again, page by page.
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
-
 import cv2
 import numpy as np
 import torch
@@ -42,6 +39,9 @@ from landmarks.settings import EvalSettings
 from metrics.landmarks import landmark_errors, mean_error, normaliser
 from networks.aae import AAE, AAEConfig
 from networks.autoencoder import PIXEL_MEAN
+
+# The allocator otherwise gives large blocks back to the system after every step and fetches them again, page by page.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
 SIZE, PADDED, BATCH, POINTS, SIGMA = 256, 363, 40, 68, 7.0
 
