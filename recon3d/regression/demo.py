@@ -155,8 +155,8 @@ def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     face_model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(
-        loaded, face_model, settings.detector, settings.weights, STEPS[settings.bbox_init], settings.authors,
-        DEVICES[settings.mode],
+        loaded, face_model, detector=settings.detector, weights=settings.weights, steps=STEPS[settings.bbox_init],
+        authors=settings.authors, device=DEVICES[settings.mode],
     )  # fmt: skip
     if settings.onnx is not None:
         regressor.use_onnx(settings.onnx)
