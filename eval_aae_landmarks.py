@@ -1,4 +1,4 @@
-"""Older name of eval_landmarks.py, kept for the commands of the seed README."""
+"""Older name of eval_landmarks.py, kept for the commands of 3FabRec's README."""
 
 import sys
 

@@ -11,7 +11,7 @@
     python warp_face.py serve                                                         # FaceWarper's protocol on stdin
 
 Keypoints come from files (66 or 68 rows, x,y or x,y,z in pixels; see --scale-depth) or from this codebase's landmark
-detector. Do not use it to deceive: see "Use" in README.md.
+detector. Do not use it to deceive: see "Use" in docs/results/depth.md.
 """
 
 import sys

@@ -70,7 +70,7 @@ def benchmark_layer(pyramid: MeshPyramid, batch: int, repeats: int) -> None:
 
 
 def benchmark_generator(pyramid: MeshPyramid, batch: int, repeats: int) -> None:
-    """The seed's mesh generator: inference, and a training step without the losses."""
+    """GCN_ResNet's mesh generator: inference, and a training step without the losses."""
     network = GraphGenerator(GeneratorConfig(3840), graph_levels(pyramid))
     features, vertices = torch.randn(batch, 3840), torch.from_numpy(pyramid.vertices[0]).expand(batch, -1, -1)
     gradient = torch.randn_like(vertices)

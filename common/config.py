@@ -1,7 +1,7 @@
 """Settings: defaults in a frozen dataclass, then local_config.ini, then the command line.
 
 A setting is one dataclass field made by `option`; the parser is made from the fields. Field `batch_size` is the flag
-`--batch-size`; prefixes of flags are accepted, and so are the typing slips of the seed READMEs (`-epoch`, `---daug`).
+`--batch-size`; prefixes of flags are accepted, and so are the typing slips of the papers' READMEs (`-epoch`, `---daug`).
 """
 
 import argparse

@@ -53,7 +53,7 @@ class Alignment:
 
 
 def align(five: np.ndarray, reference: np.ndarray, source: str = "five landmarks") -> Alignment:
-    """Scaled-orthographic pose without rotation (deep3d.md §4.2): each image axis is fitted by its own least squares.
+    """Scaled-orthographic pose without rotation (Deng et al. 2019): each image axis is fitted by its own least squares.
 
     Args: five (5, 2) continuous photo px, y down; reference (5, 3) of a face model, dm; source: what errors name.
     Raises: DataError for points that are not five, not finite, in another order, or on one line.

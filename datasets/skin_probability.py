@@ -1,4 +1,4 @@
-"""How likely a pixel shows skin, by its colour alone: two mixtures of four Gaussians in YCbCr (deep3d.md §4.4).
+"""How likely a pixel shows skin, by its colour alone: two mixtures of four Gaussians in YCbCr.
 
 The constants are those that Deng et al. 2019 publish with their code; the mixtures go back to Jones and Rehg 2002.
 """

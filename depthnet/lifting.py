@@ -21,7 +21,7 @@ def mirror(points: np.ndarray, centre: float) -> np.ndarray:
 
 
 class Lifter:
-    """A trained DepthNet for photos of any size; the mean over its runs (a GAN's depths are on one scale).
+    """A trained DepthNet for photos of any size; the mean over its runs (adversarial depths need no scaling per run).
 
     The networks know faces only where and as large as they are in the training photos, so keypoints are shifted and scaled to
     that layout first; depths come back in the photo's pixels.

@@ -1,6 +1,6 @@
 """Settings of DepthNet's training and evaluation: one line each, with unit and "off" value.
 
-The seed repository's spellings (`--batch_size`, `--no_gan`, `--learn_m`, …) are accepted beside the house's.
+The spellings of the DepthNets repository (`--batch_size`, `--no_gan`, `--learn_m`, …) are accepted beside the house's.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The ablation of 3DDFA (PDC, VDC, WPDC, WPDC then VDC) and V2's fWPDC then VDC on real photos that need no licence: MobileNet x0.5 from
 # scratch on fits of the published mb05 model; NME in % of the box against the 68 annotated points of the LFPW test photos.
-# Expected: the order of 3DDFA's README (its figures are for AFLW2000-3D); ours are in README.md. Optimiser, rates and lengths are ours:
+# Expected: the order of 3DDFA's README (its figures are for AFLW2000-3D); ours are in docs/results/regression.md. Optimiser, rates and lengths are ours:
 # 5,300 photos need AdamW, the published SGD rates do not move in so few steps. Hardware: 1 CPU core, about an hour.
 # FITS: npz of image names, roi, params; PHOTOS: folder its names count from; TEST: photos with .pts; MODEL: face model of the fits.
 # SMOKE=1 runs the same commands in seconds on drawn heads, to see that they work; its numbers mean nothing.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Few labels after training on rendered faces: 50 and 10 labelled photos of 300-W train, three draws each, with and without 5,000
-# synthetic faces (rendered on first use) first. No paper's row. Expected: NME near the table "Few labels" of README.md.
+# synthetic faces (rendered on first use) first. No paper's row. Expected: NME near the table "Few labels" of docs/results/landmarks.md.
 # Hardware: 2 CPU cores, about 40 min. Needs w300 in local_config.ini. SMOKE=1 runs the same commands on a few faces.
 source "$(dirname "$0")/common.sh"
 drawn w300 folder

@@ -1,7 +1,7 @@
 """DepthCorr and what must stand beside it: scores of keypoint depths that were estimated up to an affine gauge.
 
 DepthCorr is neither free of the gauge nor of the pose: turning a rigid template correlates every point's depth with the
-truth. So a score of a constant template belongs beside every score here (spec: docs of `depthnet.scores.evaluation`).
+truth. So a score of a constant template belongs beside every score here (see `depthnet.scores.evaluation`).
 """
 
 import torch

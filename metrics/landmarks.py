@@ -15,7 +15,7 @@ NORMALISERS = ("outer", "pupil", "eyes", "box", "bb", "diagonal", "image", "none
 
 
 def effective_normaliser(scheme: LandmarkScheme, kind: str) -> str:
-    """The normaliser that a request comes to: schemes whose papers have no eye norm (19, 21, unknown) use the crop side.
+    """The normaliser used for a requested one: schemes whose papers have no eye norm (19, 21, unknown) use the crop side.
 
     Raises: ValueError for an unknown kind.
     """

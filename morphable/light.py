@@ -17,7 +17,7 @@ AMBIENT = 0.8  # of geometry.raster.shading.sh_shade
 BRIGHTNESS_MEAN = 0.07  # of γ's first coefficient on photos of 300-W
 BRIGHTNESS_STD, SHAPE_STD, TINT_STD = 0.1, 0.15, 0.05  # priors on γ: first coefficient, the others, between the channels
 COLOUR_NOISE = 0.07  # of a vertex that shows skin, in colours 0 … 1
-SAMPLES_PER_FREE_ONE = 10.0  # neighbouring vertices err together: so many count as one
+CORRELATED_SAMPLES = 10.0  # samples per effective sample: errors of neighbouring vertices are correlated
 ROUNDS = 5
 _LEAST_COSINE = 0.17  # surfaces steeper than 80° are smeared over too few pixels
 _BEHIND_DM, _BEHIND_PX = 0.02, 0.5  # how far behind the visible surface a vertex may lie and still be that surface
@@ -95,7 +95,7 @@ def _solve(
         residual = colours - albedo * light
         # before the first solution nothing is known of the light, so nothing is an outlier
         robust = robust_weight(residual.norm(dim=-1)) if round_number else 1.0
-        trusted = (weights * robust / (COLOUR_NOISE**2 * SAMPLES_PER_FREE_ONE))[..., None].expand_as(colours)
+        trusted = (weights * robust / (COLOUR_NOISE**2 * CORRELATED_SAMPLES))[..., None].expand_as(colours)
         by_light = torch.diag_embed(albedo)[..., None] * harmonics[:, :, None, None]  # (B, V, 3 colours, 3 lights, 9)
         rows = torch.cat([by_light.flatten(3), light[..., None] * basis], -1).flatten(1, 2)
         weighted = (rows * trusted.flatten(1)[..., None]).mT

@@ -20,7 +20,7 @@ class GeneratorConfig:
         width: factor on all widths (Lin et al.'s --wide is 2).  activation: relu (GCN_ResNet) or elu (Lin et al.).
         initialisation: "he" or "authors" (normal 0.1).  zero_head: begin with an output of 0 everywhere.
         rectified: whether the activation also ends the branches, as the authors have it. With three channels each and ReLU some
-            begin or fall silent, and then learn nothing any more; without it none can.
+            are dead (output 0, gradient 0) from the start or die in training; without it none can.
     """
 
     features: int
@@ -47,7 +47,7 @@ class GeneratorConfig:
 class GraphGenerator(OnMesh):
     """Decoder of a feature vector and refiner of a signal, joined by one convolution and tanh.
 
-    17,249,140 parameters at 3,840 features and the Basel face's pyramid 35,709 … 140 (deep3d.md §2.3). Needs five levels.
+    17,249,140 parameters at 3,840 features and the Basel face's pyramid 35,709 … 140 of GCN_ResNet. Needs five levels.
     """
 
     def __init__(self, config: GeneratorConfig, levels: GraphLevels) -> None:

@@ -80,7 +80,7 @@ class Method(Protocol):
 
 @runtime_checkable
 class WithHistograms(Protocol):
-    """A method that also shows how values are spread."""
+    """A method that also reports histograms."""
 
     def histograms(self, epoch: int) -> dict[str, Tensor]:
         """Tensors by name, of the last evaluation or of the weights."""

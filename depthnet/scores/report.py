@@ -1,4 +1,4 @@
-"""The text of eval_depthnet.py: the seed README's report, then the same numbers over seeds beside controls."""
+"""The text of eval_depthnet.py: DepthNets' own report, then the same numbers over seeds beside controls."""
 
 import statistics
 
@@ -18,7 +18,7 @@ COLUMNS = (  # key, title, format
 
 
 def upstream_lines(valid: dict, test: dict) -> list[str]:
-    """The report of `--compute_stats` as the seed README shows it, for one run."""
+    """The report of `--compute_stats` as the README of DepthNets shows it, for one run."""
     pairs = "src: all, tgt: all"
     lines = ["Computing stats on validation set...", f"DepthCorr: {valid['depth_corr']:.6f}", pairs, kp_line(valid)]
     lines += ["Computing stats on test set..."]

@@ -82,7 +82,7 @@ def vertices_mask(values: np.ndarray) -> torch.Tensor:
 
 
 def build(folder: Path) -> FaceModel:
-    """The model from the originals in one folder (deep3d.md §1.2). Raises: FaceModelError naming the missing or wrong file."""
+    """BFM 2009 and its expressions from one folder. Raises: FaceModelError naming the missing or wrong file."""
     absent = [name for name in RAW_FILES if not (folder / name).is_file()]
     if absent:
         raise FaceModelError(f"{folder}: neither {FRONT_FILE} nor the originals; {' and '.join(absent)} missing.")

@@ -53,7 +53,7 @@ class ReconstructSettings:
     reconstructor: str = option(
         BUNDLED, "bundled name, session, path, or published .pth", "--checkpoint", "--pretrain_weights", "-c"
     )
-    use_pb: bool | None = option(None, "as the seed has it: 1 the bundled network, 0 that of --pretrain_weights", "--use_pb")
+    use_pb: bool | None = option(None, "as GCN_ResNet's demo: 1 the bundled network, 0 that of --pretrain_weights", "--use_pb")
     image_dir: Path | None = option(None, "folder of photos, beside those named", "--image_dir")
     refiner: str = option("auto", "mesh refiner: bundled name, session, path, none; auto: <reconstructor>_gcn where bundled")
     texture: str = option("none", "texture refiner: session, path, or none")
@@ -74,7 +74,7 @@ class ReconstructSettings:
 
 @dataclass(frozen=True)
 class RendererSettings(ReconstructSettings):
-    """demo.py renderer: the seed's renderer.py."""
+    """demo.py renderer: as GCN_ResNet's renderer.py."""
 
     task: str = option("renderer", "renderer: strips of pictures")
     save: str = option("strip", f"comma-separated results to write: {', '.join(WRITERS)}")
@@ -82,7 +82,7 @@ class RendererSettings(ReconstructSettings):
 
 @dataclass(frozen=True)
 class ObjSettings(ReconstructSettings):
-    """demo.py obj: the seed's obj.py."""
+    """demo.py obj: as GCN_ResNet's obj.py."""
 
     task: str = option("obj", "obj: meshes")
     save: str = option("obj", f"comma-separated results to write: {', '.join(WRITERS)}")
@@ -97,7 +97,7 @@ TASKS: dict[str, tuple[type[ReconstructSettings], str]] = {
 
 
 def network_of(settings: ReconstructSettings) -> str:
-    """Which network --reconstructor (the seed's --pretrain_weights) and --use_pb name together.
+    """Which network --reconstructor (GCN_ResNet's --pretrain_weights) and --use_pb name together.
 
     Raises: ConfigError where they contradict each other, or name a TensorFlow graph.
     """

@@ -26,7 +26,7 @@ _HALF_PIXEL = 0.5  # .mat files count pixels from 0 at their centres, as the pub
 
 
 def mat_fields(faces: ReconstructedFaces, i: int) -> dict[str, np.ndarray]:
-    """All fields of the published `.mat` files, TF's and PyTorch's, for face i (deep3d.md §5.1).
+    """All fields of the published `.mat` files, TF's and PyTorch's, for face i.
 
     Landmarks run y down (the TF code writes lm_68p y up, though it says otherwise). Beside the published fields: tri (1-based),
     trans_params, lm_68p_photo and lm_5p_photo in the full photo, neutral_shape. Where the shape was refined, all fields are of

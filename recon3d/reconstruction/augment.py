@@ -1,4 +1,4 @@
-"""Augmentation of aligned crops: one similarity for picture, mask and landmarks, on the device (deep3d.md §3)."""
+"""Augmentation of aligned crops: one similarity for picture, mask and landmarks, on the device."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What R-Net's numbers mean: shape, albedo, pose and light of a face (deep3d.md §1.3), for a face model of any size."""
+"""What R-Net's numbers mean: shape, albedo, pose and light of a face (Deng et al. 2019), for a face model of any size."""
 
 from dataclasses import dataclass, fields
 

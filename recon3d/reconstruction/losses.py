@@ -1,4 +1,4 @@
-"""The loss terms of Deng et al. 2019 as pure functions (deep3d.md §3), and their published weights.
+"""The loss terms of Deng et al. 2019 as pure functions, and their published weights.
 
 Colours are 0 … 1, landmarks px of the 224² crop. Every term is a scalar without its weight; `Weights` holds those.
 """

@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", "--save_path", type=Path, default=Path("processed_data"), help="[processed_data]")
     parser.add_argument("--landmarks", type=Path, default=None, help="folder of points; default: beside photos, else detected")
     parser.add_argument("--reference", default="head", help="five points: head, a model .safetensors, similarity_Lm3D_all.mat")
-    parser.add_argument("--layout", choices=LAYOUTS, default="tf", help="tf (also the seed's): crops; pt: photos and lists")
+    parser.add_argument("--layout", choices=LAYOUTS, default="tf", help="tf (also GCN_ResNet's): crops; pt: photos and lists")
     parser.add_argument("--split", default="train", help="name of the lists of --layout pt")
     parser.add_argument("--model", default="landmarks_300w", help="landmark model: bundled name, session or path")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")

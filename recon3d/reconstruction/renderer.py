@@ -26,7 +26,7 @@ class Camera:
     """A pinhole on the z axis that looks at the origin; sizes in px of the square picture.
 
     half_pixel_shift: the published networks compare landmarks counted from pixel centres with a picture counted from its
-    corner (deep3d.md §1.6). True moves landmarks as they expect it; networks trained here have False.
+    corner. True moves landmarks as they expect it; networks trained here have False.
     """
 
     focal: float = FOCAL_PX

@@ -1,6 +1,6 @@
 """Stage `gcn`: train a mesh refiner behind a frozen regressor; see `training.loop.Method`.
 
-One batch serves features, shapes and losses. (The seed draws three different batches per step for these.)
+One batch serves features, shapes and losses. (GCN_ResNet draws three different batches per step for these.)
 """
 
 from collections.abc import Callable, Iterable
@@ -50,11 +50,11 @@ Landmarks = Callable[[Tensor, RefinementBatch], Tensor]
 
 @dataclass(frozen=True)
 class RefinementWeights:
-    """Weights of the terms, 0 = off; the first three are the seed's.
+    """Weights of the terms, 0 = off; the first three are GCN_ResNet's.
 
     landmark, per px²; shape: half mean square distance to the face model's shape, per dm²; normal: mean square difference of
-    the normals; truth: mean distance to the true shape, per dm. Where that is on, faces of known shape imitate nothing else:
-    their shape term is off and their normals are compared with the true ones.
+    the normals; truth: mean distance to the true shape, per dm. Where the true shape is
+    known and that weight is on, the imitation losses are off: no shape term, normals compared with the true ones.
     """
 
     landmark: float = 1.6e-3

@@ -1,6 +1,6 @@
-"""Read the mesh pyramid of GCN_ResNet and of Lin et al.: one `.npz` of scipy per matrix (deep3d.md §2.3).
+"""Read the mesh pyramid of GCN_ResNet and of Lin et al.: one `.npz` of scipy per matrix.
 
-    pyramid = read_seed_pyramid(folder, model.mean, model.triangles)   # laplacians0.npz …, downsamp_trans0 …, upsamp_trans0 …
+    pyramid = read_published_pyramid(folder, model.mean, model.triangles)   # laplacians0.npz …, {down,up}samp_trans0 …
 
 Its matrices differ from ours: edges count once per triangle, and U drifts from barycentric weights.
 """
@@ -19,7 +19,7 @@ EDGE_WEIGHTS = "faces"
 _TOLERANCE = 1e-4  # of the stored Laplacian against that of the face model
 
 
-def read_seed_pyramid(folder: Path, vertices: Tensor | np.ndarray, triangles: Tensor | np.ndarray) -> MeshPyramid:
+def read_published_pyramid(folder: Path, vertices: Tensor | np.ndarray, triangles: Tensor | np.ndarray) -> MeshPyramid:
     """The stored pyramid of a face model's mesh, (N, 3) dm and (F, 3); coarser levels have no triangles.
 
     Raises: MeshGraphError for files that are missing, damaged, do not fit together, or belong to another mesh.

@@ -4,8 +4,8 @@
     coarse = fine[pyramid.kept[0]]                                     # D: coarse vertices are a subset of the fine ones
     fine = pyramid.up[0] @ coarse                                      # U: barycentric, rows sum to 1, exact where kept
 
-Ranjan et al. 2018 (CoMA), §3; deep3d.md §2.3. Unlike upstream's, U holds true barycentric weights of the same part of the mesh:
-a lid never hangs on the eyeball under it.
+Ranjan et al. 2018 (CoMA), §3. Unlike in the published pyramids, U holds true barycentric weights of the same
+part of the mesh: a lid never hangs on the eyeball under it.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ from recon3d.refinement.refiner import OUTPUTS
 from training.schedules import SCHEDULES
 from training.settings import LoopSettings
 
-GENERATORS = ("ours", "seed")
+GENERATORS = ("ours", "published", "seed")  # "seed": older spelling of "published"
 LAYOUTS = tuple(graph_unet.GENERATORS)
 
 

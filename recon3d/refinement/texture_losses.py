@@ -1,5 +1,5 @@
 """Inputs and losses of texture refinement (Lin et al. 2020, "Towards High-Fidelity 3D Face Reconstruction from In-the-Wild
-Images Using Graph Convolutional Networks"; deep3d.md §2.4). Colours are 0 … 1 unless a line says otherwise.
+Images Using Graph Convolutional Networks", CVPR 2020). Colours are 0 … 1 unless a line says otherwise.
 """
 
 from dataclasses import dataclass

@@ -67,7 +67,7 @@ def make_refiner(settings: RefineSettings, model: FaceModel, features: int, loca
     """A new network on the face model's mesh. Raises: ConfigError, MeshGraphError."""
     reach = settings.range_dm or (0.2 if settings.gcn_output == "offset" else 1.0)
     try:
-        if settings.generator == "seed":
+        if settings.generator != "ours":
             config = dataclasses.replace(
                 RefinerConfig.of_authors(features), range_dm=settings.range_dm or 1.0, width=settings.width
             )

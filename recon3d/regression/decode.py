@@ -20,7 +20,8 @@ class PixelConvention:
     """What a model's crop coordinates (x, y up) mean: column x + shift_x and row side + shift_y − y.
 
     The authors count pixels from 0 (V2) or 1 (V1) and scale the numbers up to the photo as they are, without the half pixel
-    between an index and a place; `halves` makes up for it, so that both agree with them in the photo to the last digit.
+    between an index and a place; `halves` corrects the half-pixel offset, so that both agree with them in the photo to
+    the last digit.
     Their training labels are MATLAB's, which v1 undoes exactly; V2's other shift displaces its points by about −0.8 and −0.6
     crop px on 300-W (mb05: NME 3.26 % of the box as the authors decode, 3.00 % with v1), hence `unbiased`.
     """

@@ -151,8 +151,8 @@ def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     face_model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(
-        loaded, face_model, settings.detector, settings.weights, STEPS[settings.bbox_init], settings.authors,
-        DEVICES[settings.mode],
+        loaded, face_model, detector=settings.detector, weights=settings.weights, steps=STEPS[settings.bbox_init],
+        authors=settings.authors, device=DEVICES[settings.mode],
     )  # fmt: skip
     if settings.onnx is not None:
         regressor.use_onnx(settings.onnx)
@@ -219,7 +219,7 @@ def _dump_face(photo: Photo, number: int, face: Face, settings: MeshSettings) ->
 
     if settings.dump_ply:
         write_mesh(path(".ply"), _image_mesh(photo, [number], coloured=False))
-        console().info(f"Dump tp {path('.ply')}")
+        console().info(f"Dump tp {path('.ply')}")  # 3DDFA prints "tp", and scripts may look for it
     if settings.dump_vertex:
         np.save(path(".npy"), photo.regressor.screen([face])[0].cpu().numpy())
         console().info(f"Dump to {path('.npy')}")

@@ -17,7 +17,7 @@ from recon3d.regression.params import DEPTH_COLUMN, Layout, Parts, join
 
 TOLERANCE = 0.02  # of the crop's side: a point this far behind the surface is still seen
 STRETCH = (1.5, 3.0)  # growth of a point's area by the turn: below it is painted from the photo, above it is filled
-LEAST_FACING = (0.2, 0.5)  # cosine to the line of sight from which, and up to which, a mirrored point is a witness
+LEAST_FACING = (0.2, 0.5)  # cosine to the line of sight from which, and up to which, a mirrored point counts as evidence
 RIM = 0.02  # of the side: skin beside a fit that is too small, not to be left behind
 RIM_DEG = 10.0  # turn from which all of the rim is taken away
 

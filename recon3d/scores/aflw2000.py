@@ -16,7 +16,7 @@ from geometry.similarity import moved, similarity
 BINS = ((0, 30), (30, 60), (60, 90))  # |yaw| in degrees; the last one takes everything above 60
 SUBSET_PER_BIN = 232  # PRNet's 696: as many of each bin as the profile bin of the new pose file holds
 MAX_ANGLE_DEG = 99.0  # images with a larger angle are left out of the pose error (FSA-Net's protocol)
-# 21 points of AFLW from 68, counted from 1; several are the mean of several (tddfa.md §7)
+# 21 points of AFLW from 68, counted from 1; some are the mean of several, as in 3DDFA's benchmark
 AFLW_21 = (
     (18,), (20,), (22,), (23,), (25,), (27,), (37,), tuple(range(37, 43)), (40,), (43,), tuple(range(43, 49)), (46,), (3,),
     (32,), (31,), (36,), (15,), (49,), tuple(range(61, 69)), (55,), (9,),

@@ -49,9 +49,10 @@ def candidates(faces: ReconstructedFaces, landmarks: Tensor, detected: Tensor | 
 
     Args: landmarks (B, 68, 2) annotated, px of the crops; detected: the same by a detector, which R-Net can be compared with:
         both see the picture and five points alone. None leaves that fit out.
-    The mean face stands in the pose of the landmark fit, which knows these landmarks. Both wear the mean albedo under the light
-    that `morphable.light.estimate_light` finds for it, by robust least squares on the crop's colours at the vertices of facial
-    skin that are seen. R-Net's albedo and light also serve the refined shape, on its own normals.
+    The mean face stands in the pose of the landmark fit, which knows these landmarks. Both are rendered with the mean
+    albedo and the light that `morphable.light.estimate_light` finds for it, by robust least squares on the crop's colours
+    at the vertices of facial skin that are seen. R-Net's albedo and light also serve the refined shape, on its own
+    normals.
     """
     model = faces.model
     photos = torch.from_numpy(faces.images).to(model.mean) / 255

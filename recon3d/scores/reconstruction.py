@@ -80,7 +80,7 @@ def run_weak_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
 def score_aflw2000(
     reconstructor: Reconstructor, settings: EvalSettings, local: LocalConfig, finder: LandmarkFinder
 ) -> dict:
-    """deep3d.md §5.3: five points → aligned crop → network → 68 landmarks back in the photo → NME by yaw bins."""
+    """AFLW2000-3D: five points → aligned crop → network → 68 landmarks back in the photo → NME by yaw bins."""
     truth = read_aflw2000(settings.truth or local.dataset("tddfa") / "test.configs", settings.reannotated, settings.new_pose)
     five = settings.five or "detector"
     paths = image_names(settings, len(truth.points))

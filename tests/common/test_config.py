@@ -41,7 +41,7 @@ def test_defaults_ini_and_command_line(tmp_path):
 
 
 @pytest.mark.parametrize("flags", ["--epochs 3", "--epoch 3", "-epoch 3", "---epochs 3", "-e 3", "-e3"])
-def test_abbreviations_and_slips_of_the_seed_readmes(flags):
+def test_abbreviations_and_slips_of_the_published_readmes(flags):
     assert parse(*flags.split())[0].epochs == 3
 
 

@@ -1,4 +1,4 @@
-"""Five-point alignment and skin masks against the published code's numbers (deep3d.md §4.2 and §4.4)."""
+"""Five-point alignment and skin masks against the published code's numbers."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_published_photos_align_as_published(shared_data, name):
     assert np.allclose(back.crop().matrix, found.crop().matrix, atol=1e-9)
     if name == "000002.jpg":
         cut = (np.array(photo.shape[1::-1]) * zoom % 1) / 2  # what the published code loses by whole sizes
-        expected = CROP_POINTS + (-cut[0], 1 + cut[1])  # its y counts from 223 at the top, ours from 224 (§1.6, half pixel)
+        expected = CROP_POINTS + (-cut[0], 1 + cut[1])  # its y counts from 223 at the top, ours from 224 (half a pixel)
         assert np.abs(found.crop().apply(five) - expected).max() < 0.06
 
 

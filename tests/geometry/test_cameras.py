@@ -7,7 +7,7 @@ from geometry.rotations import rotation_from_euler
 
 
 def test_pinhole_matches_deep3d():
-    # deep3d.md §1.5 and §1.6: y there is up, measured from the lower edge of 224 px
+    # Deep3D's camera: y there is up, measured from the lower edge of 224 px
     rotation = rotation_from_euler(torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float64), "deep3d")
     point = torch.tensor([[[0.3, 0.2, 0.5]]], dtype=torch.float64)
     posed = rigid_transform(point, rotation, torch.tensor([[0.01, -0.02, 0.03]], dtype=torch.float64))

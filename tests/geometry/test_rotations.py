@@ -11,7 +11,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 
 
 def test_deep3d_matches_the_published_oracle():
-    # deep3d.md §1.5: the row-vector matrix of (0.1, 0.2, 0.3); ours acts on columns and is its transpose
+    # Deep3D's row-vector matrix of (0.1, 0.2, 0.3); ours acts on columns and is its transpose
     rows = [[0.936293, 0.289629, -0.198669], [-0.275096, 0.956425, 0.097843], [0.218351, -0.036957, 0.975170]]
     ours = rotation_from_euler(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64), "deep3d")
     torch.testing.assert_close(ours.T, torch.tensor(rows, dtype=torch.float64), atol=1e-6, rtol=0)

@@ -370,7 +370,7 @@ def test_ict_of_the_real_files(shared_data):
     model = load_face_model(shared_data / "ict_facekit" / "ict_light.npz")
     assert (model.num_vertices, len(model.triangles), model.sizes) == (6706, 13120, (100, 53, 0))
     points = model.points(model.mean, "ibug68")
-    assert abs((points[36] - points[45]).norm() - 0.892) < 0.001  # deep3d.md §9.1
+    assert abs((points[36] - points[45]).norm() - 0.892) < 0.001  # dm between the outer eye corners
     assert (model.symmetry[model.symmetry] == torch.arange(6706)).all()
     close(model.mean[model.symmetry] * torch.tensor([-1.0, 1, 1]), model.mean, atol=6e-4)
     assert load_face_model(f"{shared_data}/ict_facekit/ict_light.npz#face").num_vertices == 9409

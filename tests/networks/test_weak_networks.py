@@ -50,4 +50,4 @@ def test_identity_networks_take_their_sizes():
         for side in (160, 224):
             assert facenet(torch.zeros(1, 3, side, side)).shape == (1, 128)
         assert IResNet().eval()(torch.zeros(1, 3, 112, 112)).shape == (1, 512)
-    assert sizes == [17, 8, 3, 25, 12, 5]  # deep3d.md §2.2
+    assert sizes == [17, 8, 3, 25, 12, 5]  # of FaceNet at 160 and 224 px

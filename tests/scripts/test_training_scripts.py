@@ -34,7 +34,7 @@ def call(script, place, *arguments):
 
 @pytest.fixture(scope="module")
 def autoencoder(place):
-    """A session with one epoch of the seed README's first command."""
+    """A session with one epoch of the first command of 3FabRec's README."""
     code = call(
         train_aae_unsupervised,
         place,

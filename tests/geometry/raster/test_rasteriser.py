@@ -76,7 +76,7 @@ def test_coverage_of_a_dense_mesh_is_that_of_its_outline(impl):
 
 
 def test_coverage_of_the_mean_face_of_bfm_front(shared_data):
-    """deep3d.md §7.2 (f): the mean face before Deep3D's camera covers .4226 of the picture, its inner part .3162."""
+    """The mean face of BFM 2009 before Deep3D's camera covers .4226 of the picture, its inner part .3162."""
     path = next(shared_data.rglob("BFM_model_front.mat"), None)
     if path is None:
         pytest.skip("BFM_model_front.mat may not be passed on and is not on this machine")

@@ -58,7 +58,7 @@ def test_gradcheck_of_normals_and_shading(weighting):
 
 
 def test_spherical_harmonics_match_deep3d():
-    # deep3d.md §1.7
+    # Deep3D's spherical harmonics: published constants
     expected = [0.886227, 0.531736, 1.653235, -0.354491, -0.145622, 0.679136, 1.128004, -0.452757, -0.060676]
     found = sh_basis(torch.tensor([0.2, -0.3, 0.87**0.5], dtype=torch.float64))
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)

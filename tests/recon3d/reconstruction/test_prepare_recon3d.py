@@ -124,7 +124,7 @@ def test_landmarks_are_found_from_five_points(shared_data):
 
 
 def test_files_hold_what_the_published_codes_expect(photos, tmp_path):
-    """deep3d.md §4.5: pixel indices from 0, x and (height − 1 − y), by hand; .pts have three digits."""
+    """Deep3D's files: pixel indices from 0, x and (height − 1 − y), by hand; .pts have three digits."""
     folder, points = photos
     for layout in ("tf", "pt"):
         assert prepare_recon3d.main(["--images", str(folder), "--out", str(tmp_path / layout), "--layout", layout]) == 0

@@ -44,7 +44,7 @@ def test_iteration_0_draws_the_mean_face_in_the_middle(head):
     picture = renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))
     assert torch.equal(geometry.shape[0], head.mean) and torch.equal(albedo[1], head.albedo_mean)
     lit = renderer.lit(coefficients, geometry, albedo)
-    assert torch.allclose(lit, head.albedo_mean * 0.708982, atol=1e-5)  # §1.7: constant shading without light
+    assert torch.allclose(lit, head.albedo_mean * 0.708982, atol=1e-5)  # constant shading without light
     face = picture.face[0].float().mean()
     assert 0.2 < face < 0.45 and picture.mask[0].float().mean() > face  # the Basel front's crop mask covers 0.316
     # the reference five points land where alignment puts those of a photo
@@ -60,7 +60,7 @@ def test_coverage_of_the_scan_based_model_is_the_published_one(shared_data, part
     renderer = FaceRenderer(model)
     geometry = renderer.geometry(zeros(model))
     picture = renderer.picture(geometry, torch.ones_like(geometry.shape))
-    assert float(picture.mask.float().mean()) == pytest.approx(coverage, abs=0.02)  # deep3d.md §7.2; its origin lies elsewhere
+    assert float(picture.mask.float().mean()) == pytest.approx(coverage, abs=0.02)  # the head's origin lies elsewhere
 
 
 def test_wrong_length_is_named(head):

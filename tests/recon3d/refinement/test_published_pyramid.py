@@ -1,4 +1,4 @@
-"""The seed's pyramid files: what is written in their layout comes back, and everything else is refused in one sentence."""
+"""Published pyramid files: what is written in their layout comes back, and everything else is refused in one sentence."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from recon3d.refinement.meshes import MeshGraphError, adjacency
-from recon3d.refinement.published_pyramid import read_seed_pyramid
+from recon3d.refinement.published_pyramid import read_published_pyramid
 from recon3d.refinement.pyramid import build_pyramid
 from recon3d.refinement.refiner import MeshRefiner, RefinerConfig, load_refiner
 from tests.recon3d.refinement.shapes import grid
@@ -14,7 +14,7 @@ from tests.recon3d.refinement.shapes import grid
 
 @pytest.fixture
 def stored(tmp_path):
-    """A pyramid with the seed's edge weights, in the seed's files."""
+    """A pyramid with the published edge weights, in the published files."""
     vertices, triangles = grid(40)
     pyramid = build_pyramid(vertices, triangles, edge_weights="faces")
     for i in range(5):
@@ -28,7 +28,7 @@ def stored(tmp_path):
 
 def test_files_come_back(stored, tmp_path):
     folder, pyramid, vertices, triangles = stored
-    found = read_seed_pyramid(folder, vertices, triangles)
+    found = read_published_pyramid(folder, vertices, triangles)
     assert found.sizes == pyramid.sizes
     for a, b in zip(found.laplacians + found.up, pyramid.laplacians + pyramid.up, strict=True):
         assert abs(a - b).max() < 1e-6
@@ -45,21 +45,21 @@ def test_files_come_back(stored, tmp_path):
 def test_wrong_files(stored):
     folder, pyramid, vertices, triangles = stored
     with pytest.raises(MeshGraphError, match="1600 vertices; the face model has 900"):
-        read_seed_pyramid(folder, *grid(30))
+        read_published_pyramid(folder, *grid(30))
     other = triangles.copy()
     other[0, 2] = 41  # another diagonal
     other[39 * 39, 0] = 0
     with pytest.raises(MeshGraphError, match="not that of the face model's triangles"):
-        read_seed_pyramid(folder, vertices, other)
+        read_published_pyramid(folder, vertices, other)
     sparse.save_npz(folder / "downsamp_trans1.npz", 0.5 * pyramid.down(1))
     with pytest.raises(MeshGraphError, match="not a selector"):
-        read_seed_pyramid(folder, vertices, triangles)
+        read_published_pyramid(folder, vertices, triangles)
     sparse.save_npz(folder / "upsamp_trans2.npz", pyramid.up[1])
     with pytest.raises(MeshGraphError, match="matrices of step 2 do not fit"):
-        read_seed_pyramid(folder, vertices, triangles)
+        read_published_pyramid(folder, vertices, triangles)
     (folder / "laplacians3.npz").write_bytes(b"nothing")
     with pytest.raises(MeshGraphError, match=r"laplacians3.npz: cannot be read"):
-        read_seed_pyramid(folder, vertices, triangles)
+        read_published_pyramid(folder, vertices, triangles)
     (folder / "laplacians0.npz").unlink()
     with pytest.raises(MeshGraphError, match=r"laplacians0.npz: cannot be read"):
-        read_seed_pyramid(folder, vertices, triangles)
+        read_published_pyramid(folder, vertices, triangles)

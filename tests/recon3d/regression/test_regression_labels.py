@@ -54,7 +54,7 @@ def test_label_reprojects_to_the_files_landmarks(written, model):
 
 
 def test_label_is_the_recipe_of_the_authors(written):
-    """tddfa.md §1.6: A = k·f·R; t_x = (tx − sx)·k; t_y = 121 − (H + 1 − ty − sy)·k; read through convention v1."""
+    """300W-LP's camera: A = k·f·R; t_x = (tx − sx)·k; t_y = 121 − (H + 1 − ty − sy)·k; read through convention v1."""
     path, _, (*_, tx, ty, tz, f) = written
     face = read_fitted_face(path, HEIGHT)
     left, top, side = 100.0, 120.0, 240.0  # counted from 1
