@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from common import checkpoint
 from common.checkpoint import (
     json_safe,
     load_strict,
@@ -141,3 +142,12 @@ def test_text_files_and_numbers_that_json_cannot_say(tmp_path):
     write_file(tmp_path / "deep" / "a.txt", "x")
     assert (tmp_path / "deep" / "a.txt").read_text() == "x" and len(list((tmp_path / "deep").iterdir())) == 1
     assert json_safe({"a": float("inf"), "b": [float("nan"), 1.5], "c": Path("x")}) == {"a": None, "b": [None, 1.5], "c": "x"}
+
+
+def test_second_name_of_a_snapshot_outlives_the_first(tmp_path):
+    checkpoint.save_snapshot(tmp_path / "best", {"w": torch.ones(2)}, {}, {"step": 1})
+    checkpoint.link_snapshot(tmp_path / "best", tmp_path / "00001")
+    checkpoint.save_snapshot(tmp_path / "best", {"w": torch.zeros(2)}, {}, {"step": 2})
+    assert checkpoint.read_state(tmp_path / "00001/state.pt") == {"step": 1}
+    assert torch.equal(checkpoint.read_tensors(tmp_path / "00001/model.safetensors")["w"], torch.ones(2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["00001", "best"]
