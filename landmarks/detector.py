@@ -70,8 +70,7 @@ class LandmarkDetector:
         cls, name: str = "landmarks_300w", snapshots: Path = Path("data/models/snapshots"), **options: object
     ) -> "LandmarkDetector":
         """By bundled name, session, session/epoch or path; options as in the constructor. Raises: CheckpointError."""
-        short = {"300w": "landmarks_300w"}
-        return cls(load_model(short.get(name, name), snapshots), **options)
+        return cls(load_model(name, snapshots), **options)
 
     def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
         """Faces of one photo, surest detection first; empty when there is none.

@@ -62,7 +62,7 @@ class RefineSettings(GraphStageSettings):
 
     stage: str = option("gcn", "gcn: the mesh refiner behind a frozen reconstructor", choices=("gcn",), group="run")
     generator: str = option(
-        "ours", "ours, or seed: as GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS, group="model"
+        "ours", "ours, or published: GCN_ResNet (absolute output, ReLU, its weights)", choices=GENERATORS, group="model"
     )
     gcn_output: str = option(
         "offset", "offset from R-Net's shape, or absolute positions", choices=OUTPUTS, group="model"

@@ -1,0 +1,137 @@
+"""All models by name: one list, one way to load them.
+
+    python model_zoo.py                          # the list, with scores and their protocols
+    python model_zoo.py --verify                 # compare the bundled weights with their SHA-256
+
+From Python:
+
+    from model_zoo import list_models, load_model
+    model = load_model("landmarks_300w")         # a name of list_models(), a session of yours, or a path
+    faces = model(image)                         # (H, W, 3) uint8 RGB → list of Face
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from common.checkpoint import read_config, resolve_snapshot
+from common.config import read_local_config
+from common.errors import CheckpointError, UserError
+from common.pretrained import PRETRAINED, TASKS, list_models, model_entries, model_entry, verify
+
+__all__ = ["list_models", "load_model"]
+KINDS = {
+    "aae": "landmarks", "depthnet": "depth", "aign": "depth", "regressor": "mesh", "reconstructor": "reconstruct",
+    "mesh_refiner": "refine", "identity": "identity",
+}  # fmt: skip
+
+
+def load_model(name: str, task: str | None = None, **options: object) -> Callable:
+    """A model ready to be called.
+
+    Args:
+        name: bundled name or alias, session, session/epoch, or path, an author's checkpoint too.
+        task: one of `common.pretrained.TASKS`; needed for an author's checkpoint whose name the list does not hold.
+        options: as the predictor's `from_pretrained` takes them (device, detector, face_model, …).
+    Returns: for landmarks, depth, mesh and reconstruct a predictor (image, boxes=None) → list of Face; for refine and
+        identity the network.
+    Raises: CheckpointError for an unknown name, naming those that are known; other UserErrors of the loader.
+    """
+    snapshots = read_local_config().snapshots
+    return _LOADERS[task or _task_of(name, snapshots)](_full_name(name), snapshots, options)
+
+
+def _full_name(name: str) -> str:
+    return next((entry.name for entry in model_entries() if name in entry.aliases), name)
+
+
+def _task_of(name: str, snapshots: Path) -> str:
+    """From the list, or from what the snapshot says of itself."""
+    known = {other: entry.task for entry in model_entries() for other in (entry.name, *entry.aliases)}
+    for label in (name, Path(name).name):
+        if label in known:
+            return known[label]
+    try:
+        kind = read_config(resolve_snapshot(name, snapshots, PRETRAINED)).get("kind")
+    except CheckpointError:
+        raise CheckpointError(
+            f"no model, session or path '{name}'; known models: {', '.join(list_models())}. For an author's file name its task."
+        ) from None
+    if kind not in KINDS:
+        raise CheckpointError(f"{name}: holds a '{kind}', which is no model to call; choose one of {', '.join(KINDS)}.")
+    return KINDS[kind]
+
+
+def _landmarks(name: str, snapshots: Path, options: dict) -> Callable:
+    from landmarks.detector import LandmarkDetector
+
+    return LandmarkDetector.from_pretrained(name, snapshots, **options)
+
+
+def _depth(name: str, snapshots: Path, options: dict) -> Callable:
+    from depthnet.predictor import DepthPredictor
+
+    return DepthPredictor.from_pretrained(name, snapshots, **options)
+
+
+def _mesh(name: str, snapshots: Path, options: dict) -> Callable:
+    from recon3d.regression.regressor import FaceRegressor
+
+    return FaceRegressor.from_pretrained(name, snapshots=snapshots, **options)
+
+
+def _reconstruct(name: str, snapshots: Path, options: dict) -> Callable:
+    from recon3d.inference.reconstructor import Reconstructor
+
+    return Reconstructor.from_pretrained(name, read_local_config(), **options)
+
+
+def _refine(name: str, snapshots: Path, options: dict) -> Callable:
+    from recon3d.refinement.refiner import load_refiner
+
+    return load_refiner(name, snapshots, **options).refiner
+
+
+def _identity(name: str, snapshots: Path, options: dict) -> Callable:
+    from recon3d.identity.features import load_small_identity
+
+    return load_small_identity(name, snapshots, **options)[0]
+
+
+_LOADERS = {
+    "landmarks": _landmarks, "depth": _depth, "mesh": _mesh, "reconstruct": _reconstruct, "refine": _refine,
+    "identity": _identity,
+}  # fmt: skip
+
+
+def _print_list() -> None:
+    for task in TASKS:
+        for name in list_models(task):
+            entry = model_entry(name)
+            size = f"{entry.bytes / 1e6:.1f} MB, " if entry.bundled else ""
+            sys.stdout.write(f"{name}  [{task}] {entry.does}; {entry.method}; {size}{entry.licence}\n")
+            sys.stdout.write("".join(f"    {s.metric} {s.value:g}: {s.protocol}\n" for s in entry.scores))
+            if not entry.bundled:
+                sys.stdout.write(f"    {entry.origin}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 done, 2 when a bundled file is not the published one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--verify", action="store_true", help="compare the bundled weights with their SHA-256")
+    options = parser.parse_args(arguments)
+    try:
+        if options.verify:
+            for name in list_models(bundled=True):
+                sys.stdout.write(f"{verify(name)}: as published\n")
+        else:
+            _print_list()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
