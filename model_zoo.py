@@ -18,7 +18,8 @@ from pathlib import Path
 from common.checkpoint import read_config, resolve_snapshot
 from common.config import read_local_config
 from common.errors import CheckpointError, UserError
-from common.pretrained import PRETRAINED, TASKS, list_models, model_entries, model_entry, verify
+from common.pretrained import PRETRAINED, TASKS, full_name, list_models, markdown_table, model_entries, model_entry, verify
+from common.runtime import choose_device
 
 __all__ = ["list_models", "load_model"]
 KINDS = {
@@ -39,11 +40,15 @@ def load_model(name: str, task: str | None = None, **options: object) -> Callabl
     Raises: CheckpointError for an unknown name, naming those that are known; other UserErrors of the loader.
     """
     snapshots = read_local_config().snapshots
-    return _LOADERS[task or _task_of(name, snapshots)](_full_name(name), snapshots, options)
+    _check_present(name)
+    return _LOADERS[task or _task_of(name, snapshots)](full_name(name), snapshots, options)
 
 
-def _full_name(name: str) -> str:
-    return next((entry.name for entry in model_entries() if name in entry.aliases), name)
+def _check_present(name: str) -> None:
+    """Raises: CheckpointError saying where to get an author's file that is not where it was said to be."""
+    for entry in model_entries():
+        if not entry.bundled and Path(name).name == entry.name and not Path(name).exists():
+            raise CheckpointError(f"{name}: no such file; {entry.origin.removeprefix('authors: ')}.")
 
 
 def _task_of(name: str, snapshots: Path) -> str:
@@ -90,13 +95,13 @@ def _reconstruct(name: str, snapshots: Path, options: dict) -> Callable:
 def _refine(name: str, snapshots: Path, options: dict) -> Callable:
     from recon3d.refinement.refiner import load_refiner
 
-    return load_refiner(name, snapshots, **options).refiner
+    return load_refiner(name, snapshots).refiner.to(choose_device(**options))
 
 
 def _identity(name: str, snapshots: Path, options: dict) -> Callable:
     from recon3d.identity.features import load_small_identity
 
-    return load_small_identity(name, snapshots, **options)[0]
+    return load_small_identity(name, snapshots)[0].to(choose_device(**options))
 
 
 _LOADERS = {
@@ -119,10 +124,13 @@ def _print_list() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 when a bundled file is not the published one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--markdown", action="store_true", help="the bundled models as the table of README.md")
     parser.add_argument("--verify", action="store_true", help="compare the bundled weights with their SHA-256")
     options = parser.parse_args(arguments)
     try:
-        if options.verify:
+        if options.markdown:
+            sys.stdout.write(markdown_table() + "\n")
+        elif options.verify:
             for name in list_models(bundled=True):
                 sys.stdout.write(f"{verify(name)}: as published\n")
         else:

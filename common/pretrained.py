@@ -83,6 +83,11 @@ def model_entry(name: str) -> ModelEntry:
     raise CheckpointError(f"no model '{name}' in the list; choose one of: {', '.join(list_models())}.")
 
 
+def full_name(name: str) -> str:
+    """The name of an alias; anything else as it is."""
+    return next((entry.name for entry in model_entries() if name in entry.aliases), name)
+
+
 def verify(name: str) -> Path:
     """The weights of a bundled model after comparing their SHA-256. Raises: CheckpointError."""
     entry = model_entry(name)

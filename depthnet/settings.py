@@ -86,6 +86,7 @@ class EvalSettings:
 
     resume: list[str] = option(["depthnet_gan"], "bundled names, sessions, session/epochs, paths or authors' .pkl files", "-r")
     dataset: str = option("threedfaw", "key of a folder in 3DFAW's layout in local_config.ini, or <data>/<key>")
+    seed: int = option(0, "written beside the scores; the evaluation draws nothing")
     compute_stats: bool = option(False, "print DepthCorr, the pose table and keypoint errors")
     controls: bool = option(True, "scores of depths that need no learning beside the model's")
     dump_depths: Path | None = option(None, "write the test faces' depths here: npz with (225, 225, 66) preds")

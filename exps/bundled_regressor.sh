@@ -20,5 +20,9 @@ TRAIN=(--face-model head --val-data "$WORK/head_test" --data "${first[@]}")
 train_regressor 20 "${common[@]}" --lr 2e-3 --warmup 1
 TRAIN=(--face-model head --val-data "$WORK/head_test" --data "$WORK/head_photos" "${first[@]}")
 train_regressor 30 -r regressor_head --new-stage 1 "${common[@]}" --lr 1.2e-3
+flags=(-c regressor_head --images "$photos/test/common/lfpw")
+"$PYTHON" eval_recon3d.py --config "$CONFIG" --benchmark photos "${flags[@]}" --json "$WORK/score.json"
+"$PYTHON" exps/append_result.py "$RESULTS" "MobileNet x0.5, embedded head" none "$WORK/score.json" \
+  eval_recon3d.py --benchmark photos "${flags[@]}"
 "$PYTHON" -m recon3d.regression.bundle regressor_head "$WORK/regressor_120" --config "$CONFIG"
 [ "${SMOKE:-0}" = 1 ] || { mkdir -p pretrained/regressor_120 && cp "$WORK"/regressor_120/* pretrained/regressor_120/; }

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from common.errors import CheckpointError, DataError
+from common.pretrained import full_name
 from common.runtime import choose_device
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks, square_crop
 from datasets.detection.detect import DETECTORS, Detection, DlibDetector, landmark_square
@@ -70,7 +71,7 @@ class LandmarkDetector:
         cls, name: str = "landmarks_300w", snapshots: Path = Path("data/models/snapshots"), **options: object
     ) -> "LandmarkDetector":
         """By bundled name, session, session/epoch or path; options as in the constructor. Raises: CheckpointError."""
-        return cls(load_model(name, snapshots), **options)
+        return cls(load_model(full_name(name), snapshots), **options)
 
     def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
         """Faces of one photo, surest detection first; empty when there is none.

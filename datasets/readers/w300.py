@@ -7,6 +7,7 @@ import numpy as np
 from common.errors import DataError
 from common.files.mat import read_mat_file
 from common.files.points import read_pts
+from datasets.leaks import is_leaked
 from datasets.sample import Annotation, FaceDataset
 from geometry.schemes import IBUG_68
 
@@ -31,7 +32,8 @@ class W300(FaceDataset):
     """`images/<part>/<photo>.{jpg,png}` with `<photo>.pts` beside it; `Bounding Boxes/*.mat` are optional.
 
     Splits: train, common, challenging, full (= common + challenging), 300w. Folders of a split that are absent are left out,
-    and the size that is printed tells; a split of which no folder exists is an error.
+    and the size that is printed tells; a split of which no folder exists is an error. Training photos that are test photos too
+    (`datasets.leaks`) are left out.
     """
 
     name = "w300"
@@ -51,6 +53,8 @@ class W300(FaceDataset):
         boxes = self._read_boxes(part)
         annotations = []
         for points_path in sorted((self.root / "images" / part).glob("*.pts")):
+            if is_leaked(part, points_path.stem):
+                continue
             photo = next((p for p in (points_path.with_suffix(s) for s in (".jpg", ".png")) if p.exists()), None)
             if photo is None:
                 raise DataError(f"{points_path}: its photo (.jpg or .png) is missing; copy it beside the .pts file.")

@@ -14,7 +14,7 @@ from datasets.face import Face
 def test_bundled_models_load_by_name(name):
     task = model_entry(name).task
     if task in ("refine", "identity"):
-        assert isinstance(model_zoo.load_model(name), torch.nn.Module)
+        assert isinstance(model_zoo.load_model(name, device="cpu"), torch.nn.Module)
         return
     (face,) = model_zoo.load_model(name, device="cpu")(astronaut())
     assert isinstance(face, Face) and len(face.landmarks) == 68
@@ -23,6 +23,8 @@ def test_bundled_models_load_by_name(name):
 def test_unknown_names_list_the_known_ones(tmp_path):
     with pytest.raises(CheckpointError, match="landmarks_300w"):
         model_zoo.load_model("no_such_model")
+    with pytest.raises(CheckpointError, match="github.com/cleardusk"):
+        model_zoo.load_model(str(tmp_path / "mb05_120x120.pth"))
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/config.json").write_text('{"format": 1, "kind": "cyclegan"}')
     with pytest.raises(CheckpointError, match="cyclegan"):
@@ -34,3 +36,5 @@ def test_the_script_prints_scores_with_protocols(capsys):
     out = capsys.readouterr().out
     assert "landmarks_300w" in out and "LFPW" in out and "github.com/cleardusk" in out
     assert model_zoo.main(["--verify"]) == 0
+    capsys.readouterr()
+    assert model_zoo.main(["--markdown"]) == 0 and "| `landmarks_300w` |" in capsys.readouterr().out

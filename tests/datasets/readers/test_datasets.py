@@ -1,14 +1,17 @@
 """Every dataset on drawings in its exact layout: sizes, splits, positions, errors."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
 from common.errors import DataError
+from common.files.points import read_pts
 from common.files.tables import choose_split
 from datasets.detection.detect import Detection
+from datasets.leaks import LEAKED_300W
 from datasets.readers.aflw import Aflw
 from datasets.readers.folder import Folder
 from datasets.registry import DATASETS, build_dataset
@@ -372,6 +375,29 @@ def test_folder_with_json_csv_own_scheme_and_detector(tmp_path, drawn):
 def test_real_300w_has_its_published_photos(shared_data):
     train = build_dataset("w300", shared_data / "300w", "train", 128, "lm_ground_truth")
     common = build_dataset("w300", shared_data / "300w", "common", 128, "lm_ground_truth")
-    assert (len(train), len(common)) == (2012, 224)
+    assert (len(train), len(common)) == (2012 - 3, 224)
     inner = common[5].landmarks - (182 - 128) // 2
     assert inner.min() > 0 and inner.max() < 128, "the landmark rule keeps all points inside"
+
+
+def test_training_photos_that_are_test_photos_are_left_out(drawn, tmp_path):
+    root = tmp_path / "w300"
+    shutil.copytree(drawn("w300")[0], root)
+    folder = root / "images/train/lfpw"
+    count = len(build_dataset("w300", root, "train", 64, "lm_ground_truth"))
+    some = next(folder.glob("*.pts"))
+    for stem in (*LEAKED_300W["train/lfpw"], "image_0001"):
+        shutil.copy(some, folder / f"{stem}.pts")
+        photo = next(p for p in (some.with_suffix(s) for s in (".jpg", ".png")) if p.exists())
+        shutil.copy(photo, folder / f"{stem}{photo.suffix}")
+    paths = [a.path for a in build_dataset("w300", root, "train", 64, "lm_ground_truth").annotations]
+    assert len(paths) == count + 1 and not {p.stem for p in paths} & set(LEAKED_300W["train/lfpw"])
+
+
+def test_leaked_photos_show_the_same_faces(shared_data):
+    """The listed pairs are the same photo: their landmarks differ by annotation noise alone."""
+    images = shared_data / "300w/images"
+    for train, test in LEAKED_300W["train/lfpw"].items():
+        a, b = (read_pts(images / f).astype(float) for f in (f"train/lfpw/{train}.pts", f"test/common/lfpw/{test}.pts"))
+        a, b = ((p - p.mean(0)) / np.sqrt(((p - p.mean(0)) ** 2).sum()) for p in (a, b))
+        assert np.linalg.norm(a - b, axis=1).mean() * np.sqrt(68) < 0.15, (train, test)
