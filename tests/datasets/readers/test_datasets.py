@@ -386,7 +386,7 @@ def test_training_photos_that_are_test_photos_are_left_out(drawn, tmp_path):
     folder = root / "images/train/lfpw"
     count = len(build_dataset("w300", root, "train", 64, "lm_ground_truth"))
     some = next(folder.glob("*.pts"))
-    for stem in (*LEAKED_300W["train/lfpw"], "image_0001"):
+    for stem in (*LEAKED_300W["train/lfpw"], "image_9999"):
         shutil.copy(some, folder / f"{stem}.pts")
         photo = next(p for p in (some.with_suffix(s) for s in (".jpg", ".png")) if p.exists())
         shutil.copy(photo, folder / f"{stem}{photo.suffix}")
