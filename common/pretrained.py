@@ -111,6 +111,6 @@ def markdown_table() -> str:
             score = entry.scores[0]
             lines.append(
                 f"| `{entry.name}` | {entry.does} | {entry.bytes / 1e6:.1f} | {entry.trained_on} |"
-                f" {score.metric} {score.value:g} | {entry.licence.removesuffix(" use only")} |"
+                f" {score.metric} {score.value:g} | {entry.licence.removesuffix(' use only')} |"
             )
     return "\n".join(lines)
