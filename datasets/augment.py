@@ -1,6 +1,6 @@
 """Augmentation of whole batches on the device: one affine resampling, then colour, blur, JPEG and occlusion.
 
-Every random number is a hash of (seed, epoch, sample index, what it is for), so that a run does not depend on workers,
+Every random number is a hash of (seed, draw, sample index, what it is for), so that a run does not depend on workers,
 batch order or number of processes, and resumes exactly.
 """
 
@@ -59,13 +59,13 @@ class Augmentation(Degradation):
             raise ValueError(f"augmentation level {self.level} is not in 0..{len(LEVELS) - 1}")
 
 
-def hash_uniform(seed: int, epoch: int, indices: Tensor, stream: int, count: int) -> Tensor:
+def hash_uniform(seed: int, draw: int, indices: Tensor, stream: int, count: int) -> Tensor:
     """Uniform numbers in [0, 1) that depend on their arguments alone (splitmix64 finaliser).
 
     Args: indices (B,) int64; stream separates uses. Returns: (B, count) float32 on the device of indices.
     """
     key = indices.long()[:, None] * 1_000_003 + torch.arange(count, device=indices.device)
-    salt = (seed * 0x2545F4914F6CDD1D + epoch * 0x5851F42D4C957F2D + stream * 0x14057B7EF767814F) % 2**63
+    salt = (seed * 0x2545F4914F6CDD1D + draw * 0x5851F42D4C957F2D + stream * 0x14057B7EF767814F) % 2**63
     key = key * 0x1F123BB5 + salt
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         key = key ^ _shift_right(key, shift)
@@ -179,7 +179,7 @@ class BatchTransform:
         self.size, self.pixel_mean, self.augmentation, self.seed = size, pixel_mean, augmentation, seed
         self.flip_permutation = None if flip_permutation is None else torch.as_tensor(flip_permutation)
 
-    def __call__(self, images: Tensor, landmarks: Tensor, visibility: Tensor, indices: Tensor, epoch: int = 0) -> Batch:
+    def __call__(self, images: Tensor, landmarks: Tensor, visibility: Tensor, indices: Tensor, draw: int = 0) -> Batch:
         """images (B, 3, R, R) uint8, landmarks (B, K, 2|3) in padded pixels, visibility (B, K), indices (B,) → Batch."""
         resolution = images.shape[-1]
         if self.augmentation is None:
@@ -189,14 +189,14 @@ class BatchTransform:
             moved[..., :2] -= offset
             return Batch(self._normalise(window), moved, visibility, indices)
         level = LEVELS[self.augmentation.level]
-        uniform = hash_uniform(self.seed, epoch, indices, 0, 7)
+        uniform = hash_uniform(self.seed, draw, indices, 0, 7)
         flip = uniform[:, 6] < self.augmentation.flip
         matrices = sample_matrices(level, uniform[:, :6], resolution, self.size, flip)
         warped = warp(images, matrices, self.size) / 255
         moved = transform_points(matrices, landmarks)
         if landmarks.shape[1]:
             moved, visibility = self._permute(moved, visibility, flip)
-        warped = degrade(warped, self.augmentation, hash_uniform(self.seed, epoch, indices, 1, 15))
+        warped = degrade(warped, self.augmentation, hash_uniform(self.seed, draw, indices, 1, 15))
         return Batch(self._normalise(warped), moved, visibility, indices)
 
     def _permute(self, landmarks: Tensor, visibility: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:

@@ -87,8 +87,7 @@ class AutoencoderMethod:
     def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of everything that is switched on; all terms as device scalars."""
         raw = batch.to(self.accelerator.device)
-        epoch = step  # the augmentation's second key: a sample is drawn once per step at most
-        data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, epoch)
+        data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)
         with self.accelerator.autocast():
             z = self.encode(data.images)
             output = self.decode(z).float()

@@ -191,3 +191,20 @@ def test_methods_are_told_where_in_an_epoch_they_are(tmp_path):
     options = toy.options(tmp_path, epochs=4, batch_size=12, new_stage=True)
     train(Recording(accelerator), toy.Numbers(), toy.collate, str, options, accelerator, tmp_path / "session/00003")
     assert seen == [(0, EpochPosition(0, 0, 1))]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_an_epoch_has_the_same_batches_on_every_process(world):
+    """A batch of 32 is 30 on 3 processes, so steps alone do not tell the epoch; every sample is drawn at most once in it."""
+    from training.sampling import EpochBatches
+
+    ranks = [EpochBatches(96, 32, 0, rank, world) for rank in range(world)]
+    assert {len(batches) for batches in ranks} == {96 // (32 // world * world)}
+    for epoch in range(3):
+        for batches in ranks:
+            batches.set_position(epoch)
+        rows = [list(batches) for batches in ranks]
+        assert all(len(row) == len(ranks[0]) for row in rows)
+        for parts in zip(*rows, strict=True):
+            joined = [index for part in parts for index in part]
+            assert len(joined) == 32 // world * world == len(set(joined))
