@@ -45,7 +45,8 @@ class DepthPredictor:
         Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
         """
         return [
-            replace(face, depth=self.lifter.photo_depth(face.landmarks[:, :2].astype(np.float64)))
+            # the lifter's depths grow away from the viewer, as 3DFAW's; a Face's grow toward it
+            replace(face, depth=-self.lifter.photo_depth(face.landmarks[:, :2].astype(np.float64)))
             for face in self.finder(image, boxes)
         ]
 

@@ -52,6 +52,16 @@ def test_faces_are_json(predictor):
     assert ("pose_deg" in content) == isinstance(predictor, FaceRegressor | Reconstructor)
 
 
+def test_depth_grows_toward_the_viewer(predictor):
+    """The nose tip is nearer than both ends of the jaw, whether depth comes with the landmarks or apart from them."""
+    (face,) = predictor(astronaut(), [BOX])
+    depth = face.landmarks[:, 2] if face.landmarks.shape[1] == 3 else face.depth
+    if depth is None:
+        assert not isinstance(predictor, DepthPredictor | FaceRegressor)
+        return
+    assert depth[30] > depth[[0, 16]].max() + 20
+
+
 def test_options_of_constructors_have_names():
     for cls in (*PREDICTORS.values(), LandmarkFinder):
         parameters = list(inspect.signature(cls).parameters.values())
