@@ -91,6 +91,15 @@ def gather_objects(value: object, accelerator: Accelerator) -> list:
     return values
 
 
+def main_object(value: object, accelerator: Accelerator) -> object:
+    """The object of process 0, on every process."""
+    if accelerator.num_processes == 1:
+        return value
+    values = [value]
+    torch.distributed.broadcast_object_list(values, 0)
+    return values[0]
+
+
 def synchronise(module: nn.Module, accelerator: Accelerator) -> None:
     """Give every process the parameters and buffers of process 0."""
     if accelerator.num_processes > 1:
@@ -98,14 +107,28 @@ def synchronise(module: nn.Module, accelerator: Accelerator) -> None:
             torch.distributed.broadcast(tensor, 0)
 
 
+def average_buffers(module: nn.Module, accelerator: Accelerator) -> None:
+    """Give every process the mean of all processes' floating-point buffers: statistics that each kept of its own samples.
+
+    Buffers that are equal on all processes keep their values.
+    """
+    if accelerator.num_processes == 1:
+        return
+    for buffer in module.buffers():
+        if buffer.is_floating_point() and buffer.numel():
+            mean = buffer.double()  # the sum of equal float32 values is exact in it
+            torch.distributed.all_reduce(mean)
+            buffer.copy_(mean / accelerator.num_processes)
+
+
 def apply_gradients(optimizer: Optimizer, accelerator: Accelerator, max_norm: float = 0.0) -> None:
     """Average gradients over the processes (one flat all-reduce), clip by norm (0 = off), step, clear.
 
-    Parameters without a gradient are skipped on one process and take zeros where another process has one.
+    A parameter without a gradient on any process is not stepped; where only some have one, the others count as zeros.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     if accelerator.num_processes > 1:
-        _average([p for p in parameters], accelerator.num_processes)
+        _average(parameters, accelerator.num_processes)
     if max_norm:
         nn.utils.clip_grad_norm_(parameters, max_norm)
     optimizer.step()
@@ -113,12 +136,17 @@ def apply_gradients(optimizer: Optimizer, accelerator: Accelerator, max_norm: fl
 
 
 def _average(parameters: list[nn.Parameter], processes: int) -> None:
+    absent = [p.grad is None for p in parameters]
     grads: list[Tensor] = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     flat = torch.cat([g.reshape(-1).float() for g in grads])
+    present = torch.tensor([float(not missing) for missing in absent], device=flat.device)  # travels with the gradients
+    flat = torch.cat([flat, present])
     torch.distributed.all_reduce(flat)
-    flat /= processes
-    for parameter, grad, part in zip(parameters, grads, flat.split([g.numel() for g in grads]), strict=True):
-        parameter.grad = part.view_as(grad).to(grad.dtype)
+    sums, owners = flat.split([len(flat) - len(parameters), len(parameters)])
+    used = owners.tolist() if any(absent) else [1.0] * len(parameters)  # what has a gradient here needs no answer
+    parts = (sums / processes).split([g.numel() for g in grads])
+    for parameter, grad, part, count in zip(parameters, grads, parts, used, strict=True):
+        parameter.grad = part.view_as(grad).to(grad.dtype) if count else None
 
 
 def is_main_process() -> bool:

@@ -60,7 +60,7 @@ def base_config(settings: CommonSettings) -> AAEConfig:
     return AAEConfig(settings.input_size, settings.embedding_dims, settings.activation, normalize=settings.normalize)
 
 
-def make_networks(run: Run, **changes: object) -> AAE:
+def make_networks(run: Run, fresh_discriminator: bool = False, **changes: object) -> AAE:
     """New or resumed networks with the stage's changes, the same on every process, on the device."""
     if run.resumed is not None:
         networks = adapt(run.resumed, **changes)
@@ -68,6 +68,8 @@ def make_networks(run: Run, **changes: object) -> AAE:
         networks = AAE(dataclasses.replace(base_config(run.settings), **changes))
         if run.settings.init_weights is not None:
             init_from_imagenet(networks, run.settings.init_weights)
+    if fresh_discriminator:
+        networks.D = AAE(networks.config).D
     layout = torch.channels_last if run.accelerator.device.type in ("cuda", "cpu") else torch.contiguous_format
     networks = networks.to(run.accelerator.device, memory_format=layout)
     synchronise(networks, run.accelerator)
@@ -116,9 +118,7 @@ def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> Non
     split = settings.train_split
     faces, _, names = training_set(settings.dataset_train, split, settings, local, with_landmarks=False)
     changes = {"discriminator_norm": "none" if settings.with_wgan_gp else "batch"}
-    networks = make_networks(run, **(changes if settings.with_wgan_gp or settings.with_gan else {}))
-    if settings.reset:
-        networks.D = AAE(networks.config).D.to(run.accelerator.device)
+    networks = make_networks(run, settings.reset, **(changes if settings.with_wgan_gp or settings.with_gan else {}))
     perceptual = None
     if settings.with_perceptual_loss:
         weights = local.paths.get("vgg19", local.data / "models" / "vgg19.pth")

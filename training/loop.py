@@ -26,7 +26,7 @@ from common.checkpoint import json_safe, link_snapshot, read_state, save_snapsho
 from common.config import LocalConfig
 from common.errors import CheckpointError, DivergenceError, Interrupted
 from common.logs import console
-from common.runtime import gather_objects, random_state, restore_random_state
+from common.runtime import average_buffers, gather_objects, main_object, random_state, restore_random_state
 from training.runlog import RunLog
 from training.sampling import EpochBatches
 from training.schedules import learning_rate_factor
@@ -66,7 +66,10 @@ class Method(Protocol):
         """One update; named scalar tensors, `loss` among them, still on the device. Both count from the stage's begin."""
 
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Validation numbers; `score` (lower is better) decides the best snapshot; empty when there is nothing to do."""
+        """Validation numbers; `score` (lower is better) decides the best snapshot; empty when there is nothing to do.
+
+        Every process is asked, and the numbers of process 0 count.
+        """
 
     def pictures(self, epoch: int) -> dict[str, np.ndarray]:
         """(H, W, 3) uint8 RGB pictures by name."""
@@ -295,7 +298,9 @@ def finish_epoch(run: Running, say: Callable[[str], None]) -> bool:
     last = options.epochs is not None and position.epoch >= options.epochs
     scores: dict[str, float] = {}
     if position.epoch % options.eval_every == 0 or last:
-        scores = method.evaluate(position.epoch)
+        average_buffers(method.networks, accelerator)
+        # all processes must decide the same about the best snapshot, so one of them decides
+        scores = main_object(method.evaluate(position.epoch), accelerator)
         log.scalars(position.epoch, position.step, "val", scores)
         for name, image in method.pictures(position.epoch).items() if accelerator.is_main_process else ():
             log.picture(name, image, position.step, options.report_folder / f"{name}_{position.epoch:05d}.jpg")
@@ -329,7 +334,11 @@ def save(
     position: Position,
     scores: dict[str, float] | None = None,
 ) -> None:
-    """Write a snapshot with full state. Raises: DivergenceError when a weight is not finite; the old snapshot stays."""
+    """Write a snapshot with full state; all processes take part, and their batch-norm statistics become the mean.
+
+    Raises: DivergenceError when a weight is not finite; the old snapshot stays.
+    """
+    average_buffers(method.networks, accelerator)
     rng = gather_objects(random_state(), accelerator)
     if not accelerator.is_main_process:
         return

@@ -99,6 +99,29 @@ def test_two_processes_equal_one(tmp_path):
         assert torch.allclose(ranks[0][name], value, atol=1e-5)
 
 
+def test_processes_with_batch_norm_and_differing_scores_agree(tmp_path):
+    """Each would decide differently about the best snapshot, which all of them write together: they waited for ever."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29521"]
+    subprocess.run([*launch, toy.__file__, "differing", str(tmp_path)], env=environment, check=True, capture_output=True,
+                   timeout=90)  # fmt: skip
+    first, second = (torch.load(tmp_path / f"rank{i}.pt", weights_only=True) for i in (0, 1))
+    assert first["best"] == second["best"] == 2.0, "the scores of the first process decide"
+    assert read_state(tmp_path / "session/best/state.pt")["position"]["epoch"] == 2
+    stored = read_tensors(tmp_path / "session/00004/model.safetensors")
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]) and torch.equal(value, stored[name]), name
+    assert torch.equal(first["evaluated"], first["weights"]["norm.running_mean"])
+    mean = torch.zeros(4)
+    for step in (first["means"] + second["means"]) / 2:
+        mean = 0.9 * mean + 0.1 * step
+    torch.testing.assert_close(first["weights"]["norm.running_mean"], mean)
+    assert torch.equal(first["weights"]["constant"], torch.tensor([0.1, 1 / 3]))
+    for rank in (first, second):
+        without = {name for name, stepped in rank["stepped"].items() if not stepped}
+        assert without == {"nobody.weight", "nobody.bias"}, "no gradient anywhere, no step"
+
+
 def test_best_keep_and_patience(tmp_path):
     scores = {2: 3.0, 4: 1.0, 6: 2.0, 8: 2.0, 10: 2.0}
     toy.run(tmp_path, epochs=10, keep=2, patience=2, toy={"score": lambda e: {"score": scores[e]}})

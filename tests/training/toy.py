@@ -67,10 +67,51 @@ class Toy:
         return f"l={means.get('loss', -1):.3f}"
 
 
+class Differing(Toy):
+    """Batch norm, scores and parameters that differ by process: rank 0 is best after epoch 2, rank 1 after epoch 4."""
+
+    def __init__(self, accelerator):
+        super().__init__(accelerator, noise=False)
+        self.networks = nn.ModuleDict(
+            {"norm": nn.BatchNorm1d(4), "all": nn.Linear(4, 1), "nobody": nn.Linear(4, 1), "first": nn.Linear(4, 1)}
+        )
+        self.networks.register_buffer("constant", torch.tensor([0.1, 1 / 3]))
+        synchronise(self.networks, accelerator)
+        self.optimizers = {"all": torch.optim.Adam(self.networks.parameters(), 0.05)}
+        self.rank, self.means = accelerator.process_index, []
+
+    def training_step(self, batch, step, epoch):
+        self.means.append(batch.rows.mean(0))
+        seen = self.networks["norm"](batch.rows)
+        output = self.networks["all"](seen) + (self.networks["first"](seen) if self.rank == 0 else 0)
+        loss = (output[:, 0] - batch.rows.sum(1)).square().mean()
+        self.accelerator.backward(loss)
+        apply_gradients(self.optimizers["all"], self.accelerator)
+        return {"loss": loss}
+
+    def evaluate(self, epoch):
+        self.seen_by_evaluation = self.networks["norm"].running_mean.clone()
+        return {"score": float(epoch if self.rank == 0 else -epoch)}
+
+
 def options(folder, **changes):
     defaults = {"epochs": 4, "batch_size": 4, "eval_every": 2, "print_every": 2, "seed": 5}
     folders = {"session": folder / "session", "log_folder": folder / "logs", "report_folder": folder / "reports"}
     return LoopOptions(**folders, **(defaults | changes))
+
+
+def run_differing(folder):
+    """Train `Differing` and write what this process ended with."""
+    accelerator = make_accelerator("cpu")
+    seed_everything(5, accelerator.process_index)
+    method = Differing(accelerator)
+    position = train(method, Numbers(), collate, str, options(folder), accelerator)
+    stepped = {
+        name: bool(method.optimizers["all"].state[parameter]) for name, parameter in method.networks.named_parameters()
+    }
+    content = {"weights": method.networks.state_dict(), "evaluated": method.seen_by_evaluation, "stepped": stepped}
+    content |= {"best": position.best_score, "means": torch.stack(method.means)}
+    torch.save(content, folder / f"rank{accelerator.process_index}.pt")
 
 
 def run(folder, resume=None, toy=None, **changes):
@@ -98,3 +139,5 @@ if __name__ == "__main__":
     if what == "processes":
         method = run(folder, toy={"noise": False}, epochs=3)
         torch.save(method.networks.state_dict(), folder / f"rank{method.accelerator.process_index}.pt")
+    if what == "differing":
+        run_differing(folder)
