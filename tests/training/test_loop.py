@@ -89,7 +89,7 @@ def test_signal_in_a_process_saves_and_exits_143(tmp_path):
 def test_two_processes_equal_one(tmp_path):
     """Gloo: both ranks end with the same weights, those of one process with the same global batch."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29519"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*launch, toy.__file__, "processes", str(tmp_path)]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=180)
     ranks = [torch.load(tmp_path / f"rank{i}.pt", weights_only=True) for i in (0, 1)]
@@ -102,7 +102,7 @@ def test_two_processes_equal_one(tmp_path):
 def test_processes_with_batch_norm_and_differing_scores_agree(tmp_path):
     """Each would decide differently about the best snapshot, which all of them write together: they waited for ever."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29521"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run([*launch, toy.__file__, "differing", str(tmp_path)], env=environment, check=True, capture_output=True,
                    timeout=90)  # fmt: skip
     first, second = (torch.load(tmp_path / f"rank{i}.pt", weights_only=True) for i in (0, 1))

@@ -19,7 +19,7 @@ from recon3d.reconstruction.coefficients import config_for
 from recon3d.reconstruction.models import ReconstructionNet
 
 ROOT = Path(__file__).resolve().parents[3]
-PORTS = {"gcn": 29541, "gcn_texture": 29543}
+STAGES = ("gcn", "gcn_texture")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", PORTS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_two_processes_equal_one(place, stage):
     data = str(place / "prepared")
     arguments = [
@@ -61,7 +61,7 @@ def test_two_processes_equal_one(place, stage):
         "--lr",
         "1e-3",
     ]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(PORTS[stage])]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     script = str(ROOT / "train_recon3d.py")
     for name, command in (("alone", [sys.executable]), ("two", launch)):
