@@ -26,19 +26,22 @@ def test_visibility_and_points_that_are_not_finite():
     assert maps[0].max() > 0.7 and maps[1].sum() == 0 and maps[2].sum() == 0
 
 
-@pytest.mark.parametrize("sigma", [2.0, 7.0])
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 7.0])
 def test_subpixel_decoding_is_exact_also_at_the_border(sigma):
     points = torch.rand(3, 68, 2) * 127.4 + 0.3
     decoded, scores = decode_heatmaps(render_heatmaps(points, 128, sigma))
-    assert (decoded - points).abs().max() < 1e-3
-    assert scores.min() > 0.25
+    assert (decoded - points).abs().max() < 2e-3
+    assert scores.min() > 0.04 * sigma
 
 
-def test_subpixel_decoding_bears_noise():
+@pytest.mark.parametrize(("sigma", "mean", "largest"), [(1.0, 0.1, 1.0), (1.5, 0.05, 0.3), (3.0, 0.05, 0.5), (7.0, 0.1, 1.0)])
+def test_subpixel_decoding_bears_noise(sigma, mean, largest):
+    """Also where the peak is so narrow that a search on every eighth pixel would see nothing but noise."""
     points = torch.rand(2, 68, 2) * 100 + 14
-    maps = render_heatmaps(points, 128, 7.0)
+    maps = render_heatmaps(points, 128, sigma)
     decoded, _ = decode_heatmaps(maps + 0.02 * torch.randn_like(maps))
-    assert (decoded - points).norm(dim=-1).mean() < 0.1
+    errors = (decoded - points).norm(dim=-1)
+    assert errors.mean() < mean and errors.max() < largest
 
 
 def test_box_blur_is_average_pooling():
