@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from common.errors import DataError
 from datasets.sample import FaceDataset, Sample
+from geometry.schemes import scheme_to_dict
 
 FORMAT = 1
 JPEG_QUALITY = 95
@@ -87,16 +88,18 @@ class PackedDataset(Dataset):
 
 
 def packing_key(dataset: FaceDataset) -> str:
-    """Hash of everything that decides the crops: rule, size, split, annotations, code format."""
+    """Hash of everything that decides the crops: rule, landmark scheme, size, split, annotations, code format."""
     description = {
         "format": FORMAT, "dataset": dataset.name, "root": str(dataset.root.resolve()), "split": dataset.split,
         "size": dataset.image_size, "crop": dataset.crop_source, "align": dataset.align,
         "extend": [dataset.extend_top, dataset.extend_bottom], "quality": JPEG_QUALITY,
+        "scheme": None if dataset.scheme is None else scheme_to_dict(dataset.scheme),
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for annotation in dataset.annotations:
-        digest.update(annotation.name.encode())
-        for array in (annotation.landmarks, annotation.visibility, annotation.box, annotation.detector_box):
+        digest.update(f"{annotation.name}\n{annotation.span}\n".encode())
+        arrays = (annotation.landmarks, annotation.visibility, annotation.box, annotation.detector_box, annotation.crop_landmarks)
+        for array in arrays:
             digest.update(b"-" if array is None else np.ascontiguousarray(array, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
 

@@ -11,7 +11,8 @@ from common.files.images import read_image
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks
 from geometry.schemes import LandmarkScheme
 
-CROP_SOURCES = ("bb_ground_truth", "bb_detector", "lm_ground_truth", "lm_openface", "lm_cnn")
+# 3FabRec's lm_openface and lm_cnn cut by landmarks of detectors, which no data here has: their scores would be lm_ground_truth's
+CROP_SOURCES = ("bb_ground_truth", "bb_detector", "lm_ground_truth")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class FaceDataset(Dataset):
         if split not in self.splits:
             raise DataError(f"{self.title} has no split '{split}'; choose one of: {', '.join(self.splits)}.")
         if crop_source not in CROP_SOURCES:
-            raise DataError(f"unknown --crop-source '{crop_source}'; choose one of: {', '.join(CROP_SOURCES)}.")
+            raise DataError(f"--crop-source {crop_source} is none that can be cut; choose one of: {', '.join(CROP_SOURCES)}.")
         if not self.root.is_dir():
             raise DataError(self.missing(self.root))
         self.annotations = self.read_annotations()

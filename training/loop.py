@@ -22,9 +22,9 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from common.checkpoint import json_safe, link_snapshot, read_state, save_snapshot
+from common.checkpoint import json_safe, link_snapshot, newest_snapshot, read_state, save_snapshot
 from common.config import LocalConfig
-from common.errors import CheckpointError, DivergenceError, Interrupted
+from common.errors import CheckpointError, ConfigError, DivergenceError, Interrupted
 from common.logs import console
 from common.runtime import average_buffers, gather_objects, main_object, random_state, restore_random_state
 from training.runlog import RunLog
@@ -211,8 +211,9 @@ def train(
         dataset: items for `collate`, which gets a list of (index, item) and returns the batch of `training_step`.
         names: what to call a sample in an error message.
         resume: snapshot whose position (and, in the same stage, optimisers and generators) is continued.
-    Raises: DivergenceError, Interrupted.
+    Raises: DivergenceError, Interrupted; ConfigError for a session that holds another run.
     """
+    refuse_to_mix(options.session, resume)
     position = restore(method, options, accelerator, resume)
     log = RunLog(options.log_folder, accelerator.is_main_process)
     repeated = Repeated(dataset, options.repeat)
@@ -241,6 +242,19 @@ def train(
                 break
     log.close()
     return position
+
+
+def refuse_to_mix(session: Path, resume: Path | None) -> None:
+    """A session is one run: what is resumed by its name must be the run that wrote last.
+
+    Raises: ConfigError for snapshots in the session's folder that the run does not continue.
+    """
+    newest = newest_snapshot(session)
+    if newest is not None and (resume is None or Path(resume).resolve().parent != session.resolve()):
+        raise ConfigError(
+            f"session '{session.name}' already holds {newest}: continue it with -r {session.name}, give another --sessionname,"
+            " or delete its folder."
+        )
 
 
 def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[str, float]:

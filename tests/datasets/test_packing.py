@@ -1,5 +1,6 @@
 """Packing: round trip, keys, unreadable photos."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -38,6 +39,19 @@ def test_packing_again_reuses_and_rules_change_the_key(drawn, tmp_path):
     dataset.annotations[0].landmarks[0, 0] -= 1
     assert key != packing_key(dataset)
     assert [p.name for p in tmp_path.iterdir()] == [first.name], "no half-written folder is left"
+
+
+def test_another_scheme_or_other_points_of_the_crop_rule_pack_anew(drawn):
+    """Both decide where crops lie, though the annotations are the same."""
+    dataset = open_w300(drawn("w300")[0])
+    keys = [packing_key(dataset)]
+    dataset.scheme = dataclasses.replace(dataset.scheme, chin=9)
+    keys.append(packing_key(dataset))
+    points = dataset.annotations[0].landmarks
+    for moved in (points, points + 1):
+        dataset.annotations[0] = dataclasses.replace(dataset.annotations[0], crop_landmarks=moved)
+        keys.append(packing_key(dataset))
+    assert len(set(keys)) == 4
 
 
 def test_one_bad_photo_is_skipped_and_more_stop(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from common.checkpoint import newest_snapshot, read_state, read_tensors
-from common.errors import DivergenceError
+from common.errors import ConfigError, DivergenceError
 from common.runtime import random_state, restore_random_state
 from tests.training import toy
 from training.sampling import EpochBatches
@@ -137,6 +137,19 @@ def test_a_resumed_run_keeps_the_best_snapshot(tmp_path):
     toy.run(tmp_path, epochs=4, toy={"score": scores})
     toy.run(tmp_path, epochs=8, toy={"score": scores}, resume=tmp_path / "session/00004")
     assert read_state(tmp_path / "session/best/state.pt")["position"]["epoch"] == 4
+
+
+def test_a_new_run_under_an_old_name_is_refused(tmp_path):
+    """Its few snapshots would lie beside the old run's many, of which -r takes the newest."""
+    toy.run(tmp_path, epochs=3)
+    before = sorted(tmp_path.rglob("*"))
+    (tmp_path / "other").mkdir()
+    toy.run(tmp_path / "other", epochs=1)
+    for resume in (None, tmp_path / "other/session/00001"):
+        with pytest.raises(ConfigError, match="session 'session' already holds .*00003.*-r session.*--sessionname"):
+            toy.run(tmp_path, epochs=2, resume=resume)
+    assert sorted(p for p in tmp_path.rglob("*") if "other" not in p.parts) == before
+    toy.run(tmp_path, epochs=4, resume=tmp_path / "session/00003")
 
 
 def test_logs_are_written(tmp_path):

@@ -401,3 +401,9 @@ def test_leaked_photos_show_the_same_faces(shared_data):
         a, b = (read_pts(images / f).astype(float) for f in (f"train/lfpw/{train}.pts", f"test/common/lfpw/{test}.pts"))
         a, b = ((p - p.mean(0)) / np.sqrt(((p - p.mean(0)) ** 2).sum()) for p in (a, b))
         assert np.linalg.norm(a - b, axis=1).mean() * np.sqrt(68) < 0.15, (train, test)
+
+
+@pytest.mark.parametrize("source", ["lm_cnn", "lm_openface"])
+def test_crops_by_landmarks_that_no_data_has_are_refused(drawn, source):
+    with pytest.raises(DataError, match=f"--crop-source {source} .*bb_detector, lm_ground_truth"):
+        build_dataset("w300", drawn("w300")[0], "train", 64, source)
