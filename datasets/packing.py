@@ -98,8 +98,8 @@ def packing_key(dataset: FaceDataset) -> str:
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for annotation in dataset.annotations:
         digest.update(f"{annotation.name}\n{annotation.span}\n".encode())
-        arrays = (annotation.landmarks, annotation.visibility, annotation.box, annotation.detector_box, annotation.crop_landmarks)
-        for array in arrays:
+        a = annotation
+        for array in (a.landmarks, a.visibility, a.box, a.detector_box, a.crop_landmarks):
             digest.update(b"-" if array is None else np.ascontiguousarray(array, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
 

@@ -11,7 +11,7 @@ from common.files.images import read_image
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks
 from geometry.schemes import LandmarkScheme
 
-# 3FabRec's lm_openface and lm_cnn cut by landmarks of detectors, which no data here has: their scores would be lm_ground_truth's
+# 3FabRec's lm_openface and lm_cnn cut by landmarks of detectors, which no data here has
 CROP_SOURCES = ("bb_ground_truth", "bb_detector", "lm_ground_truth")
 
 
