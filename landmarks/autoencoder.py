@@ -26,6 +26,7 @@ from training.loop import EpochPosition
 from training.penalties import interpolation_penalty
 
 GRADIENT_PENALTY_WEIGHT = 10.0
+W_CRITIC = 0.001  # of scores without a bound, beside an L2 of about 0.05; ParFace-Net's 1 belongs to a sigmoid
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], lr: float, settings: CommonSettings) -> torch.optim.Optimizer:
@@ -76,6 +77,7 @@ class AutoencoderMethod:
         if settings.with_zgan:
             self.optimizers["D_z"] = make_optimizer(networks.D_z.parameters(), settings.lr_latent or settings.lr, settings)
         self.image_gan = settings.with_gan or settings.with_wgan_gp
+        self.w_adv = (W_CRITIC if settings.with_wgan_gp else 1.0) if settings.w_adv is None else settings.w_adv
         if self.image_gan:
             self.optimizers["D"] = make_optimizer(networks.D.parameters(), 0.5 * settings.lr, settings)
         networks.D_z.train()
@@ -94,6 +96,8 @@ class AutoencoderMethod:
         z = z.float()
         terms = {"z_mu": z.detach().mean()}
         loss = self._reconstruction(output, data, terms)
+        if (step + 1) % self.settings.print_every == 0:  # only worth it where it is printed
+            terms["ssim"] = ssim(output.detach(), data.images).mean()
         if self.settings.with_zgan:
             loss = loss + self._latent_gan(z, step, terms)
         if self.image_gan:
@@ -152,7 +156,7 @@ class AutoencoderMethod:
         losses = {k: -s.float().mean() if settings.with_wgan_gp else generator_loss(s) for k, s in scores.items()}
         terms |= {f"l_G_{k}": v for k, v in losses.items()}
         terms["l_G"] = sum(shares[k] * v for k, v in losses.items())
-        return settings.w_adv * terms["l_G"]
+        return self.w_adv * terms["l_G"]
 
     def _critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """WGAN-GP (Gulrajani et al. 2017) or the logistic loss of the original GAN."""
@@ -199,12 +203,13 @@ class AutoencoderMethod:
         return self.describe
 
     def step_line(self, means: dict[str, float]) -> str:
-        """The papers' line; −1 = not computed."""
-        names = "loss l_rec l_ssim l_perc z_mu l_D_z l_E l_D l_D_rec l_D_gen l_G l_G_rec l_G_gen".split()
+        """The papers' line; −1 = not computed, as l_lmrec and l_lmssim always are, there too; SSIM in brackets."""
+        names = "loss l_rec l_ssim ssim l_lmrec l_lmssim l_perc z_mu l_D_z l_E l_D l_D_rec l_D_gen l_G l_G_rec l_G_gen".split()
         v = {name: means.get(name, -1.0) for name in names}
         perceptual = f"l_perc={v['l_perc']:.3f} " if self.perceptual is not None else ""
         return (
-            f"l={v['loss']:.3f}  l_rec={v['l_rec']:.3f} l_ssim={v['l_ssim']:.3f} {perceptual}z_mu={v['z_mu']: .3f} "
+            f"l={v['loss']:.3f}  l_rec={v['l_rec']:.3f} l_ssim={v['l_ssim']:.3f}({v['ssim']:.2f}) {perceptual}"
+            f"l_lmrec={v['l_lmrec']:.3f} l_lmssim={v['l_lmssim']:.2f} z_mu={v['z_mu']: .3f} "
             f"l_D_z={v['l_D_z']:.3f} l_E={v['l_E']:.3f} l_D={v['l_D']:.3f}({v['l_D_rec']:.3f}/{v['l_D_gen']:.3f}) "
             f"l_G={v['l_G']:.3f}({v['l_G_rec']:.3f}/{v['l_G_gen']:.3f})"
         )

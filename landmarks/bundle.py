@@ -9,13 +9,17 @@ from common.errors import ConfigError
 from common.scripts import run_bundler
 from landmarks.models import load_model, save_for_inference
 from networks.aae import READOUTS
+from networks.blocks import ACTIVATIONS
 
-FLAGS = {"--readout": {"choices": READOUTS, "default": "heatmaps", "help": "what the model answers with [heatmaps]"}}
+FLAGS = {
+    "--readout": {"choices": READOUTS, "default": "heatmaps", "help": "what the model answers with [heatmaps]"},
+    "--activation": {"choices": ACTIVATIONS, "default": None, "help": "of a saae.mdl without depth head [relu]"},
+}
 
 
 def save(options: argparse.Namespace, local: LocalConfig) -> None:
     """Write fp16 weights without discriminators. Raises: ConfigError when the session cannot be used."""
-    model = load_model(options.session, local.snapshots)
+    model = load_model(options.session, local.snapshots, options.activation)
     if options.readout != "heatmaps" and not model.networks.config.coords_head:
         raise ConfigError(f"--readout {options.readout}: {options.session} has no coordinate read-out; use heatmaps.")
     model.networks.config = dataclasses.replace(model.networks.config, readout=options.readout)

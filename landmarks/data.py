@@ -47,6 +47,12 @@ def open_packed(dataset: FaceDataset, settings: CommonSettings, local: LocalConf
     return pack(dataset, cache, progress=is_main_process())
 
 
+def held_out_split(key: str) -> str:
+    """The split that a dataset is validated on where none is named: val, test or (of test sets only, as in 300-W) full."""
+    splits = DATASETS[key if key in DATASETS else "folder"].splits
+    return next((split for split in ("val", "test", "full") if split in splits), splits[0])
+
+
 def training_set(
     keys: list[str], split: str, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None, list[str]]:
@@ -61,10 +67,10 @@ def training_set(
 
 
 def validation_set(
-    keys: list[str], split: str, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
+    keys: list[str], split: str | None, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None]:
-    """All validation datasets, at most --val-count rows of each."""
-    opened = [open_dataset(key, split, settings, local) for key in keys]
+    """All validation datasets, at most --val-count rows of each; split None = each one's held-out one."""
+    opened = [open_dataset(key, split or held_out_split(key), settings, local) for key in keys]
     packed = [open_packed(dataset, settings, local) for dataset in opened]
     rows = [np.arange(len(p) if settings.val_count is None else min(len(p), settings.val_count)) for p in packed]
     return FaceSet(packed, rows, with_landmarks), opened[0].scheme

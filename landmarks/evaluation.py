@@ -150,7 +150,7 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
     if len(settings.dataset) != 1:
         raise ConfigError("--dataset takes one dataset here; run the evaluation once per dataset.")
     accelerator = make_accelerator(settings.device, settings.precision)
-    model = load_model(settings.resume, local.snapshots)
+    model = load_model(settings.resume, local.snapshots, settings.activation)
     if model.scheme is None:
         raise ConfigError(f"{settings.resume} has no landmark head; train one with train_aae_landmarks.py.")
     networks = model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()

@@ -41,6 +41,10 @@ class LandmarkMethod:
         """describe: content of config.json; validation: (loader, transform, names) or None."""
         self.networks, self.settings, self.accelerator = networks, settings, accelerator
         self.transform, self.scheme, self.describe, self.validation = transform, scheme, describe, validation
+        self.encode, self.head, self.lift = (
+            torch.compile(part) if settings.compile and part is not None else part
+            for part in (networks.Q, getattr(networks, "LMH", None), getattr(networks, "LMH_3D", None))
+        )
         self.heatmap_loss = AdaptiveWingLoss() if settings.use_adaptive_wing_loss else heatmap_l2
         self.optimizers = self._prepare_networks()
         self._pictures: dict[str, np.ndarray] = {}
@@ -66,10 +70,10 @@ class LandmarkMethod:
         data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)
         with self.accelerator.autocast():
             with torch.set_grad_enabled(self.settings.train_encoder):
-                z = self.networks.Q(data.images)
+                z = self.encode(data.images)
             coords_only = epoch.number < self.settings.coords_epochs
             x1 = None if coords_only else self.networks.P.seed_features(z)
-            heatmaps = None if coords_only else self.networks.LMH(x1, self.networks.P)
+            heatmaps = None if coords_only else self.head(x1, self.networks.P)
         terms: dict[str, Tensor] = {}
         loss = z.new_zeros((), dtype=torch.float32)
         if heatmaps is not None:
@@ -178,15 +182,15 @@ class DepthMethod(LandmarkMethod):
         loss = target.new_zeros(())
         with self.accelerator.autocast():
             with torch.no_grad():
-                z = self.networks.Q(data.images)
+                z = self.encode(data.images)
             maps = target
             if self.settings.finetune_2d or not self.settings.use_groundtruth:
-                maps = self.networks.LMH(self.networks.P.seed_features(z), self.networks.P)
+                maps = self.head(self.networks.P.seed_features(z), self.networks.P)
         if self.settings.finetune_2d:
             loss = loss + self._heatmap_term(maps, data, step, terms)
         chosen = target if self.settings.use_groundtruth else maps.detach()
         with self.accelerator.autocast():
-            depth = self.networks.LMH_3D(chosen, z).float()
+            depth = self.lift(chosen, z).float()
         wanted = data.landmarks[..., 2] / size
         wanted = wanted - wanted.mean(dim=1, keepdim=True)
         terms["l_lms_3d"] = depth_l2(depth, wanted, data.visibility)

@@ -1,6 +1,7 @@
 """Build, load and save the autoencoder; import the authors' checkpoints."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor
 
 from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
 from common.errors import CheckpointError
+from common.logs import console
 from common.pretrained import PRETRAINED
+from common.runtime import is_main_process
 from geometry.schemes import LandmarkScheme, generic_scheme, scheme_from_dict, scheme_to_dict
 from networks.aae import AAE, AAEConfig
 
@@ -38,14 +41,17 @@ def model_config(networks: AAE, scheme: LandmarkScheme | None, crop_source: str,
     }
 
 
-def load_model(name: str, snapshots: Path = Path("data/models/snapshots")) -> LoadedModel:
+def load_model(
+    name: str, snapshots: Path = Path("data/models/snapshots"), activation: str | None = None
+) -> LoadedModel:
     """Load by bundled name, session, session/epoch or path; also the authors' `saae.mdl` (file, or folder that holds one).
 
+    Args: activation: of a `saae.mdl`, see `import_saae`; other models know theirs.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
     """
     authors = next((p for p in (Path(name), snapshots / name) if p.suffix == ".mdl" or (p / "saae.mdl").is_file()), None)
     if authors is not None:
-        return import_saae(authors if authors.suffix == ".mdl" else authors / "saae.mdl")
+        return import_saae(authors if authors.suffix == ".mdl" else authors / "saae.mdl", activation)
     folder = resolve_snapshot(name, snapshots, PRETRAINED)
     info = read_config(folder)
     if info.get("kind") != "aae":
@@ -108,10 +114,12 @@ def save_for_inference(model: LoadedModel, folder: Path, half: bool = True) -> N
     save_snapshot(folder, tensors, {**kept, "networks": model.networks.config.to_dict(), "inference_only": True})
 
 
-def import_saae(path: Path) -> LoadedModel:
+def import_saae(path: Path, activation: str | None = None) -> LoadedModel:
     """Read the authors' `saae.mdl` (3FabRec or ParFace-Net); its sizes are read off the tensors, not trusted from fields.
 
     The activation cannot be read off tensors: a depth head marks ParFace-Net, whose networks use leaky ReLU.
+
+    Args: activation: relu or leaky_relu; None = leaky_relu with a depth head, else relu, which a note says.
     Raises: CheckpointError when the file is not such a checkpoint.
     """
     content = read_state(path)
@@ -122,7 +130,9 @@ def import_saae(path: Path) -> LoadedModel:
     bad = [k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if bad:
         raise CheckpointError(f"{path}: tensor {bad[0]} holds values that are not finite; the file is not usable.")
-    config = _config_of_tensors(tensors)
+    config = _config_of_tensors(tensors, activation)
+    if activation is None and not config.depth_head and is_main_process():
+        console().info(f"{path}: taken for 3FabRec's, with ReLU; give --activation leaky_relu if it is ParFace-Net's.")
     networks = AAE(config)
     own = networks.state_dict()
     for name, tensor in own.items():  # counters that old PyTorch versions did not store
@@ -134,18 +144,18 @@ def import_saae(path: Path) -> LoadedModel:
     return LoadedModel(networks, scheme, "bb_ground_truth", info, path)
 
 
-def _config_of_tensors(tensors: dict[str, Tensor]) -> AAEConfig:
+def _config_of_tensors(tensors: dict[str, Tensor], activation: str | None) -> AAEConfig:
     size = 512 if "Q.layer01.0.conv1.weight" in tensors else 256 if "Q.layer0.0.conv1.weight" in tensors else 128
     depth = "LMH_3D.conv1.weight" in tensors
     landmarks = tensors["LMH.lin.weight"].shape[1] if "LMH.lin.weight" in tensors else 0
     return AAEConfig(
-        input_size=size, z_dim=tensors["Q.fc.weight"].shape[0], activation="leaky_relu" if depth else "relu",
+        input_size=size, z_dim=tensors["Q.fc.weight"].shape[0], activation=activation or ("leaky_relu" if depth else "relu"),
         num_landmarks=int(landmarks), depth_head=depth,
     )
 
 
-def init_from_imagenet(networks: AAE, weights: Path) -> None:
-    """Copy torchvision's ResNet-18 into the encoder (and depth head) where shapes match by design.
+def init_from_imagenet(networks: AAE, weights: Path, parts: Sequence[str] = ("Q", "LMH_3D")) -> None:
+    """Copy torchvision's ResNet-18 into the encoder and depth head, or those of them in `parts`, where shapes match by design.
 
     `layer0`, the shortcut of `layer1` and `fc` keep their initial values, as in ParFace-Net.
     Raises: CheckpointError when the file is no ResNet-18.
@@ -153,8 +163,9 @@ def init_from_imagenet(networks: AAE, weights: Path) -> None:
     tensors = read_tensors(weights) if Path(weights).suffix == ".safetensors" else read_state(weights)
     if "layer4.1.bn2.weight" not in tensors:
         raise CheckpointError(f"{weights}: no torchvision ResNet-18; get https://download.pytorch.org/models/resnet18-f37072fd.pth.")
-    for module, skip in ((networks.Q, ()), (getattr(networks, "LMH_3D", None), ("conv1.",))):
-        if module is not None:
+    for name, skip in (("Q", ()), ("LMH_3D", ("conv1.",))):
+        module = getattr(networks, name, None)
+        if module is not None and name in parts:
             own = module.state_dict()
             shared = {k: v for k, v in tensors.items() if k in own and not k.startswith(("fc.", *skip))}
             optional = ("fc.", "layer0.", "layer01.", "layer1.0.downsample.", *skip)

@@ -18,9 +18,10 @@ class CommonSettings(LoopSettings):
 
     embedding_dims: int = option(99, "length of the latent z", "-z", group="model")
     input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512), group="model")
-    activation: str = option(
-        "relu", "relu (3FabRec) or leaky_relu (ParFace-Net); resumed models keep it", choices=ACTIVATIONS, group="model"
-    )
+    activation: str | None = option(
+        None, "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose file does not "
+        "tell; other resumed models keep theirs", choices=ACTIVATIONS, group="model",
+    )  # fmt: skip
     normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own", group="model")
     batch_size: int = option(50, "samples per step, all processes together", "-b", group="run")
     eval: bool = option(False, "validate once and stop", group="run")
@@ -59,7 +60,9 @@ class CommonSettings(LoopSettings):
     show_random_faces: bool = option(True, "random faces and interpolations among the pictures", group="logging")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
     compile: bool = option(False, "torch.compile the networks", group="run")
-    init_weights: Path | None = option(None, "torchvision ResNet-18 weights to start the encoder from", group="model")
+    init_weights: Path | None = option(
+        None, "torchvision ResNet-18 weights to start a new encoder, and a new depth head, from", group="model"
+    )
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,21 @@ class UnsupervisedSettings(CommonSettings):
     w_rec: float = option(1.0, "weight of the pixel loss", group="loss")
     w_ssim: float = option(60.0, "weight of the structural loss", group="loss")
     w_gen: float = option(0.25, "share of the interpolation term", group="loss")
-    w_adv: float = option(1.0, "weight of the adversarial loss", group="loss")
+    w_adv: float | None = option(
+        None, "weight of the adversarial loss; default 1, with --with-wgan-gp 0.001: a critic's scores have no bound",
+        group="loss",
+    )  # fmt: skip
     w_ploss: float = option(0.1, "weight of the perceptual loss", group="loss")
     update_D_freq: int = option(2, "steps between updates of the image discriminator", group="optimisation")
     update_E_freq: int = option(1, "steps between adversarial updates of the autoencoder", group="optimisation")
     dataset_train: list[str] = option(["vggface2", "affectnet"], "training datasets", group="data")
-    dataset_val: list[str] = option(["vggface2"], "validation datasets", group="data")
+    dataset_val: list[str] | None = option(
+        None, "validation datasets; default: the first of --dataset-train", group="data"
+    )
     train_split: str = option("train", "split of the training datasets; 1 to 6 and unlabeled for ParFace", group="data")
-    test_split: str = option("train", "split of the validation datasets", group="data")
+    test_split: str | None = option(
+        None, "split of the validation datasets; default: val, test or full, the first that a dataset has", group="data"
+    )
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,9 @@ class LandmarkSettings(CommonSettings):
     dataset: list[str] = option(["w300"], "landmark datasets", group="data")
     dataset_val: list[str] | None = option(None, "validation datasets; default: those of --dataset", group="data")
     train_split: str = option("train", "split to train on; 1 to 6 for ParFace", group="data")
-    test_split: str = option("full", "split to validate on", group="data")
+    test_split: str | None = option(
+        None, "split to validate on; default: val, test or full, the first that a dataset has", group="data"
+    )
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,7 @@ class DepthSettings(LandmarkSettings):
     )
     finetune_2d: bool = option(False, "update the heatmap head too", group="optimisation")
     eval_3d: bool = option(True, "report 3D errors (GTE)", group="logging")
-    test_split: str = option("common", "split to validate on", group="data")
+    dataset: list[str] = option(["wlp300"], "landmark datasets with depth", group="data")
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,7 @@ class EvalSettings:
     flip: bool = option(False, "average the heatmaps with those of the mirrored crop")
     subpixel: bool = option(True, "0: integer peaks, as 3FabRec decodes")
     readout: str | None = option(None, "heatmaps (the papers), coords (from z) or mean; default: the model's", choices=READOUTS)
+    activation: str | None = option(None, "of a saae.mdl without depth head: leaky_relu for ParFace-Net", choices=ACTIVATIONS)
     threshold: float = option(10.0, "NME in % above which a face counts as failed; end of the AUC")
     auc_steps: int = option(0, "0: exact AUC; 50: 3FabRec's sum over 50 thresholds")
     sigma: float = option(7.0, "Gaussian width in heatmap px of drawn ground truth")

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -45,7 +46,7 @@ def start(settings: CommonSettings, local: LocalConfig) -> Run:
     """Device, seeds, and the model to continue from, if any; its sizes replace those of the settings."""
     accelerator = make_accelerator(settings.device, settings.precision)
     seed_everything(settings.seed, accelerator.process_index)
-    resumed = None if settings.resume is None else load_model(settings.resume, local.snapshots)
+    resumed = None if settings.resume is None else load_model(settings.resume, local.snapshots, settings.activation)
     if resumed is not None:
         config = resumed.networks.config
         settings = dataclasses.replace(
@@ -57,7 +58,8 @@ def start(settings: CommonSettings, local: LocalConfig) -> Run:
 
 def base_config(settings: CommonSettings) -> AAEConfig:
     """Network description of a new model."""
-    return AAEConfig(settings.input_size, settings.embedding_dims, settings.activation, normalize=settings.normalize)
+    activation = settings.activation or "relu"
+    return AAEConfig(settings.input_size, settings.embedding_dims, activation, normalize=settings.normalize)
 
 
 def make_networks(run: Run, fresh_discriminator: bool = False, **changes: object) -> AAE:
@@ -66,8 +68,8 @@ def make_networks(run: Run, fresh_discriminator: bool = False, **changes: object
         networks = adapt(run.resumed, **changes)
     else:
         networks = AAE(dataclasses.replace(base_config(run.settings), **changes))
-        if run.settings.init_weights is not None:
-            init_from_imagenet(networks, run.settings.init_weights)
+    if run.settings.init_weights is not None:
+        init_from_imagenet(networks, run.settings.init_weights, new_parts(run, networks))
     if fresh_discriminator:
         networks.D = AAE(networks.config).D
     layout = torch.channels_last if run.accelerator.device.type in ("cuda", "cpu") else torch.contiguous_format
@@ -78,6 +80,19 @@ def make_networks(run: Run, fresh_discriminator: bool = False, **changes: object
             console().info(f"Trainable params {name}: {count_parameters(module):,}")
         console().info(f"Learning rate: {run.settings.lr}")
     return networks
+
+
+def new_parts(run: Run, networks: AAE) -> list[str]:
+    """What ImageNet weights can start: an encoder and a depth head that no resumed model brings.
+
+    Raises: ConfigError when there is neither.
+    """
+    old = None if run.resumed is None else run.resumed.networks.config
+    depth = networks.config.depth_head and not (old and old.depth_head and old.num_landmarks == networks.config.num_landmarks)
+    parts = (["Q"] if old is None else []) + (["LMH_3D"] if depth else [])
+    if not parts:
+        raise ConfigError(f"--init-weights: {run.settings.resume} brings all that it could start; leave it out.")
+    return parts
 
 
 def session_name(run: Run, default: str) -> str:
@@ -138,7 +153,8 @@ def unsupervised_validation(
     """(loader, transform), or None without the phase "val"."""
     if "val" not in settings.phases:
         return None
-    faces, _ = validation_set(settings.dataset_val, settings.test_split, settings, local, with_landmarks=False)
+    keys = settings.dataset_val or [settings.dataset_train[0].partition(":")[0]]
+    faces, _ = validation_set(keys, settings.test_split, settings, local, with_landmarks=False)
     return validation_loader(faces, settings), validation_transform(config.input_size, config.normalize)
 
 
@@ -161,12 +177,25 @@ def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
     run = start(settings, local)
     faces, scheme, names = training_set(settings.dataset, settings.train_split, run.settings, local, with_landmarks=True)
     if faces[0].landmarks.shape[-1] != 3:
-        raise ConfigError(f"{names[0]} has no depth of landmarks; a depth head needs wlp300, aflw20003d, palsy or such.")
+        raise ConfigError(f"{names[0]} has no depth of landmarks; a depth head needs wlp300 with its 3D points, palsy or such.")
+    refuse_flat(faces)
     networks = make_networks(run, num_landmarks=scheme.num_points, depth_head=True)
     if not (run.resumed and run.resumed.networks.config.num_landmarks) and not settings.use_groundtruth:
         raise ConfigError("predicted heatmaps need a trained landmark head: resume a model of train_aae_landmarks.py.")
     method = landmark_method(DepthMethod, run, networks, faces, scheme, names)
     run_loop(run, method, faces, session_name(run, "landmarks_3d"))
+
+
+def refuse_flat(faces: FaceSet) -> None:
+    """Raises: ConfigError for a face whose landmarks all have the same depth: a depth head would learn to say nothing."""
+    for number, part in enumerate(faces.parts):
+        rows = faces.row_of[faces.part_of == number]
+        flat = rows[np.ptp(part.landmarks[rows][..., 2], axis=1) == 0]
+        if len(flat):
+            raise ConfigError(
+                f"{part.names[flat[0]]} and {len(flat) - 1} other of {len(rows)} faces of {part.folder.name} have the same depth"
+                " at all landmarks; convert the dataset with its 3D points, as in: convert 300wlp --landmarks points.npz."
+            )
 
 
 def landmark_method(
@@ -176,7 +205,7 @@ def landmark_method(
     settings, config = run.settings, networks.config
     validation = None
     if "val" in settings.phases:
-        keys = settings.dataset_val or settings.dataset
+        keys = settings.dataset_val or [key.partition(":")[0] for key in settings.dataset]
         held_out, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=True)
         centre = validation_transform(config.input_size, config.normalize)
         validation = validation_loader(held_out, settings), centre, held_out.name

@@ -79,7 +79,7 @@ def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> li
     model, so they come from an npz where there is one.
 
     Args: landmarks: npz with `image` (paths below the source folder) and `landmarks` (N, 68, 3; 0-based, z toward the viewer).
-        Without it z is 0 and the depth head must not be trained on the result, which the message says.
+        Without it the records have x and y alone, which the depth head's training refuses.
     """
     depths = {} if landmarks is None else _read_npz(landmarks)
     records = []
@@ -89,16 +89,16 @@ def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> li
         for path in tqdm(_annotations(source / part), desc=part):
             projected, flat = _lp_points(source, part, path)
             name = _photo_of(path).relative_to(source).as_posix()
-            if landmarks is not None and name not in depths:  # a z of 0 among real ones would spoil a depth head unnoticed
+            if landmarks is not None and name not in depths:
                 raise DataError(f"{landmarks}: has no landmarks for {name}; add them, or leave --landmarks out.")
-            points = depths.get(name, np.concatenate([projected, np.zeros((68, 1), np.float32)], axis=1))
+            points = depths.get(name, projected)
             records.append({
                 "img_paths": name, "landmarks": points.tolist(), "landmarks_2d": flat.tolist(), "bbox": box_record(flat),
             })
     if not records:
         raise DataError(f"{source}: holds none of the folders {', '.join(LP_PARTS)} with .mat files.")
     if landmarks is None:
-        sys.stderr.write("note: z is 0 everywhere; give --landmarks to train a depth head (z needs the 3DMM).\n")
+        sys.stderr.write("note: x and y alone; give --landmarks to train a depth head (z needs the 3DMM).\n")
     return [write_file(out / "300wLP_anno_tr.json", json.dumps(records).encode())]
 
 

@@ -16,7 +16,10 @@ from geometry.schemes import IBUG_68
 
 
 class Lp3dDataset(FaceDataset):
-    """Records: img_paths, landmarks (68 × 3; x, y 0-based photo px, z toward the viewer), landmarks_2d, bbox (x, y, w, h)."""
+    """Records: img_paths, landmarks (68 × 3; x, y 0-based photo px, z toward the viewer), landmarks_2d, bbox (x, y, w, h).
+
+    Landmarks are 68 × 2 where no depth is known.
+    """
 
     source = "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm, then python -m datasets.commands.convert"
     scheme = IBUG_68
@@ -32,7 +35,10 @@ class Lp3dDataset(FaceDataset):
     def annotation(self, path: Path, number: int, record: dict, labels: dict) -> Annotation:
         """One record as an annotation."""
         where = f"{path}: record {number + 1}"
-        points = numbers(record["landmarks"], (68, 3), where) + np.float32([0.5, 0.5, 0])
+        points = numbers(record["landmarks"], (68, -1), where)
+        if points.shape[1] not in (2, 3):
+            raise DataError(f"{where}: expected x, y or x, y, z of 68 points, found {points.shape}.")
+        points = points + np.float32([0.5, 0.5, 0])[: points.shape[1]]
         x, y, width, height = numbers(record["bbox"], (4,), where)
         flat = numbers(record["landmarks_2d"], (68, 2), where) + 0.5 if "landmarks_2d" in record else None
         name = str(record["img_paths"]).removeprefix(self.prefix)

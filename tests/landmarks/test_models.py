@@ -8,6 +8,7 @@ import torch
 from common.checkpoint import save_snapshot
 from common.errors import CheckpointError
 from geometry.schemes import IBUG_68
+from landmarks.bundle import main as bundle
 from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model, model_config, save_for_inference
 from networks.aae import AAE, AAEConfig
 
@@ -127,3 +128,16 @@ def test_authors_checkpoint_with_nan_is_refused(tmp_path):
     torch.save({"state_dict": tensors}, tmp_path / "saae.mdl")
     with pytest.raises(CheckpointError, match="saae.mdl.*P.fc.bias.*not finite"):
         load_model(str(tmp_path / "saae.mdl"), tmp_path)
+
+
+def test_activation_of_an_authors_checkpoint_without_depth_head_can_be_given(tmp_path, capsys):
+    """The file does not tell 3FabRec's ReLU from ParFace-Net's leaky ReLU; the bundler makes the answer stay."""
+    networks = AAE(AAEConfig(128, activation="leaky_relu"))
+    torch.save({"state_dict": networks.state_dict()}, tmp_path / "saae.mdl")
+    file, image = str(tmp_path / "saae.mdl"), torch.rand(1, 3, 128, 128)
+    assert load_model(file).networks.config.activation == "relu"
+    assert "--activation leaky_relu" in capsys.readouterr().out
+    loaded = load_model(file, activation="leaky_relu").networks.eval()
+    assert torch.equal(loaded.Q(image), networks.eval().Q(image)) and not capsys.readouterr().out
+    assert bundle([file, str(tmp_path / "mine"), "--activation", "leaky_relu"]) == 0
+    assert load_model(str(tmp_path / "mine")).networks.config.activation == "leaky_relu"

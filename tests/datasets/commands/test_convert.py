@@ -33,9 +33,9 @@ def test_300wlp_with_and_without_depth(tmp_path, drawn, capsys):
     faces = drawn("w300")[1]
     write_mats(tmp_path / "AFW", faces)
     assert main(["300wlp", "--from", str(tmp_path)]) == 0
-    assert "z is 0" in capsys.readouterr().err
+    assert "x and y alone" in capsys.readouterr().err
     dataset = build_dataset("wlp300", tmp_path, "full", 64, "bb_ground_truth")
-    np.testing.assert_allclose(dataset.annotations[0].landmarks[:, :2], faces[0].landmarks[:, :2], atol=1e-3)
+    np.testing.assert_allclose(dataset.annotations[0].landmarks, faces[0].landmarks[:, :2], atol=1e-3)
     points = np.stack([f.landmarks - [0.5, 0.5, 0] for f in faces])
     np.savez(tmp_path / "points.npz", image=[f"AFW/image{i}.jpg" for i in range(6)], landmarks=points)
     assert main(["300wlp", "--from", str(tmp_path), "--landmarks", str(tmp_path / "points.npz")]) == 0
