@@ -58,7 +58,7 @@ def test_a_depth_stage_refuses_depths_that_are_all_the_same(local, monkeypatch, 
     monkeypatch.setattr(training, "run_loop", lambda *_: None)
     flat = LocalConfig(None, local.paths | {"wlp300": root}, {})
     settings = settings_of(DepthSettings, crop_source="bb_ground_truth")
-    with pytest.raises(ConfigError, match="same depth at all landmarks.*--landmarks points.npz"):
+    with pytest.raises(ConfigError, match="one depth for all landmarks.*--landmarks points.npz"):
         training.train_landmarks_3d(settings, flat)
     for record in records:
         record["landmarks"] = [[x, y] for x, y, _ in record["landmarks"]]
