@@ -17,6 +17,8 @@ def main(arguments: list[str]) -> int:
         "protocol": protocol, "commit": protocol["commit"], "seed": protocol["seed"],
         "command": " ".join(command), "date": datetime.date.today().isoformat(),
     }
+    if "controls" in summary:
+        row["controls"] = summary["controls"]
     if "gte" in summary:
         row["gte"] = summary["gte"]
     with Path(results).open("a") as file:

@@ -76,6 +76,17 @@ def validation_set(
     return FaceSet(packed, rows, with_landmarks), opened[0].scheme
 
 
+def mean_shape(faces: FaceSet) -> np.ndarray:
+    """(K, 2) mean landmarks of a training set in crop sides, invisible points left out: what a network must be better than."""
+    sums, counts = 0.0, 0.0
+    for number, part in enumerate(faces.parts):
+        rows = faces.row_of[faces.part_of == number]
+        points = (part.landmarks[rows][..., :2] - (part.resolution - part.image_size) // 2) / part.image_size
+        seen = part.visibility[rows][..., None] > 0
+        sums, counts = sums + np.where(seen, points, 0).sum(axis=0), counts + seen.sum(axis=0)
+    return sums / np.maximum(counts, 1)
+
+
 def validation_loader(faces: FaceSet, settings: CommonSettings) -> DataLoader:
     """All rows in order, nothing dropped."""
     numbered = Indexed(faces)

@@ -110,7 +110,9 @@ def evaluate_dataset(
         crop=dataset.crop_source, threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
         subpixel=settings.subpixel, auc_steps=settings.auc_steps, readout=settings.readout or networks.config.readout,
     )
-    report = LandmarkReport(protocol, scheme)
+    report, shape = LandmarkReport(protocol, scheme), model.info.get("mean_shape")
+    if shape is not None:  # what a network of few labels must be better than
+        control = report.controls[f"mean shape of the {shape['faces']} training faces"] = LandmarkReport(protocol, scheme)
     transform = validation_transform(networks.config.input_size, networks.config.normalize)
     permutation = torch.as_tensor(scheme.flip_permutation) if settings.flip else None
     loader = DataLoader(
@@ -128,6 +130,9 @@ def evaluate_dataset(
             prediction = predict(networks, data.images, permutation, settings.subpixel, protocol.readout)
             if settings.use_groundtruth and networks.config.depth_head:
                 prediction = with_groundtruth_heatmaps(networks, data, prediction, settings)
+        if shape is not None:
+            points = torch.tensor(shape["points"]) * networks.config.input_size
+            add_to_report(control, read.names, points.expand(len(read.names), -1, -1), data)
         add_to_report(report, read.names, prediction.landmarks if settings.eval_3d else prediction.landmarks[..., :2], data)
         first = first or (data, prediction)
     return report, first

@@ -17,6 +17,7 @@ from datasets.loader import FaceSet, collate
 from geometry.schemes import LandmarkScheme
 from landmarks.autoencoder import AutoencoderMethod
 from landmarks.data import (
+    mean_shape,
     training_set,
     training_transform,
     validation_loader,
@@ -210,5 +211,6 @@ def landmark_method(
         centre = validation_transform(config.input_size, config.normalize)
         validation = validation_loader(held_out, settings), centre, held_out.name
     transform = training_transform(settings, config.normalize, scheme)
-    description = describe(run, networks, scheme, names)
+    shape = {"points": mean_shape(faces).round(5).tolist(), "faces": len(faces)}
+    description = describe(run, networks, scheme, names) | {"mean_shape": shape}
     return kind(networks, settings, run.accelerator, transform, scheme, description, validation)

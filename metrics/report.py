@@ -49,13 +49,17 @@ class Protocol:
 
 
 class LandmarkReport:
-    """Errors of all images, a few floats per landmark and nothing else, whatever the size of the photos."""
+    """Errors of all images, a few floats per landmark and nothing else, whatever the size of the photos.
+
+    Attributes: controls: reports by name of answers that need no network, on the same images.
+    """
 
     def __init__(self, protocol: Protocol, scheme: LandmarkScheme) -> None:
         self.protocol = dataclasses.replace(protocol, normaliser=effective_normaliser(scheme, protocol.normaliser))
         self.scheme = scheme
         self.names: list[str] = []
         self.failures: list[tuple[str, str]] = []
+        self.controls: dict[str, LandmarkReport] = {}
         self._errors: list[Tensor] = []
         self._gte: list[Tensor] = []
 
@@ -108,6 +112,8 @@ class LandmarkReport:
             gte = torch.cat(self._gte)
             kind = effective_normaliser(self.scheme, "outer")
             numbers |= {"gte": mean_error(gte), "std_gte": std_nme(gte), "gte_normaliser": kind}
+        if self.controls:
+            numbers["controls"] = {name: control.summary()["nme"] for name, control in self.controls.items()}
         unread = [{"name": name, "reason": reason} for name, reason in self.failures]
         return numbers | {"without_prediction": unread, "protocol": dataclasses.asdict(protocol)}
 
@@ -138,6 +144,7 @@ class LandmarkReport:
         ]
         if "gte" in s:
             lines += [f"GTE:   {s['gte']:6.3f}", f"STD_GTE:   {s['std_gte']:6.3f}"]
+        lines += [f"control, {name}: NME {nme:6.3f}" for name, nme in s.get("controls", {}).items()]
         return "\n".join(lines)
 
     def csv_text(self) -> str:

@@ -4,7 +4,9 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,12 +16,14 @@ from common.errors import ConfigError
 from common.runtime import make_accelerator
 from datasets.augment import BatchTransform
 from datasets.loader import RawBatch
+from datasets.registry import build_dataset
 from geometry.schemes import generic_scheme
 from landmarks.autoencoder import AutoencoderMethod
 from landmarks.data import held_out_split
+from landmarks.evaluation import evaluate_dataset
 from landmarks.landmark_training import DepthMethod, LandmarkMethod
 from landmarks.models import LoadedModel
-from landmarks.settings import DepthSettings, LandmarkSettings, UnsupervisedSettings
+from landmarks.settings import DepthSettings, EvalSettings, LandmarkSettings, UnsupervisedSettings
 from networks.aae import AAE, AAEConfig
 from training.loop import EpochPosition
 
@@ -138,3 +142,26 @@ def test_the_autoencoders_line_is_3fabrecs():
     )
     found = re.fullmatch(wanted, method.step_line(terms))
     assert found and float(found[1]) == pytest.approx(terms["ssim"], abs=0.006) and -1 < terms["ssim"] < 1
+
+
+def test_the_mean_shape_of_the_labels_stands_beside_every_score(local, drawn, monkeypatch):
+    """Of three labels; scored by hand on the test photos."""
+    described = []
+    monkeypatch.setattr(training, "run_loop", lambda _, method, *__: described.append(method.config()))
+    settings = settings_of(LandmarkSettings, phases=["train"], train_count=3)
+    training.train_landmarks(settings, local)
+    dataset = build_dataset("w300", drawn("w300")[0], "train", 128, "lm_ground_truth")
+    centred = [dataset.make_crop(a).centre(128).apply(a.landmarks) / 128 for a in dataset.annotations[:3]]
+    wanted = np.mean(centred, axis=0)
+    shape = described[0]["mean_shape"]
+    assert shape["faces"] == 3
+    np.testing.assert_allclose(shape["points"], wanted, atol=1e-4)
+    networks = AAE(AAEConfig(128, num_landmarks=68)).eval()
+    test = build_dataset("w300", drawn("w300")[0], "common", 128, "lm_ground_truth")
+    model = LoadedModel(networks, test.scheme, "lm_ground_truth", described[0], Path("few"))
+    report, _ = evaluate_dataset(model, test, EvalSettings(), make_accelerator("cpu"), progress=False)
+    truths = [test.make_crop(a).centre(128).apply(a.landmarks) for a in test.annotations]
+    errors = [np.linalg.norm(128 * wanted - t, axis=1).mean() / np.linalg.norm(t[36] - t[45]) * 100 for t in truths]
+    name = "mean shape of the 3 training faces"
+    assert report.summary()["controls"][name] == pytest.approx(np.mean(errors), rel=1e-3)
+    assert report.block().splitlines()[-1] == f"control, {name}: NME {np.mean(errors):6.3f}"
