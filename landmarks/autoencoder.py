@@ -1,15 +1,18 @@
 """Unsupervised training of the autoencoder: pixel, structural, perceptual and adversarial terms (3FabRec §3.1, ParFace-Net)."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from common.logs import console
 from common.runtime import apply_gradients
 from datasets.augment import Batch, BatchTransform
+from landmarks.baselines import LinearFaces
+from landmarks.inference import to_unit
 from landmarks.losses import (
     PerceptualLoss,
     StructuralLoss,
@@ -20,7 +23,7 @@ from landmarks.losses import (
 )
 from landmarks.pictures import autoencoder_pictures
 from landmarks.settings import CommonSettings, UnsupervisedSettings
-from metrics.images import ssim
+from metrics.images import pixel_error, ssim
 from networks.aae import AAE
 from training.loop import EpochPosition
 from training.penalties import interpolation_penalty
@@ -63,11 +66,13 @@ class AutoencoderMethod:
         describe: dict,
         validation: tuple | None = None,
         perceptual: PerceptualLoss | None = None,
+        baseline: Callable[[], LinearFaces] | None = None,
     ) -> None:
-        """describe: content of config.json; validation: (loader, transform) or None."""
+        """describe: content of config.json; validation: (loader, transform) or None; baseline: makes what stands beside it."""
         self.networks, self.settings, self.accelerator = networks, settings, accelerator
         self.transform, self.describe, self.validation, self.perceptual = transform, describe, validation, perceptual
         self.structural = StructuralLoss()
+        self.baseline, self._baseline_scores = baseline, None
         trained = []
         for module, train in ((networks.Q, settings.train_encoder), (networks.P, settings.train_decoder)):
             # a frozen part also keeps its batch-norm statistics, or in-domain inversion would drift
@@ -97,7 +102,7 @@ class AutoencoderMethod:
         terms = {"z_mu": z.detach().mean()}
         loss = self._reconstruction(output, data, terms)
         if (step + 1) % self.settings.print_every == 0:  # only worth it where it is printed
-            terms["ssim"] = ssim(output.detach(), data.images).mean()
+            terms["ssim"] = self._ssim(output.detach(), data.images).mean()
         if self.settings.with_zgan:
             loss = loss + self._latent_gan(z, step, terms)
         if self.image_gan:
@@ -170,7 +175,10 @@ class AutoencoderMethod:
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """l_rec (0–255), ssim and structural loss over the validation set; nothing is updated."""
+        """l_rec (0–255), ssim and structural loss over the validation set; nothing is updated.
+
+        Beside them l_rec and ssim of the mean face and of principal components as many as z is long, computed once.
+        """
         if self.validation is None:
             return {}
         loader, transform = self.validation
@@ -182,8 +190,8 @@ class AutoencoderMethod:
             data = transform(raw.images, raw.landmarks, raw.visibility, raw.indices)
             with self.accelerator.autocast():
                 output = self.networks.P(self.networks.Q(data.images)).float()
-            l1 = (output - data.images).abs().mean(dim=(1, 2, 3)) * 255
-            values = [l1, ssim(output, data.images), self.structural.per_image(output, data.images)]
+            l1, similarity = pixel_error(output, data.images), self._ssim(output, data.images)
+            values = [l1, similarity, self.structural.per_image(output, data.images)]
             sums += torch.stack([v.double().sum() for v in values]).cpu()
             count += len(output)
             if number == 0 and self.settings.show:
@@ -191,7 +199,31 @@ class AutoencoderMethod:
         for module, training in modes:
             module.train(training)
         l_rec, similarity, l_ssim = (sums / count).tolist()
-        return {"l_rec": l_rec, "ssim": similarity, "l_ssim": l_ssim * self.settings.w_ssim, "score": l_rec}
+        scores = {"l_rec": l_rec, "ssim": similarity, "l_ssim": l_ssim * self.settings.w_ssim, "score": l_rec}
+        return scores | self._beside()
+
+    def _validation_images(self) -> Iterator[Tensor]:
+        """(B, 3, S, S) in 0 … 1."""
+        loader, transform = self.validation
+        for raw in loader:
+            raw = raw.to(self.accelerator.device)
+            data = transform(raw.images, raw.landmarks, raw.visibility, raw.indices)
+            yield to_unit(data.images, self.networks.config.normalize)
+
+    def _ssim(self, output: Tensor, images: Tensor) -> Tensor:
+        normalize = self.networks.config.normalize
+        return ssim(to_unit(output, normalize), to_unit(images, normalize))
+
+    def _beside(self) -> dict[str, float]:
+        """l_rec and ssim of the baselines on the validation set."""
+        if self.baseline is None:
+            return {}
+        if self._baseline_scores is None:
+            linear = self.baseline()
+            if self.accelerator.is_main_process:
+                console().info(f"baselines: of {linear.photos:,} training photos")
+            self._baseline_scores = linear.scores(self._validation_images())
+        return self._baseline_scores
 
     def pictures(self, epoch: int) -> dict[str, np.ndarray]:
         """Reconstructions, structural errors, random faces, interpolations of the last validation."""

@@ -76,8 +76,13 @@ def validation_transform(size: int, normalize: bool) -> BatchTransform:
     return BatchTransform(size, PIXEL_MEAN if normalize else None)
 
 
-def to_pictures(images: Tensor, normalize: bool) -> np.ndarray:
-    """(B, 3, S, S) network images → (B, S, S, 3) uint8."""
+def to_unit(images: Tensor, normalize: bool) -> Tensor:
+    """(B, 3, S, S) network images → the same in 0 … 1."""
     if normalize:
         images = images + torch.tensor(PIXEL_MEAN, device=images.device)[:, None, None]
-    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return images.clamp(0, 1)
+
+
+def to_pictures(images: Tensor, normalize: bool) -> np.ndarray:
+    """(B, 3, S, S) network images → (B, S, S, 3) uint8."""
+    return (to_unit(images, normalize) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from geometry.heatmaps import render_heatmaps
 from geometry.schemes import LandmarkScheme
-from landmarks.inference import to_pictures
+from landmarks.inference import to_pictures, to_unit
 from landmarks.losses import StructuralLoss
-from metrics.images import ssim
+from metrics.images import pixel_error, ssim
 from metrics.landmarks import landmark_errors, normaliser
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
@@ -98,8 +98,9 @@ def autoencoder_pictures(
 def reconstruction_picture(images: Tensor, output: Tensor, structural: StructuralLoss, normalize: bool) -> np.ndarray:
     """Inputs over reconstructions; on each, from below: L1 (0–255), 1 − SSIM, 1 − cs."""
     inputs, outputs = to_pictures(images, normalize), to_pictures(output, normalize)
-    l1 = (images - output).abs().mean(dim=(1, 2, 3)) * 255
-    dissimilarity, contrast = 1 - ssim(output, images), structural.per_image(output, images)
+    l1 = pixel_error(output, images)
+    dissimilarity = 1 - ssim(to_unit(output, normalize), to_unit(images, normalize))
+    contrast = structural.per_image(output, images)
     for i, picture in enumerate(outputs):
         draw_text(picture, f"L1 {l1[i]:.1f}")
         draw_text(picture, f"1-ssim {dissimilarity[i]:.2f}", line=1)

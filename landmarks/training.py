@@ -16,6 +16,7 @@ from datasets.augment import BatchTransform
 from datasets.loader import FaceSet, collate
 from geometry.schemes import LandmarkScheme
 from landmarks.autoencoder import AutoencoderMethod
+from landmarks.baselines import linear_faces_of
 from landmarks.data import (
     mean_shape,
     training_set,
@@ -121,10 +122,20 @@ def run_loop(run: Run, method, faces: FaceSet, session: str) -> None:
     if run.settings.eval or "train" not in run.settings.phases:
         scores = method.evaluate(0)
         console().info("  ".join(f"{name}={value:.4f}" for name, value in scores.items()))
+        if "l_rec_pca" in scores:
+            for line in reconstruction_table(scores, method.networks.config.z_dim):
+                console().info(line)
         return
     pictures = Path("reconstructions") / session / "val"
     options = LoopOptions.from_settings(run.settings, run.local, session, pictures)
     train(method, faces, collate, faces.name, options, run.accelerator, resume_folder(run))
+
+
+def reconstruction_table(scores: dict[str, float], components: int) -> list[str]:
+    """An autoencoder beside what needs no training, line by line."""
+    names = {"": "autoencoder", "_pca": f"PCA, {components} components", "_mean": "mean face"}
+    rows = [f"{name:<22}{scores[f'l_rec{key}']:>10.1f}{scores[f'ssim{key}']:>8.3f}" for key, name in names.items()]
+    return [f"{'validation set':<22}{'L1 0-255':>10}{'SSIM':>8}", *rows]
 
 
 def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> None:
@@ -144,6 +155,7 @@ def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> Non
         networks, settings, run.accelerator, training_transform(settings, networks.config.normalize, None),
         describe(run, networks, run.resumed.scheme if run.resumed else None, names),
         unsupervised_validation(settings, local, networks.config), perceptual,
+        lambda: linear_faces_of(faces, networks.config.input_size, networks.config.z_dim, settings.seed),
     )
     run_loop(run, method, faces, session_name(run, "aae"))
 
