@@ -1,5 +1,6 @@
 """Datasets by the key that command lines and local_config.ini use."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import DataError
@@ -34,13 +35,16 @@ def _scheme(scheme: str) -> LandmarkScheme:
 
 
 def build_dataset(
-    key: str, root: Path, split: str, image_size: int, crop_source: str, align: bool = False, scheme: str | None = None
+    key: str, root: Path, split: str, image_size: int, crop_source: str, align: bool = False, scheme: str | None = None,
+    faces: Callable[[list[Path]], dict] | None = None,
 ) -> FaceDataset:
-    """Open a dataset. `scheme` is for datasets that do not know their own (folder).
+    """Open a dataset. `scheme` and `faces` (boxes of photos without points) are for folders of photos.
 
     Raises: DataError for an unknown key, and whatever the dataset raises.
     """
     if key not in DATASETS:
         raise DataError(f"unknown dataset '{key}'; choose one of: {', '.join(DATASETS)}.")
     extra = {"scheme": _scheme(scheme)} if scheme is not None and key == "folder" else {}
+    if key == "folder":
+        extra["faces"] = faces
     return DATASETS[key](root, split, image_size, crop_source, align, **extra)

@@ -10,6 +10,7 @@ from common.config import LocalConfig
 from common.logs import console
 from common.runtime import is_main_process
 from datasets.augment import Augmentation, BatchTransform
+from datasets.detection.first_faces import FirstFaces
 from datasets.loader import FaceSet, choose_rows, collate
 from datasets.packing import PackedDataset, pack
 from datasets.registry import DATASETS, build_dataset
@@ -22,18 +23,21 @@ from training.loop import Indexed
 
 def open_dataset(key: str, split: str, settings: CommonSettings, local: LocalConfig) -> FaceDataset:
     """One dataset by its key (`key` or `key:split`) at its place in local_config.ini, or a folder of photos by its path."""
-    return locate_dataset(key, split, local, settings.input_size, settings.crop_source, settings.align, settings.scheme)
+    s = settings
+    return locate_dataset(key, split, local, s.input_size, s.crop_source, s.align, s.scheme, s.detector)
 
 
 def locate_dataset(
-    key: str, split: str, local: LocalConfig, image_size: int, crop_source: str, align: bool, scheme: str | None
+    key: str, split: str, local: LocalConfig, image_size: int, crop_source: str, align: bool, scheme: str | None,
+    detector: str = "none",
 ) -> FaceDataset:
-    """As `open_dataset`, with everything spelt out."""
+    """As `open_dataset`, with everything spelt out; detector of a folder's photos without points, none = whole photos."""
     key, _, own_split = key.partition(":")
     root = local.dataset(key)
     if key not in DATASETS and Path(key).is_dir():
         key, root = "folder", Path(key)
-    return build_dataset(key, root, own_split or split, image_size, crop_source, align, scheme)
+    faces = None if detector == "none" else FirstFaces(detector, local.cache("folder") / "faces")
+    return build_dataset(key, root, own_split or split, image_size, crop_source, align, scheme, faces)
 
 
 def open_packed(dataset: FaceDataset, settings: CommonSettings, local: LocalConfig) -> PackedDataset:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from common.config import option
 from common.runtime import PRECISIONS
+from datasets.detection.detect import DETECTORS
 from datasets.sample import CROP_SOURCES
 from metrics.landmarks import NORMALISERS
 from networks.aae import READOUTS
@@ -56,6 +57,10 @@ class CommonSettings(LoopSettings):
     )
     use_cache: bool = option(True, "keep packed crops; 0 packs anew", group="data")
     scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file", group="data")
+    detector: str = option(
+        "dlib", "finds the face in photos of a folder without points; none = the whole photo is the face",
+        choices=tuple(DETECTORS), group="data",
+    )  # fmt: skip
     show: bool = option(True, "write pictures with every validation", group="logging")
     show_random_faces: bool = option(True, "random faces and interpolations among the pictures", group="logging")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from common.errors import DataError
+from datasets.detection.detect import DETECTORS
+from datasets.detection.first_faces import FirstFaces
 from datasets.packing import pack
 from datasets.registry import DATASETS, build_dataset
 from datasets.sample import CROP_SOURCES
@@ -26,11 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--crop-source", default="bb_ground_truth", choices=CROP_SOURCES)
     parser.add_argument("--align", action="store_true")
     parser.add_argument("--scheme", default=None, help="of `folder` data: a name or a .json file")
+    parser.add_argument("--detector", default="dlib", choices=tuple(DETECTORS), help="of `folder` photos without points [dlib]")
     options = parser.parse_args(arguments)
+    faces = None if options.detector == "none" else FirstFaces(options.detector, options.out / "faces")
     try:
         dataset = build_dataset(
             options.dataset, options.source, options.split, options.input_size, options.crop_source, options.align,
-            options.scheme,
+            options.scheme, faces,
         )
         sys.stdout.write(f"{dataset}\n")
         packed = pack(dataset, options.out)

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import DataError
-from common.files.images import IMAGE_SUFFIXES, image_size, read_image, safe_join
+from common.files.images import IMAGE_SUFFIXES, image_size, safe_join
 from common.files.points import check_count, read_json_points, read_pts, read_text
 from common.files.tables import choose_split, numbers
+from common.logs import console
+from common.runtime import is_main_process
 from datasets.crop import Crop, crop_from_box
 from datasets.sample import Annotation, FaceDataset, landmark_box
 from geometry.schemes import LandmarkScheme, generic_scheme
@@ -20,11 +22,12 @@ class Folder(FaceDataset):
 
     Splits: train and test (or val, the same) are folders of these names; photos outside them belong to whichever of the two
     has no folder. Without such folders they are 90 % and 10 % by a hash of the name. full is everything, unlabeled too, its
-    points unused. As soon as one photo has points, photos without are left out. Without points the face is what `detector`
-    finds first, else the whole photo. The csv stands in the folder or in that of the split; its names are relative to it.
+    points unused. As soon as one photo has points, photos without are left out. Without points the face is the one of `faces`,
+    and photos without a face are left out; without `faces` it is the whole photo. The csv stands in the folder or in that of
+    the split; its names are relative to it.
 
-    Args (besides those of `FaceDataset`): scheme of the points, default by their number; detector, a function
-        image → list of Detection.
+    Args (besides those of `FaceDataset`): scheme of the points, default by their number; faces, a function
+        from photos to the box of each, or None (`datasets.detection.first_faces`).
     """
 
     name = "folder"
@@ -34,9 +37,9 @@ class Folder(FaceDataset):
 
     def __init__(
         self, root: Path, split: str = "full", image_size: int = 256, crop_source: str = "bb_ground_truth", align: bool = False,
-        scheme: LandmarkScheme | None = None, detector: Callable | None = None,
+        scheme: LandmarkScheme | None = None, faces: Callable[[list[Path]], dict] | None = None,
     ) -> None:
-        self.wanted_scheme, self.detector = scheme, detector
+        self.wanted_scheme, self.faces = scheme, faces
         super().__init__(root, split, image_size, crop_source, align)
 
     def read_annotations(self) -> list[Annotation]:
@@ -52,7 +55,9 @@ class Folder(FaceDataset):
                 raise DataError(f"{self.root}: photos have different numbers of points ({sorted(counts)}); make them equal.")
             if counts:
                 self.scheme = self.wanted_scheme or generic_scheme(counts.pop())
-        return [self._annotation(path, points.get(path)) for path in photos]
+            return [self._annotation(path, points[path], None) for path in photos]
+        boxes = {} if self.faces is None else self._with_faces(photos)
+        return [self._annotation(path, None, boxes.get(path)) for path in photos if boxes.get(path, path) is not None]
 
     def _photos(self) -> list[Path]:
         """Photos of the split in the order of their paths."""
@@ -110,23 +115,21 @@ class Folder(FaceDataset):
             points[path] = values
         return points
 
-    def _annotation(self, path: Path, landmarks: np.ndarray | None) -> Annotation:
+    def _with_faces(self, photos: list[Path]) -> dict[Path, np.ndarray | None]:
+        """Boxes of `faces`; what has none is said. Raises: DataError when no photo has one."""
+        boxes = self.faces(photos)
+        empty = [path for path, box in boxes.items() if box is None]
+        if boxes and len(empty) == len(boxes):
+            raise DataError(f"{self.root}: no face found in {len(empty)} photos; if each is one face, give --detector none.")
+        if empty and is_main_process():
+            console().info(f"{self.root}: no face found in {len(empty)} of {len(photos)} photos, left out: {empty[0].name} …")
+        return boxes
+
+    def _annotation(self, path: Path, landmarks: np.ndarray | None, box: np.ndarray | None) -> Annotation:
         name = str(path.relative_to(self.root))
         if landmarks is not None:
             return Annotation(path, name, landmarks, box=landmark_box(landmarks))
-        box = self._detected(path)
         return Annotation(path, name, box=box, detector_box=box)
-
-    def _detected(self, path: Path) -> np.ndarray | None:
-        """The first face that the detector finds; None (the whole photo) without one, and for a photo that cannot be read:
-        that is found, skipped and counted where crops are cut."""
-        if self.detector is None:
-            return None
-        try:
-            found = self.detector(read_image(path))
-        except DataError:
-            return None
-        return np.asarray(found[0].box, dtype=np.float64) if found else None
 
     def _crop(self, annotation: Annotation, image_shape: tuple[int, ...] | None) -> Crop:
         if annotation.landmarks is None and annotation.box is None and self.crop_source.startswith("bb_"):

@@ -11,6 +11,7 @@ from common.errors import DataError
 from common.files.points import read_pts
 from common.files.tables import choose_split
 from datasets.detection.detect import Detection
+from datasets.detection.first_faces import FirstFaces
 from datasets.leaks import LEAKED_300W
 from datasets.readers.aflw import Aflw
 from datasets.readers.folder import Folder
@@ -338,11 +339,37 @@ def test_folder_reads_one_csv_for_both_split_folders(tmp_path, drawn):
 def test_folder_opens_with_an_unreadable_photo_and_names_it_when_read(tmp_path, drawn):
     fill(tmp_path, ["a.jpg"], drawn("w300")[1][0])
     (tmp_path / "b.jpg").write_bytes(b"")
-    dataset = Folder(tmp_path, "full", 64, detector=lambda image: [])
+    dataset = Folder(tmp_path, "full", 64)
     whole = dataset.make_crop(dataset.annotations[0], (160, 160, 3)).centre(64).invert(np.array([[0.0, 0], [64, 64]]))
     np.testing.assert_allclose(whole, [[0, 0], [160, 160]], atol=1e-9)
     with pytest.raises(DataError, match="b.jpg"):
         dataset[1]
+
+
+def test_faces_of_a_folder_are_found_once_and_photos_without_are_left_out(tmp_path, drawn, capsys):
+    """A whole photo is no face; what was found is kept, and a changed photo is searched again."""
+    fill(tmp_path / "photos", ["a.jpg", "b.jpg", "c.jpg"], drawn("w300")[1][0])
+    (tmp_path / "photos/d.jpg").write_bytes(b"broken")
+    asked = []
+
+    def detect(image):
+        asked.append(image.shape)
+        return [Detection(np.array([5.0, 6, 70, 80]), 1.0), Detection(np.zeros(4), 0.0)] if len(asked) != 2 else []
+
+    def open_folder():
+        faces = FirstFaces("dlib", tmp_path / "cache", lambda name: detect)
+        return build_dataset("folder", tmp_path / "photos", "full", 64, "bb_ground_truth", faces=faces)
+
+    first = open_folder()
+    assert [a.name for a in first.annotations] == ["a.jpg", "c.jpg", "d.jpg"] and "1 of 4 photos" in capsys.readouterr().out
+    assert first.annotations[1].box.tolist() == [5, 6, 70, 80]
+    with pytest.raises(DataError, match="d.jpg"):
+        first[2]
+    assert [a.name for a in open_folder().annotations] == ["a.jpg", "c.jpg", "d.jpg"] and len(asked) == 3
+    fill(tmp_path / "photos", ["b.jpg"], drawn("w300")[1][1])
+    assert len(open_folder()) == 4 and len(asked) == 4
+    with pytest.raises(DataError, match="no face found in 4 photos.*--detector none"):
+        Folder(tmp_path / "photos", "full", 64, faces=dict.fromkeys)
 
 
 def test_unknown_scheme_is_a_data_error(tmp_path, drawn):
@@ -368,7 +395,7 @@ def test_folder_with_json_csv_own_scheme_and_detector(tmp_path, drawn):
     outside = Folder(tmp_path, "full", 64).annotations[0].landmarks
     assert outside[1, 0] == 300.5, "points outside the photo are kept"
     (tmp_path / "points.csv").unlink()
-    boxes = Folder(tmp_path, "full", 64, detector=lambda image: [Detection(np.array([1.0, 2, 60, 70]), 1.0)])
+    boxes = Folder(tmp_path, "full", 64, faces=lambda photos: {photos[0]: np.array([1.0, 2, 60, 70])})
     assert boxes.annotations[0].box.tolist() == [1, 2, 60, 70] and boxes.scheme is None
 
 
