@@ -43,6 +43,7 @@ from networks.aae import AAE, AAEConfig
 from networks.autoencoder import PIXEL_MEAN
 
 SIZE, PADDED, POINTS, SIGMA = 256, 363, 68, 7.0
+REACH = 18  # px left of and above the peak in 3FabRec's template
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -65,21 +66,21 @@ def row(name: str, reference_s: float, ours_s: float) -> None:
 
 
 def gaussian_template() -> np.ndarray:
-    """The square of ± 3 σ that 3FabRec pastes."""
-    offsets = np.arange(-int(3 * SIGMA), int(3 * SIGMA) + 1, dtype=np.float32)
+    """The square of 5 σ that 3FabRec pastes, its peak just right of and below the middle."""
+    offsets = np.arange(int(5 * SIGMA), dtype=np.float32) - REACH
     line = np.exp(-(offsets**2) / (2 * SIGMA**2))
     return np.outer(line, line)
 
 
 def reference_gaussians(points: np.ndarray, template: np.ndarray) -> np.ndarray:
     """(K, 2) heatmap px → (K, 128, 128): the template pasted at whole pixels, cut at the border."""
-    maps, reach = np.zeros((len(points), 128, 128), np.float32), len(template) // 2
-    for k, (column, row_) in enumerate(points.astype(int)):
-        left, top, right, bottom = (max(column - reach, 0), max(row_ - reach, 0),
-                                    min(column + reach + 1, 128), min(row_ + reach + 1, 128))  # fmt: skip
-        if left < right and top < bottom:
-            x, y = left - column + reach, top - row_ + reach
-            maps[k, top:bottom, left:right] = template[y : y + bottom - top, x : x + right - left]
+    maps, side = np.zeros((len(points), 128, 128), np.float32), len(template)
+    for heatmap, (column, row_) in zip(maps, np.floor(points + 0.5).astype(int), strict=True):
+        left, top = column - REACH, row_ - REACH
+        x, y, x_end, y_end = max(left, 0), max(top, 0), min(left + side, 128), min(top + side, 128)
+        if x < x_end and y < y_end:
+            part = template[y - top : y_end - top, x - left : x_end - left]
+            np.maximum(heatmap[y:y_end, x:x_end], part, out=heatmap[y:y_end, x:x_end])
     return maps
 
 

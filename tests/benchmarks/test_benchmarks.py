@@ -2,10 +2,12 @@
 
 import importlib
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import landmarks
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +41,13 @@ def test_help(name, capsys):
 def test_unknown_name_lists_the_names(capsys):
     assert benchmarks.main(["nothing"]) == 2
     assert "landmarks" in capsys.readouterr().err
+
+
+def test_the_references_gaussians_are_3fabrecs():
+    """A 35 × 35 template at the rounded place, cut at the border; nothing where it lies outside."""
+    points = np.array([[40.4, 60.5], [3.2, 125.0], [400.0, 20.0]])
+    maps = landmarks.reference_gaussians(points, landmarks.gaussian_template())
+    assert [np.unravel_index(m.argmax(), m.shape) for m in maps[:2]] == [(61, 40), (125, 3)]
+    assert maps[0].max() == maps[1].max() == 1 and not maps[2].any()
+    rows, columns = np.nonzero(maps[0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (43, 77, 22, 56)
