@@ -19,9 +19,11 @@ class Level:
     translation: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
     shear_deg: float = 0.0
+    isotropic: bool = False  # one scale for both axes, uniform in its logarithm
 
 
 # 3FabRec's --daug; levels 4 (autoencoder) and 6 (landmarks) are those of the paper. Flips happen at every level.
+# Level 8 is ours: what the boxes of detectors and users do to a crop (±12 % of its inner side, sizes from 0.77 to 1.25).
 LEVELS: tuple[Level, ...] = (
     Level(),
     Level(3, 0.025, (0.975, 1.025), 0),
@@ -31,6 +33,7 @@ LEVELS: tuple[Level, ...] = (
     Level(60, 0.035, (0.94, 1.03), 5),
     Level(30, 0.04, (0.94, 1.05), 5),
     Level(0, 0.04, (0.94, 1.05), 5),
+    Level(30, 0.085, (0.77, 1.25), 3, isotropic=True),
 )
 
 
@@ -42,13 +45,15 @@ class Degradation:
     colour: float = 0.0  # brightness, contrast and saturation
     blur: float = 0.0  # Gaussian, σ of 0.3 to 1.5 % of the side
     jpeg: float = 0.0  # re-compression at quality 8 to 25
+    grey: float = 0.0  # no colour at all
+    noise: float = 0.0  # of the sensor, σ of 0 to 8 % of white
 
 
 @dataclass(frozen=True)
 class Augmentation(Degradation):
     """What is done to a training batch; the default does nothing but flip.
 
-    Attributes: level 0–7 of LEVELS; flip and those of Degradation are the probability that a sample gets that treatment.
+    Attributes: level 0–8 of LEVELS; flip and those of Degradation are the probability that a sample gets that treatment.
     """
 
     level: int = 0
@@ -93,6 +98,8 @@ def sample_matrices(level: Level, uniform: Tensor, resolution: int, size: int, f
     shift = (signed[:, 1:3] * level.translation * resolution).round()
     low, high = level.scale
     scale = low + uniform[:, 3:5] * (high - low)
+    if level.isotropic:
+        scale = (low * (high / low) ** uniform[:, 3:4]).expand(-1, 2)
     shear = torch.deg2rad(signed[:, 5] * level.shear_deg)
     cosine, sine = torch.cos(angle), torch.sin(angle)
     # rotation · shear · scale, as in skimage's AffineTransform
@@ -196,7 +203,7 @@ class BatchTransform:
         moved = transform_points(matrices, landmarks)
         if landmarks.shape[1]:
             moved, visibility = self._permute(moved, visibility, flip)
-        warped = degrade(warped, self.augmentation, hash_uniform(self.seed, draw, indices, 1, 15))
+        warped = degrade(warped, self.augmentation, hash_uniform(self.seed, draw, indices, 1, 18))
         return Batch(self._normalise(warped), moved, visibility, indices)
 
     def _permute(self, landmarks: Tensor, visibility: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,12 +221,18 @@ class BatchTransform:
 
 
 def degrade(images: Tensor, options: Degradation, uniform: Tensor) -> Tensor:
-    """Colour, blur, JPEG and occlusion. images (B, 3, S, S) in 0 … 1; uniform (B, 15) in [0, 1)."""
+    """Colour, blur, noise, JPEG and occlusion. images (B, 3, S, S) in 0 … 1; uniform (B, 18) in [0, 1)."""
     if options.colour:
         images = jitter_colour(images, uniform[:, 0] < options.colour, uniform[:, 1:4])
+    if options.grey:
+        chosen = (uniform[:, 15] < options.grey)[:, None, None, None]
+        images = torch.where(chosen, images.mean(dim=1, keepdim=True), images)
     if options.blur:
         sigma = torch.where(uniform[:, 4] < options.blur, 0.003 + 0.012 * uniform[:, 5], 0.0)
         images = blur(images, sigma * images.shape[-1])
+    if options.noise:
+        sigma = torch.where(uniform[:, 16] < options.noise, 0.08 * uniform[:, 17], 0.0)
+        images = images + sigma[:, None, None, None] * torch.randn_like(images)
     if options.jpeg:
         images = recompress(images, uniform[:, 6] < options.jpeg, 8 + uniform[:, 7] * 17)
     if options.occlusion:

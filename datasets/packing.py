@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,11 +144,9 @@ class SampleReader(Dataset):
 
 def _write(dataset: FaceDataset, folder: Path, progress: bool) -> None:
     reader = SampleReader(dataset)
-    kept: list[Sample] = []
-    offsets, shards, bad, row = [], [], 0, 0
-    shard, position = 0, 0
-    file = (folder / "shard-00000.bin").open("wb")
-    try:
+
+    def readable() -> Iterator[Sample]:
+        bad = row = 0
         for index in tqdm(range(len(reader)), desc=f"packing {dataset.title}", disable=not progress):
             sample = reader[index]
             if isinstance(sample, DataError):
@@ -156,6 +155,38 @@ def _write(dataset: FaceDataset, folder: Path, progress: bool) -> None:
                 _check_bad(dataset, bad, row)
                 continue
             row = 0
+            yield sample
+
+    if not _write_samples(folder, readable(), dataset.image_size):
+        raise DataError(f"{dataset.title}: none of the {len(dataset)} photos of split '{dataset.split}' can be read.")
+
+
+def write_packed(folder: Path, samples: Iterable[Sample], image_size: int) -> PackedDataset:
+    """Pack samples that do not come from a dataset's files; the folder appears whole or not at all.
+
+    Args: image_size: inner side S of the crops in px. Raises: DataError where the folder is there already or nothing comes.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise DataError(f"{folder}: is there already; choose another folder or delete it.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        if not _write_samples(temporary, samples, image_size):
+            raise DataError(f"{folder}: there is no sample to pack.")
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return PackedDataset(folder)
+
+
+def _write_samples(folder: Path, samples: Iterable[Sample], image_size: int) -> int:
+    """Shards and index of all samples, in order; how many there were."""
+    kept: list[Sample] = []
+    offsets, shards, shard, position = [], [], 0, 0
+    file = (folder / "shard-00000.bin").open("wb")
+    try:
+        for sample in samples:
             data = encode_jpeg(sample.image)
             if position + len(data) > SHARD_BYTES:
                 file.close()
@@ -168,9 +199,9 @@ def _write(dataset: FaceDataset, folder: Path, progress: bool) -> None:
             kept.append(Sample(np.empty(0), sample.crop, sample.landmarks, sample.visibility, sample.name, sample.labels))
     finally:
         file.close()
-    if not kept:
-        raise DataError(f"{dataset.title}: none of the {len(dataset)} photos of split '{dataset.split}' can be read.")
-    _write_index(folder, dataset.image_size, kept, offsets, shards)
+    if kept:
+        _write_index(folder, image_size, kept, offsets, shards)
+    return len(kept)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
@@ -202,3 +233,30 @@ def _write_index(folder: Path, image_size: int, samples: list[Sample], offsets: 
         matrices=np.array([s.crop.matrix for s in samples]), names=np.array([s.name for s in samples]),
         image_size=image_size, resolution=samples[0].crop.size,
     )
+
+
+def replace_landmarks(
+    packed: PackedDataset, folder: Path, rows: np.ndarray, landmarks: np.ndarray, visibility: np.ndarray
+) -> PackedDataset:
+    """A packed folder of the same pictures with other landmarks.
+
+    Args: rows: (M,) of the packed set to keep; landmarks (N, K, 2 or 3) and visibility (N, K) for all of its N rows.
+    Raises: DataError where the folder is there already.
+    """
+    if folder.exists():
+        raise DataError(f"{folder}: is there already; choose another folder or delete it.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for shard in sorted(packed.folder.glob("shard-*.bin")):
+            shutil.copy(shard, temporary / shard.name)
+        np.savez(
+            temporary / "index.npz",
+            offsets=packed.offsets[rows], shards=packed.shards[rows], landmarks=landmarks[rows].astype(np.float32),
+            visibility=visibility[rows].astype(np.float32), matrices=packed.matrices[rows], names=packed.names[rows],
+            image_size=packed.image_size, resolution=packed.resolution,
+        )  # fmt: skip
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return PackedDataset(folder)

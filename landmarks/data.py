@@ -15,7 +15,7 @@ from datasets.loader import FaceSet, choose_rows, collate
 from datasets.packing import PackedDataset, pack
 from datasets.registry import DATASETS, build_dataset
 from datasets.sample import FaceDataset
-from geometry.schemes import LandmarkScheme
+from geometry.schemes import LandmarkScheme, generic_scheme
 from landmarks.settings import CommonSettings
 from networks.autoencoder import PIXEL_MEAN
 from training.loop import Indexed
@@ -61,23 +61,43 @@ def training_set(
     keys: list[str], split: str, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None, list[str]]:
     """All training datasets, their few-shot rows chosen; with the scheme and the datasets' names."""
-    opened = [open_dataset(key, split, settings, local) for key in keys]
-    packed = [open_packed(dataset, settings, local) for dataset in opened]
+    packed, scheme, names = open_all(keys, split, settings, local)
     rows = [choose_rows(len(p), settings.train_count, settings.train_seed, settings.train_start) for p in packed]
     faces = FaceSet(packed, rows, with_landmarks)
     if settings.train_count_multi is not None:
         faces = faces.subset(choose_rows(len(faces), settings.train_count_multi, settings.seed))
-    return faces, opened[0].scheme, [f"{d.name}/{d.split}" for d in opened]
+    return faces, scheme, names
+
+
+def open_all(
+    keys: list[str], split: str | None, settings: CommonSettings, local: LocalConfig
+) -> tuple[list[PackedDataset], LandmarkScheme | None, list[str]]:
+    """The packed crops of datasets, or folders that hold packed crops already; the scheme of the first; all names.
+
+    Points of packed crops are told by their number.
+    """
+    packed, scheme, names = [], None, []
+    for key in keys:
+        if (Path(key) / "index.npz").is_file():
+            packed.append(PackedDataset(Path(key)))
+            count = packed[-1].landmarks.shape[1]
+            scheme = scheme or (generic_scheme(count) if count else None)
+            names.append(Path(key).name)
+        else:
+            dataset = open_dataset(key, split or held_out_split(key), settings, local)
+            packed.append(open_packed(dataset, settings, local))
+            scheme = scheme or dataset.scheme
+            names.append(f"{dataset.name}/{dataset.split}")
+    return packed, scheme, names
 
 
 def validation_set(
     keys: list[str], split: str | None, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None]:
     """All validation datasets, at most --val-count rows of each; split None = each one's held-out one."""
-    opened = [open_dataset(key, split or held_out_split(key), settings, local) for key in keys]
-    packed = [open_packed(dataset, settings, local) for dataset in opened]
+    packed, scheme, _ = open_all(keys, split, settings, local)
     rows = [np.arange(len(p) if settings.val_count is None else min(len(p), settings.val_count)) for p in packed]
-    return FaceSet(packed, rows, with_landmarks), opened[0].scheme
+    return FaceSet(packed, rows, with_landmarks), scheme
 
 
 def mean_shape(faces: FaceSet) -> np.ndarray:

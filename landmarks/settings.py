@@ -44,8 +44,8 @@ class CommonSettings(LoopSettings):
     train_start: int = option(0, "first row of --train-count", group="data")
     val_count: int | None = option(None, "samples of every validation dataset, default all", group="data")
     daug: int = option(
-        0, "augmentation level 0 to 7; every level mirrors half of the samples",
-        choices=tuple(range(8)), group="augmentation",
+        0, "augmentation level 0 to 8; every level mirrors half of the samples",
+        choices=tuple(range(9)), group="augmentation",
     )  # fmt: skip
     align: bool = option(False, "level the eyes in landmark crops", group="data")
     occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off", group="augmentation")
@@ -55,6 +55,7 @@ class CommonSettings(LoopSettings):
     crop_source: str = option(
         "bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES, group="data"
     )
+    resident: bool = option(False, "keep all crops decoded on the device: 0.1 MB each at 128 px", group="data")
     use_cache: bool = option(True, "keep packed crops; 0 packs anew", group="data")
     scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file", group="data")
     detector: str = option(

@@ -14,6 +14,7 @@ from common.logs import console
 from common.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 from datasets.augment import BatchTransform
 from datasets.loader import FaceSet, collate
+from datasets.resident import ResidentFaces
 from geometry.schemes import LandmarkScheme
 from landmarks.autoencoder import AutoencoderMethod
 from landmarks.baselines import linear_faces_of
@@ -128,7 +129,11 @@ def run_loop(run: Run, method, faces: FaceSet, session: str) -> None:
         return
     pictures = Path("reconstructions") / session / "val"
     options = LoopOptions.from_settings(run.settings, run.local, session, pictures)
-    train(method, faces, collate, faces.name, options, run.accelerator, resume_folder(run))
+    data, join = faces, collate
+    if run.settings.resident:
+        data = ResidentFaces(faces, run.accelerator.device, progress=is_main_process())
+        join = data.collate
+    train(method, data, join, faces.name, options, run.accelerator, resume_folder(run))
 
 
 def reconstruction_table(scores: dict[str, float], components: int) -> list[str]:

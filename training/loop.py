@@ -96,6 +96,7 @@ class LoopOptions:
     Attributes:
         session: folder of the session's snapshots.  log_folder, report_folder: for numbers and pictures.
         epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
+        max_minutes: of the stage, 0 = no limit; the schedule then runs over whichever of epochs and minutes ends first.
         repeat: passes over the data in one epoch (for few samples).  save_every, eval_every: epochs; print_every: steps.
         schedule, warmup, milestones: see `training.schedules`.
         patience: evaluations without a better score before stopping, 0 = off.
@@ -108,6 +109,7 @@ class LoopOptions:
     epochs: int | None
     batch_size: int
     seed: int = 0
+    max_minutes: float = 0.0
     repeat: int = 1
     save_every: int = 1
     print_every: int = 50
@@ -152,6 +154,7 @@ class Position:
     stage: str = ""
     stage_start: int = 0  # completed epochs when the stage began
     stage_step: int = 0  # steps since then
+    stage_seconds: float = 0.0  # time since then
     best_score: float = float("inf")
     evaluations_since_best: int = 0
 
@@ -239,6 +242,7 @@ def train(
             stop = finish_epoch(run, say)
             if stop:
                 say(f"no better score for {options.patience} evaluations: stopping early")
+            if stop or time_is_up(options, position, accelerator):
                 break
     log.close()
     return position
@@ -286,6 +290,7 @@ def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[s
         position.images += len(batch.indices) * accelerator.num_processes
         now = time.monotonic()
         position.seconds += now - waiting
+        position.stage_seconds += now - waiting
         if position.batches_done % options.print_every == 0:
             watch.check()
             values = recent.take()
@@ -302,14 +307,27 @@ def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[s
             folder = options.session / "interrupted"
             save(method, folder, options, accelerator, position)
             raise Interrupted(run.guard.number, folder)
+        if time_is_up(options, position, accelerator):
+            break
     watch.check()
     return meters.take()
+
+
+def time_is_up(options: LoopOptions, position: Position, accelerator: Accelerator) -> bool:
+    """Whether the stage has had its minutes, the same on every process: the slowest clock decides."""
+    if not options.max_minutes:
+        return False
+    seconds = position.stage_seconds
+    if accelerator.num_processes > 1:
+        seconds = float(accelerator.gather(torch.tensor([seconds], device=accelerator.device)).min())
+    return seconds >= 60 * options.max_minutes
 
 
 def finish_epoch(run: Running, say: Callable[[str], None]) -> bool:
     """Validate, draw, save; whether patience is at its end."""
     method, options, accelerator, position, log = run.method, run.options, run.accelerator, run.position, run.log
-    last = options.epochs is not None and position.epoch >= options.epochs
+    ended = options.epochs is not None and position.epoch >= options.epochs
+    last = ended or time_is_up(options, position, accelerator)
     scores: dict[str, float] = {}
     if position.epoch % options.eval_every == 0 or last:
         average_buffers(method.networks, accelerator)
@@ -409,6 +427,8 @@ def _set_learning_rates(method: Method, options: LoopOptions, position: Position
     done = position.epoch - position.stage_start + position.batches_done / batches_per_epoch
     total = (options.epochs or 0) - position.stage_start
     progress = done / total if total > 0 else 0.0
+    if options.max_minutes:
+        progress = min(1.0, max(progress, position.stage_seconds / (60 * options.max_minutes)))
     factor = learning_rate_factor(options.schedule, progress, int(done), options.warmup, options.milestones)
     for optimizer in method.optimizers.values():
         for group in optimizer.param_groups:

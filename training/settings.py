@@ -16,6 +16,9 @@ class LoopSettings:
     )
     new_stage: bool = option(False, "begin schedule and optimisers anew at the resumed snapshot", group="run")
     epochs: int | None = option(None, "absolute number, earlier stages included; default endless", "-e", group="run")
+    max_minutes: float = option(
+        0.0, "minutes after which the stage ends, 0 = no limit; the schedule runs over them", group="run"
+    )
     batch_size: int = option(32, "samples per step, all processes together", "-b", group="run")
     workers: int = option(0, "loader processes, 0 = none", "-j", group="run")
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")

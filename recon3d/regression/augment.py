@@ -51,7 +51,7 @@ class CropTransform:
         return self._degrade(warp(images, matrices, self.size), indices, step), moved
 
     def _degrade(self, images: Tensor, indices: Tensor, step: int) -> Tensor:
-        return degrade(images / 255, self.augmentation, hash_uniform(self.seed, step, indices, 12, 15)) * 255
+        return degrade(images / 255, self.augmentation, hash_uniform(self.seed, step, indices, 12, 18)) * 255
 
 
 def similarities(options: CropAugmentation, uniform: Tensor, resolution: int, size: int) -> Tensor:

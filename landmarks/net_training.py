@@ -1,0 +1,155 @@
+"""Training of the direct landmark network on resident crops; see `training.loop.Method`."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from common.errors import ConfigError
+from common.runtime import apply_gradients
+from datasets.augment import Augmentation, Batch, BatchTransform
+from datasets.loader import FaceSet
+from datasets.resident import ResidentFaces
+from geometry.schemes import LandmarkScheme
+from landmarks.net_losses import readout_loss
+from landmarks.net_settings import LandmarkNetSettings
+from metrics.landmarks import landmark_errors, normaliser
+from networks.autoencoder import PIXEL_MEAN
+from networks.landmark_net import LandmarkNet
+from training.loop import EpochPosition
+
+JITTER_SEED = 1  # of the crops that a validation moves, so that all evaluations see the same
+
+
+class TrainedNet(nn.Module):
+    """The network that learns and the average of its weights, which is what a user gets."""
+
+    def __init__(self, net: LandmarkNet, decay: float) -> None:
+        super().__init__()
+        self.net = net
+        self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.ema.requires_grad_(False)
+
+
+class LandmarkNetMethod:
+    """Likelihood of all read-outs under strong augmentation; scores on true and on moved crops."""
+
+    stage = "landmarks_fast"
+
+    def __init__(
+        self,
+        networks: TrainedNet,
+        settings: LandmarkNetSettings,
+        accelerator: Accelerator,
+        scheme: LandmarkScheme,
+        describe: dict,
+        validation: ResidentFaces | None = None,
+    ) -> None:
+        """describe: content of config.json."""
+        self.networks, self.settings, self.accelerator = networks.train(), settings, accelerator
+        self.scheme, self.describe, self.validation = scheme, describe, validation
+        permutation = scheme.flip_permutation
+        self.transform = BatchTransform(
+            settings.input_size, PIXEL_MEAN, permutation, augmentation(settings), settings.seed
+        )
+        self.moved = BatchTransform(
+            settings.input_size, PIXEL_MEAN, permutation, Augmentation(settings.daug, flip=0.0), JITTER_SEED
+        )
+        betas = (settings.beta1, settings.beta2)
+        optimizer = torch.optim.AdamW(networks.net.parameters(), settings.lr, betas, weight_decay=settings.weight_decay)
+        self.optimizers = {"net": optimizer}
+        self.forward = torch.compile(networks.net) if settings.compile else networks.net
+
+    def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
+        """One update of the network and of the average."""
+        raw = batch.to(self.accelerator.device)
+        data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)
+        with self.accelerator.autocast():
+            readouts = self.forward(data.images.contiguous(memory_format=torch.channels_last))
+        truth = half_sides(data)
+        terms = readout_loss(readouts, truth, data.visibility)
+        self.accelerator.backward(terms["loss"])
+        apply_gradients(self.optimizers["net"], self.accelerator, self.settings.clip_norm)
+        self.networks.ema.update_parameters(self.networks.net)
+        return terms | {"nme": self._errors(readouts.joint.points.detach(), data).nanmean()}
+
+    def _errors(self, points: Tensor, data: Batch) -> Tensor:
+        """(B, K) errors in % of the normaliser; points in half crop sides."""
+        side = data.images.shape[-1]
+        truth = data.landmarks[..., :2]
+        distances = normaliser(truth, self.scheme, self.settings.ocular_norm, image_size=side)
+        return landmark_errors((points.float() + 1) * (side / 2), truth, distances, data.visibility)
+
+    @torch.no_grad()
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """NME in % of the averaged weights on true crops and on moved ones; `score` is the mean of both."""
+        if self.validation is None:
+            return {}
+        centre = BatchTransform(self.settings.input_size, PIXEL_MEAN)
+        net = self.networks.ema.module.eval()
+        scores: dict[str, float] = {}
+        for name, transform in (("", centre), ("_moved", self.moved)):
+            errors = torch.cat([self._errors_of(net, rows, transform) for rows in self._validation_rows()])
+            scores |= {f"nme{name}": float(errors.mean()), f"failed{name}": float((errors > 10).float().mean() * 100)}
+        net.train()
+        return scores | {"score": (scores["nme"] + scores["nme_moved"]) / 2}
+
+    def _validation_rows(self) -> tuple[Tensor, ...]:
+        return torch.arange(len(self.validation), device=self.accelerator.device).split(self.settings.batch_size_eval)
+
+    def _errors_of(self, net: LandmarkNet, rows: Tensor, transform: BatchTransform) -> Tensor:
+        """(B,) mean error of every face."""
+        raw = self.validation.gather(rows, rows)
+        data = transform(raw.images, raw.landmarks, raw.visibility, raw.indices)
+        with self.accelerator.autocast():
+            readouts = net(data.images)
+        return self._errors(readouts.joint.points, data).nanmean(1)
+
+    def pictures(self, epoch: int) -> dict[str, np.ndarray]:
+        """None."""
+        return {}
+
+    def config(self) -> dict:
+        """Content of config.json."""
+        return self.describe
+
+    def step_line(self, means: dict[str, float]) -> str:
+        """The likelihoods of the read-outs and the error in %."""
+        names = ("coarse", "fine", "joint")
+        return " ".join(f"l_{n}={means.get(f'l_{n}', -1.0):.3f}" for n in names) + f" nme={means.get('nme', -1.0):.2f}"
+
+
+def half_sides(data: Batch) -> Tensor:
+    """(B, K, 2) landmarks of a batch in half crop sides from the crop's centre."""
+    return data.landmarks[..., :2] / data.images.shape[-1] * 2 - 1
+
+
+def augmentation(settings: LandmarkNetSettings) -> Augmentation:
+    """As the settings say."""
+    return Augmentation(
+        settings.daug, occlusion=settings.occ, colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg,
+        grey=settings.grey, noise=settings.noise,
+    )  # fmt: skip
+
+
+def repeated(faces: FaceSet, repeats: list[int]) -> FaceSet:
+    """The set with every part seen that many times. Raises: ConfigError unless there is one number for each part."""
+    if not repeats:
+        return faces
+    if len(repeats) != len(faces.parts) or min(repeats) < 1:
+        raise ConfigError(f"--repeats {repeats}: give one number from 1 on for each of the {len(faces.parts)} datasets.")
+    times = np.asarray(repeats)[faces.part_of]
+    return faces.subset(np.repeat(np.arange(len(faces)), times))
+
+
+def describe(settings: LandmarkNetSettings, net: LandmarkNet, scheme: LandmarkScheme, names: list[str]) -> dict:
+    """Content of config.json."""
+    from geometry.schemes import scheme_to_dict
+
+    return {
+        "kind": "landmark_net", "network": net.config.to_dict(), "scheme": scheme_to_dict(scheme),
+        "crop_source": settings.crop_source, "datasets": names, "settings": dataclasses.asdict(settings),
+    }  # fmt: skip
