@@ -19,9 +19,9 @@ from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
 from datasets.resident import ResidentFaces
 from landmarks.data import training_set, validation_set
-from landmarks.net_models import load_trained, new_network
+from landmarks.net_models import load_for_training, new_networks
 from landmarks.net_settings import LandmarkNetSettings
-from landmarks.net_training import LandmarkNetMethod, TrainedNet, describe, repeated
+from landmarks.net_training import LandmarkNetMethod, describe, repeated
 from networks.aae import count_parameters
 from training.loop import LoopOptions, train
 
@@ -37,20 +37,20 @@ def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> N
     held_out, _ = validation_set(keys, settings.test_split, settings, local, with_landmarks=True)
     validation = ResidentFaces(held_out, accelerator.device)
 
-    resumed = None if settings.resume is None else load_trained(settings.resume, local.snapshots)
-    net = resumed.networks if resumed else new_network(settings, scheme)
-    net = net.to(accelerator.device, memory_format=torch.channels_last)
-    networks = TrainedNet(net, settings.ema).to(accelerator.device)
+    if settings.resume is None:
+        networks, folder = new_networks(settings, scheme), None
+    else:
+        networks, folder = load_for_training(settings.resume, local.snapshots, settings.ema)
+    networks.to(accelerator.device, memory_format=torch.channels_last)
     synchronise(networks, accelerator)
-    console().info(f"Trainable params: {count_parameters(net):,}")
+    console().info(f"Trainable params: {count_parameters(networks.net):,}")
 
-    description = describe(settings, net, scheme, names)
+    description = describe(settings, networks.net, scheme, names)
     method = LandmarkNetMethod(networks, settings, accelerator, scheme, description, validation)
     if settings.eval:
         console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
         return
     options = LoopOptions.from_settings(settings, local, settings.sessionname or "landmarks_fast")
-    folder = resumed.folder if resumed else None
     train(method, resident, resident.collate, faces.name, options, accelerator, folder)
 
 

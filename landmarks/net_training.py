@@ -5,33 +5,24 @@ import dataclasses
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from common.errors import ConfigError
 from common.runtime import apply_gradients
 from datasets.augment import Augmentation, Batch, BatchTransform
 from datasets.loader import FaceSet
 from datasets.resident import ResidentFaces
-from geometry.schemes import LandmarkScheme
+from geometry.schemes import LandmarkScheme, scheme_to_dict
 from landmarks.net_losses import readout_loss
+from landmarks.net_models import KIND
 from landmarks.net_settings import LandmarkNetSettings
 from metrics.landmarks import landmark_errors, normaliser
 from networks.autoencoder import PIXEL_MEAN
 from networks.landmark_net import LandmarkNet
+from training.averaging import WithAverage
 from training.loop import EpochPosition
 
 JITTER_SEED = 1  # of the crops that a validation moves, so that all evaluations see the same
-
-
-class TrainedNet(nn.Module):
-    """The network that learns and the average of its weights, which is what a user gets."""
-
-    def __init__(self, net: LandmarkNet, decay: float) -> None:
-        super().__init__()
-        self.net = net
-        self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-        self.ema.requires_grad_(False)
 
 
 class LandmarkNetMethod:
@@ -41,7 +32,7 @@ class LandmarkNetMethod:
 
     def __init__(
         self,
-        networks: TrainedNet,
+        networks: WithAverage,
         settings: LandmarkNetSettings,
         accelerator: Accelerator,
         scheme: LandmarkScheme,
@@ -73,7 +64,7 @@ class LandmarkNetMethod:
         terms = readout_loss(readouts, truth, data.visibility)
         self.accelerator.backward(terms["loss"])
         apply_gradients(self.optimizers["net"], self.accelerator, self.settings.clip_norm)
-        self.networks.ema.update_parameters(self.networks.net)
+        self.networks.update()
         return terms | {"nme": self._errors(readouts.joint.points.detach(), data).nanmean()}
 
     def _errors(self, points: Tensor, data: Batch) -> Tensor:
@@ -89,7 +80,7 @@ class LandmarkNetMethod:
         if self.validation is None:
             return {}
         centre = BatchTransform(self.settings.input_size, PIXEL_MEAN)
-        net = self.networks.ema.module.eval()
+        net = self.networks.averaged.eval()
         scores: dict[str, float] = {}
         for name, transform in (("", centre), ("_moved", self.moved)):
             errors = torch.cat([self._errors_of(net, rows, transform) for rows in self._validation_rows()])
@@ -147,9 +138,7 @@ def repeated(faces: FaceSet, repeats: list[int]) -> FaceSet:
 
 def describe(settings: LandmarkNetSettings, net: LandmarkNet, scheme: LandmarkScheme, names: list[str]) -> dict:
     """Content of config.json."""
-    from geometry.schemes import scheme_to_dict
-
     return {
-        "kind": "landmark_net", "network": net.config.to_dict(), "scheme": scheme_to_dict(scheme),
+        "kind": KIND, "network": net.config.to_dict(), "scheme": scheme_to_dict(scheme),
         "crop_source": settings.crop_source, "datasets": names, "settings": dataclasses.asdict(settings),
     }  # fmt: skip
