@@ -11,7 +11,6 @@ On a GPU there are also images per second of every training stage, compiled and 
 """
 
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.report import make_parser, note, start
+from benchmarks.report import best_ms, make_parser, note, start
 from benchmarks.report import row as print_row
 from common.config import read_local_config
 from common.files.images import read_image
@@ -48,16 +47,8 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall time after one warm-up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    """Shortest time, of the processor with one thread."""
+    return best_ms(work, repeats) / 1e3
 
 
 def row(name: str, reference_s: float, ours_s: float) -> None:
