@@ -11,9 +11,52 @@ Reads packed crops, or 3DDFA's train.configs with --root; writes snapshots to <d
 
 import sys
 
+import torch
+
+from common.config import LocalConfig
+from common.logs import console
+from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
+from recon3d.regression import training as phases
+from recon3d.regression.data import collate
+from recon3d.regression.face_models import open_face_model
+from recon3d.regression.method import RegressionMethod
+from recon3d.regression.models import fits, load_regressor
 from recon3d.regression.settings import RegressionSettings
-from recon3d.regression.training import train_regressor
+from training.loop import LoopOptions, train
+
+
+def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
+    """Settings → data → networks → method → train. Raises: UserError, DivergenceError, Interrupted."""
+    accelerator = make_accelerator(settings.device, settings.precision)
+    seed_everything(settings.seed, accelerator.process_index)
+    resumed = None if settings.resume is None else load_regressor(settings.resume, local.snapshots)
+
+    data, validation = phases.open_data(settings)
+
+    face_model = open_face_model(settings.face_model, local).to(accelerator.device)
+    networks = phases.make_networks(settings, data, resumed).to(accelerator.device, memory_format=torch.channels_last)
+    fits(networks, face_model, f"--face-model {settings.face_model}")
+    synchronise(networks, accelerator)
+
+    method = RegressionMethod(
+        networks,
+        settings,
+        accelerator,
+        transform=phases.crop_transform(settings, data),
+        face_model=face_model,
+        scale=phases.mean_scale(data),
+        describe=phases.describe(settings, networks),
+        validation=validation,
+        changes=phases.batch_changes(settings, data, face_model),
+    )
+    phases.report_start(settings, networks, data, validation)
+    if settings.eval:
+        console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
+        return
+
+    options = LoopOptions.from_settings(settings, local, phases.session_name(settings, local))
+    train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

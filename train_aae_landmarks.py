@@ -11,9 +11,43 @@ Reads the datasets named in local_config.ini, writes snapshots to <data>/models/
 
 import sys
 
+from common.config import LocalConfig
 from common.scripts import run_script
+from landmarks.data import training_set, training_transform
+from landmarks.landmark_training import LandmarkMethod
 from landmarks.settings import LandmarkSettings
-from landmarks.training import train_landmarks
+from landmarks.training import (
+    describe_landmarks,
+    landmark_validation,
+    make_networks,
+    run_loop,
+    session_name,
+    start,
+)
+
+
+def train_landmarks(settings: LandmarkSettings, local: LocalConfig) -> None:
+    """Settings → data → networks → method → train. Raises: UserError, DivergenceError, Interrupted."""
+    run = start(settings, local)  # device, seeds, and the model to continue from
+    settings = run.settings  # with the sizes of that model
+
+    faces, scheme, names = training_set(settings.dataset, settings.train_split, settings, local, with_landmarks=True)
+
+    has_coords = bool(settings.w_coords or settings.coords_epochs)
+    networks = make_networks(
+        run, num_landmarks=scheme.num_points, **({"coords_head": True} if has_coords else {})  # a resumed one keeps its own
+    )
+
+    method = LandmarkMethod(
+        networks,
+        settings,
+        run.accelerator,
+        transform=training_transform(settings, networks.config.normalize, scheme),
+        scheme=scheme,
+        describe=describe_landmarks(run, networks, faces, scheme, names),
+        validation=landmark_validation(run, settings, networks.config),
+    )
+    run_loop(run, method, faces, session_name(run, default="landmarks"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,11 +6,49 @@
 Reads and writes as train_aae_landmarks.py does; the datasets must have 3D landmarks.
 """
 
+import dataclasses
 import sys
 
+from common.config import LocalConfig
 from common.scripts import run_script
+from landmarks.data import training_set, training_transform
+from landmarks.landmark_training import DepthMethod
 from landmarks.settings import DepthSettings
-from landmarks.training import train_landmarks_3d
+from landmarks.training import (
+    check_depth_inputs,
+    describe_landmarks,
+    landmark_validation,
+    make_networks,
+    refuse_flat,
+    run_loop,
+    session_name,
+    start,
+)
+
+
+def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
+    """Settings → data → networks → method → train. Raises: UserError, DivergenceError, Interrupted."""
+    if settings.use_predicted:
+        settings = dataclasses.replace(settings, use_groundtruth=False)
+    run = start(settings, local)  # device, seeds, and the model to continue from
+    settings = run.settings  # with the sizes of that model
+
+    faces, scheme, names = training_set(settings.dataset, settings.train_split, settings, local, with_landmarks=True)
+    refuse_flat(faces, names[0])
+
+    networks = make_networks(run, num_landmarks=scheme.num_points, depth_head=True)
+    check_depth_inputs(run, settings)
+
+    method = DepthMethod(
+        networks,
+        settings,
+        run.accelerator,
+        transform=training_transform(settings, networks.config.normalize, scheme),
+        scheme=scheme,
+        describe=describe_landmarks(run, networks, faces, scheme, names),
+        validation=landmark_validation(run, settings, networks.config),
+    )
+    run_loop(run, method, faces, session_name(run, default="landmarks_3d"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,9 +10,45 @@ Reads the datasets named in local_config.ini (packing their crops once), writes 
 
 import sys
 
+from common.config import LocalConfig
 from common.scripts import run_script
+from landmarks.autoencoder import AutoencoderMethod
+from landmarks.baselines import linear_faces_of
+from landmarks.data import training_set, training_transform
 from landmarks.settings import UnsupervisedSettings
-from landmarks.training import train_autoencoder
+from landmarks.training import (
+    critic_changes,
+    describe,
+    make_networks,
+    perceptual_loss,
+    run_loop,
+    session_name,
+    start,
+    unsupervised_validation,
+)
+
+
+def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> None:
+    """Settings → data → networks → method → train. Raises: UserError, DivergenceError, Interrupted."""
+    run = start(settings, local)  # device, seeds, and the model to continue from
+    settings = run.settings  # with the sizes of that model
+
+    faces, _, names = training_set(settings.dataset_train, settings.train_split, settings, local, with_landmarks=False)
+
+    networks = make_networks(run, fresh_discriminator=settings.reset, **critic_changes(settings))
+    config = networks.config
+
+    method = AutoencoderMethod(
+        networks,
+        settings,
+        run.accelerator,
+        transform=training_transform(settings, config.normalize, scheme=None),
+        describe=describe(run, networks, run.resumed.scheme if run.resumed else None, names),
+        validation=unsupervised_validation(run, settings, config),
+        perceptual=perceptual_loss(run, settings, config),
+        baseline=lambda: linear_faces_of(faces, config.input_size, config.z_dim, settings.seed),
+    )
+    run_loop(run, method, faces, session_name(run, default="aae"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,9 +12,44 @@ numbers to <outputs>/logs/<session>/.
 
 import sys
 
+from common.config import LocalConfig
+from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
+from datasets.readers.threedfaw import load_split
+from depthnet.method import AIGNMethod, DepthNetMethod
+from depthnet.pairs import PairSampler, Positions, collate_positions
+from depthnet.scores.evaluation import Faces
 from depthnet.settings import TrainSettings
-from depthnet.training import train_depthnet
+from depthnet.training import choose_session, describe, load_folder, load_or_build, report_start, validation_scores
+from training.loop import LoopOptions, train
+
+VALIDATION_FACES = 225  # from the first, as the statistics use
+
+
+def train_depthnet(settings: TrainSettings, local: LocalConfig) -> None:
+    """Settings → data → networks → method → train, all seeds side by side. Raises: UserError, DivergenceError, Interrupted."""
+    accelerator = make_accelerator(settings.device)
+    seed_everything(settings.seed, accelerator.process_index)
+    session, resume = choose_session(settings, local)
+
+    root, cache = local.dataset(settings.dataset), local.cache(settings.dataset) / settings.dataset
+    faces, valid = load_split(root, cache, "train"), load_split(root, cache, "valid")
+
+    networks = load_or_build(settings, local, resume).to(accelerator.device)
+    synchronise(networks, accelerator)
+    networks.train()
+    report_start(settings, faces, valid, networks)
+
+    sampler = PairSampler(faces, accelerator.device, settings.seeds, settings.seed, settings.targets)
+    held_out = Faces.of(valid, accelerator.device, VALIDATION_FACES)
+    method_type = DepthNetMethod if settings.network == "depthnet" else AIGNMethod
+    method = method_type(
+        networks, settings, accelerator, sampler, lambda nets, _: validation_scores(nets, held_out), describe(settings, faces)
+    )
+
+    options = LoopOptions.from_settings(settings, local, session)
+    folder = load_folder(resume, local)
+    train(method, Positions(len(faces)), collate_positions, lambda i: f"pair {i}", options, accelerator, folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,9 +18,49 @@ import argparse
 import sys
 from collections.abc import Callable
 
+import torch
+
+from common.config import LocalConfig
+from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
+from recon3d.reconstruction import training as phases
+from recon3d.reconstruction.data import collate
+from recon3d.reconstruction.method import RNetMethod
+from recon3d.reconstruction.models import load_reconstructor, open_face_model
+from recon3d.reconstruction.renderer import FaceRenderer
+from recon3d.reconstruction.settings import WeakSettings
+from training.loop import LoopOptions, train
 
 STAGES = ("rnet", "gcn", "gcn_texture")
+
+
+def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
+    """Settings → data → networks → method → train. Raises: UserError, DivergenceError, Interrupted."""
+    accelerator = make_accelerator(settings.device, settings.precision)
+    seed_everything(settings.seed, accelerator.process_index)
+    resumed = None if settings.resume is None else load_reconstructor(settings.resume, local.snapshots)
+
+    model = open_face_model(settings.face_model, local, None if resumed is None else resumed.net).to(accelerator.device)
+    data, validation = phases.open_data(settings, model)
+
+    networks = phases.make_networks(settings, model, resumed, local.snapshots)
+    networks = networks.to(accelerator.device, memory_format=torch.channels_last)
+    synchronise(networks, accelerator)
+
+    method = RNetMethod(
+        networks,
+        FaceRenderer(model, networks.camera, settings.slide_contour),
+        settings,
+        accelerator,
+        describe=phases.describe(settings, networks),
+        identity=phases.open_identity(settings, accelerator.device),
+        validation=validation,
+        supervised=data.supervised,
+    )
+    phases.report_start(networks, model, method, len(data), 0 if validation is None else len(validation))
+
+    options = LoopOptions.from_settings(settings, local, phases.session_name(settings, local, "rnet"))
+    train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)
 
 
 def script_of(stage: str) -> tuple[Callable, type]:
@@ -35,9 +75,6 @@ def script_of(stage: str) -> tuple[Callable, type]:
         from recon3d.refinement.texture_training import train_texture
 
         return train_texture, TextureSettings
-    from recon3d.reconstruction.settings import WeakSettings
-    from recon3d.reconstruction.training import train_reconstructor
-
     return train_reconstructor, WeakSettings
 
 

@@ -1,4 +1,4 @@
-"""Phases of the training scripts, in the order of a run: data, networks, resume, train."""
+"""What train_aae_unsupervised.py, train_aae_landmarks.py and train_aae_landmarks_3d.py have in common, phase by phase."""
 
 import dataclasses
 from pathlib import Path
@@ -16,17 +16,12 @@ from datasets.augment import BatchTransform
 from datasets.loader import FaceSet, collate
 from datasets.resident import ResidentFaces
 from geometry.schemes import LandmarkScheme
-from landmarks.autoencoder import AutoencoderMethod
-from landmarks.baselines import linear_faces_of
 from landmarks.data import (
     mean_shape,
-    training_set,
-    training_transform,
     validation_loader,
     validation_set,
 )
 from landmarks.inference import validation_transform
-from landmarks.landmark_training import DepthMethod, LandmarkMethod
 from landmarks.losses import PerceptualLoss
 from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model, model_config
 from landmarks.settings import CommonSettings, DepthSettings, LandmarkSettings, UnsupervisedSettings
@@ -143,69 +138,43 @@ def reconstruction_table(scores: dict[str, float], components: int) -> list[str]
     return [f"{'validation set':<22}{'L1 0-255':>10}{'SSIM':>8}", *rows]
 
 
-def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> None:
-    """train_aae_unsupervised.py."""
-    run = start(settings, local)
-    settings = run.settings
-    split = settings.train_split
-    faces, _, names = training_set(settings.dataset_train, split, settings, local, with_landmarks=False)
-    changes = {"discriminator_norm": "none" if settings.with_wgan_gp else "batch"}
-    networks = make_networks(run, settings.reset, **(changes if settings.with_wgan_gp or settings.with_gan else {}))
-    perceptual = None
-    if settings.with_perceptual_loss:
-        weights = local.paths.get("vgg19", local.data / "models" / "vgg19.pth")
-        mean = PIXEL_MEAN if networks.config.normalize else None
-        perceptual = PerceptualLoss(weights, tuple(settings.p_loss_features), mean).to(run.accelerator.device)
-    method = AutoencoderMethod(
-        networks, settings, run.accelerator, training_transform(settings, networks.config.normalize, None),
-        describe(run, networks, run.resumed.scheme if run.resumed else None, names),
-        unsupervised_validation(settings, local, networks.config), perceptual,
-        lambda: linear_faces_of(faces, networks.config.input_size, networks.config.z_dim, settings.seed),
-    )
-    run_loop(run, method, faces, session_name(run, "aae"))
+def critic_changes(settings: UnsupervisedSettings) -> dict[str, str]:
+    """The image discriminator that the losses need; without one, a resumed model keeps its own."""
+    if settings.with_wgan_gp:
+        return {"discriminator_norm": "none"}
+    return {"discriminator_norm": "batch"} if settings.with_gan else {}
+
+
+def perceptual_loss(run: Run, settings: UnsupervisedSettings, config: AAEConfig) -> PerceptualLoss | None:
+    """VGG-19's loss on the device, or None. Raises: DataError without its weights."""
+    if not settings.with_perceptual_loss:
+        return None
+    weights = run.local.paths.get("vgg19", run.local.data / "models" / "vgg19.pth")
+    mean = PIXEL_MEAN if config.normalize else None
+    return PerceptualLoss(weights, tuple(settings.p_loss_features), mean).to(run.accelerator.device)
 
 
 def unsupervised_validation(
-    settings: UnsupervisedSettings, local: LocalConfig, config: AAEConfig
+    run: Run, settings: UnsupervisedSettings, config: AAEConfig
 ) -> tuple[object, BatchTransform] | None:
     """(loader, transform), or None without the phase "val"."""
     if "val" not in settings.phases:
         return None
     keys = settings.dataset_val or [settings.dataset_train[0].partition(":")[0]]
-    faces, _ = validation_set(keys, settings.test_split, settings, local, with_landmarks=False)
+    faces, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=False)
     return validation_loader(faces, settings), validation_transform(config.input_size, config.normalize)
 
 
-def train_landmarks(settings: LandmarkSettings, local: LocalConfig) -> None:
-    """train_aae_landmarks.py."""
-    run = start(settings, local)
-    faces, scheme, names = training_set(settings.dataset, settings.train_split, run.settings, local, with_landmarks=True)
-    changes = {"num_landmarks": scheme.num_points}
-    if settings.w_coords or settings.coords_epochs:
-        changes["coords_head"] = True
-    networks = make_networks(run, **changes)
-    method = landmark_method(LandmarkMethod, run, networks, faces, scheme, names)
-    run_loop(run, method, faces, session_name(run, "landmarks"))
-
-
-def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
-    """train_aae_landmarks_3d.py."""
-    if settings.use_predicted:
-        settings = dataclasses.replace(settings, use_groundtruth=False)
-    run = start(settings, local)
-    faces, scheme, names = training_set(settings.dataset, settings.train_split, run.settings, local, with_landmarks=True)
-    if faces[0].landmarks.shape[-1] != 3:
-        raise ConfigError(f"{names[0]} has no depth of landmarks; a depth head needs wlp300 with its 3D points, palsy or such.")
-    refuse_flat(faces)
-    networks = make_networks(run, num_landmarks=scheme.num_points, depth_head=True)
+def check_depth_inputs(run: Run, settings: DepthSettings) -> None:
+    """Raises: ConfigError where the depth head shall see heatmaps that no trained head predicts."""
     if not (run.resumed and run.resumed.networks.config.num_landmarks) and not settings.use_groundtruth:
         raise ConfigError("predicted heatmaps need a trained landmark head: resume a model of train_aae_landmarks.py.")
-    method = landmark_method(DepthMethod, run, networks, faces, scheme, names)
-    run_loop(run, method, faces, session_name(run, "landmarks_3d"))
 
 
-def refuse_flat(faces: FaceSet) -> None:
-    """Raises: ConfigError for a face whose landmarks all have the same depth: a depth head would learn to say nothing."""
+def refuse_flat(faces: FaceSet, name: str) -> None:
+    """Raises: ConfigError for landmarks without depth or all of the same depth: a depth head would learn to say nothing."""
+    if faces[0].landmarks.shape[-1] != 3:
+        raise ConfigError(f"{name} has no depth of landmarks; a depth head needs wlp300 with its 3D points, palsy or such.")
     for number, part in enumerate(faces.parts):
         rows = faces.row_of[faces.part_of == number]
         flat = rows[np.ptp(part.landmarks[rows][..., 2], axis=1) == 0]
@@ -216,18 +185,18 @@ def refuse_flat(faces: FaceSet) -> None:
             )
 
 
-def landmark_method(
-    kind: type[LandmarkMethod], run: Run, networks: AAE, faces: FaceSet, scheme: LandmarkScheme, names: list[str]
-) -> LandmarkMethod:
-    """The method of a landmark stage with its validation."""
-    settings, config = run.settings, networks.config
-    validation = None
-    if "val" in settings.phases:
-        keys = settings.dataset_val or [key.partition(":")[0] for key in settings.dataset]
-        held_out, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=True)
-        centre = validation_transform(config.input_size, config.normalize)
-        validation = validation_loader(held_out, settings), centre, held_out.name
-    transform = training_transform(settings, config.normalize, scheme)
+def landmark_validation(
+    run: Run, settings: LandmarkSettings, config: AAEConfig
+) -> tuple[object, BatchTransform, list[str]] | None:
+    """(loader, transform, names of the faces), or None without the phase "val"."""
+    if "val" not in settings.phases:
+        return None
+    keys = settings.dataset_val or [key.partition(":")[0] for key in settings.dataset]
+    held_out, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=True)
+    return validation_loader(held_out, settings), validation_transform(config.input_size, config.normalize), held_out.name
+
+
+def describe_landmarks(run: Run, networks: AAE, faces: FaceSet, scheme: LandmarkScheme, datasets: list[str]) -> dict:
+    """Content of config.json, with the mean shape of the labels that stands beside every score."""
     shape = {"points": mean_shape(faces).round(5).tolist(), "faces": len(faces)}
-    description = describe(run, networks, scheme, names) | {"mean_shape": shape}
-    return kind(networks, settings, run.accelerator, transform, scheme, description, validation)
+    return describe(run, networks, scheme, datasets) | {"mean_shape": shape}

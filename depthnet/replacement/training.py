@@ -1,4 +1,4 @@
-"""Train a CycleGAN on the domains of `depthnet.replacement.domains`."""
+"""The phases that train_facewarp_cyclegan.py names, and the method: a CycleGAN on `depthnet.replacement.domains`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
-from common.checkpoint import load_strict, read_config, read_tensors, resolve_snapshot
+from common.checkpoint import load_strict, read_config, read_tensors
 from common.config import LocalConfig, option
 from common.errors import ConfigError
 from common.logs import console
-from common.runtime import apply_gradients, make_accelerator, seed_everything, synchronise
+from common.runtime import apply_gradients
 from depthnet.lifting import Lifter
 from depthnet.models import load_model
-from depthnet.pairs import PositionBatch, Positions, collate_positions
+from depthnet.pairs import PositionBatch
 from depthnet.replacement.domains import BUILDERS, Domains, load_crops, load_domains
 from networks.cyclegan import CycleGAN, CycleGANConfig, discriminator_parameters, generator_parameters
-from training.loop import EpochPosition, LoopOptions, train
+from training.loop import EpochPosition
 from training.settings import LoopSettings
 
 ROWS = 6  # of the picture
@@ -145,27 +145,21 @@ class CycleGANMethod:
         return "  ".join(f"{name}={value:.4f}" for name, value in means.items())
 
 
-def train_cyclegan(settings: CycleGANSettings, local: LocalConfig) -> None:
-    """Build the domains once, then train. Raises: DataError, ConfigError, DivergenceError, Interrupted."""
-    accelerator = make_accelerator(settings.device)
-    seed_everything(settings.seed, accelerator.process_index)
-    console().info("Use this only on faces of people who agree, and never to deceive.")
+def open_domains(settings: CycleGANSettings, local: LocalConfig) -> Domains:
+    """Both domains, built once with the DepthNet that lifts the faces. Raises: DataError, ConfigError."""
     lifted = load_model(settings.model, local.snapshots)
     if lifted.kind != "depthnet":
         raise ConfigError(f"--model {settings.model}: is an AIGN, which knows no targets; choose a DepthNet.")
-    folder = None if settings.resume is None else resolve_snapshot(settings.resume, local.snapshots)
     faces = load_crops(settings.dataset, local.dataset(settings.dataset), settings.split, settings.size, settings.count)
     domains = load_domains(local.cache("cyclegan") / "cyclegan", settings.task, faces, Lifter(lifted), lifted.folder)
     console().info(f"{len(domains.a)} pictures of A ({domains.a.shape[1]} channels), {len(domains.b)} of B")
+    return domains
+
+
+def load_or_build(settings: CycleGANSettings, domains: Domains, folder: Path | None) -> CycleGAN:
+    """Networks for the domains' channels, new or of a snapshot. Raises: CheckpointError, ConfigError."""
     config = CycleGANConfig(domains.a.shape[1], domains.b.shape[1], settings.base, settings.blocks)
-    networks = CycleGAN(config) if folder is None else load_cyclegan(folder, config)
-    networks.to(accelerator.device).train()
-    synchronise(networks, accelerator)
-    session = settings.sessionname or (folder.parent.name if folder is not None else f"cyclegan_{settings.task}")
-    size = min(settings.batch_size, len(domains.a))
-    method = CycleGANMethod(networks, domains, settings, accelerator, len(domains.a) // size)
-    options = LoopOptions.from_settings(settings, local, session, batch_size=size)
-    train(method, Positions(len(domains.a)), collate_positions, lambda i: f"picture {i}", options, accelerator, folder)
+    return CycleGAN(config) if folder is None else load_cyclegan(folder, config)
 
 
 def load_cyclegan(folder: Path, config: CycleGANConfig | None = None) -> CycleGAN:

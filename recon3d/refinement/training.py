@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from common.checkpoint import json_safe, sessions_part
+from common.checkpoint import json_safe
 from common.config import LocalConfig
 from common.errors import ConfigError
 from common.logs import console
@@ -20,7 +20,7 @@ from recon3d.reconstruction.method import augmentation_of
 from recon3d.reconstruction.models import load_reconstructor, open_face_model
 from recon3d.reconstruction.renderer import FaceRenderer
 from recon3d.reconstruction.strips import MAX_ROWS, refinement_strips
-from recon3d.reconstruction.training import open_data, open_identity
+from recon3d.reconstruction.training import open_data, open_identity, session_name
 from recon3d.refinement.frozen import FrozenNetworks
 from recon3d.refinement.method import RefinementBatch, RefinementWeights, RefinerMethod
 from recon3d.refinement.pyramid import cached_pyramid
@@ -103,8 +103,7 @@ def strip_drawer(frozen: FrozenNetworks, photos: PreparedPhotos) -> Callable[[Me
 
 def loop_options(settings: GraphStageSettings, local: LocalConfig, stage: str) -> LoopOptions:
     """Of both stages."""
-    session = settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else stage)
-    return LoopOptions.from_settings(settings, local, session)
+    return LoopOptions.from_settings(settings, local, session_name(settings, local, stage))
 
 
 def batches_of(dataset: Dataset, collate_with: Callable, size: int) -> Callable[[], Iterable]:

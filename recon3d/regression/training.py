@@ -1,4 +1,4 @@
-"""Phases of train_3dmm.py in the order of a run: data, face model, network, resume, train."""
+"""The phases that train_3dmm.py names: data, networks, augmentation, description."""
 
 import dataclasses
 import math
@@ -11,21 +11,18 @@ from common.checkpoint import json_safe, load_strict, sessions_part
 from common.config import LocalConfig
 from common.errors import CheckpointError, ConfigError, DataError
 from common.logs import console
-from common.runtime import is_main_process, make_accelerator, seed_everything, synchronise
+from common.runtime import is_main_process
 from morphable.model import FaceModel
 from networks.regressors import RegressorConfig
 from recon3d.regression.augment import CropAugmentation, CropTransform
-from recon3d.regression.data import JoinedSets, PackedCrops, RegressionSet, TddfaLists, collate
+from recon3d.regression.data import JoinedSets, PackedCrops, RegressionSet, TddfaLists
 from recon3d.regression.decode import CONVENTIONS
-from recon3d.regression.face_models import open_face_model
-from recon3d.regression.method import RegressionMethod
 from recon3d.regression.mirror import FaceMirror
-from recon3d.regression.models import LoadedRegressor, ParameterRegressor, fits, load_regressor
+from recon3d.regression.models import LoadedRegressor, ParameterRegressor
 from recon3d.regression.params import MATRIX_COLUMNS
 from recon3d.regression.profiling import FaceProfiler
 from recon3d.regression.settings import RegressionSettings
 from recon3d.regression.short_video import ShortVideo, VideoSynthesis
-from training.loop import LoopOptions, train
 
 LANDMARKS = 68
 
@@ -114,45 +111,47 @@ def batch_changes(settings: RegressionSettings, data: RegressionSet, face_model:
     return changes
 
 
-def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
-    """train_3dmm.py."""
-    accelerator = make_accelerator(settings.device, settings.precision)
-    seed_everything(settings.seed, accelerator.process_index)
-    resumed = None if settings.resume is None else load_regressor(settings.resume, local.snapshots)
+def open_data(settings: RegressionSettings) -> tuple[RegressionSet, RegressionSet | None]:
+    """Training crops, and those to validate on. Raises: DataError, also when the two are of another form."""
     data = first_rows(open_training_set(settings), settings.train_count, "train-count")
-    validation = None if settings.val_data is None else open_set(settings.val_data, settings, "val")
-    if validation is not None:
-        if (validation.layout, validation.size, validation.convention) != (data.layout, data.size, data.convention):
-            raise DataError(
-                f"--val-data {settings.val_data}: its crops or parameters are of another form than those of --data."
-            )
-        validation = first_rows(validation, settings.val_count, "val-count")
-    face_model = open_face_model(settings.face_model, local).to(accelerator.device)
-    networks = make_networks(settings, data, resumed).to(accelerator.device, memory_format=torch.channels_last)
-    fits(networks, face_model, f"--face-model {settings.face_model}")
-    synchronise(networks, accelerator)
+    if settings.val_data is None:
+        return data, None
+    validation = open_set(settings.val_data, settings, "val")
+    if (validation.layout, validation.size, validation.convention) != (data.layout, data.size, data.convention):
+        raise DataError(
+            f"--val-data {settings.val_data}: its crops or parameters are of another form than those of --data."
+        )
+    return data, first_rows(validation, settings.val_count, "val-count")
+
+
+def crop_transform(settings: RegressionSettings, data: RegressionSet) -> CropTransform:
+    """Augmentation of the crops. Raises: ConfigError for movements without a margin to move in."""
     augmentation = CropAugmentation(
         rotation_deg=settings.rotation, scale=settings.scale, shift=settings.shift,
         colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg, occlusion=settings.occ,
     )  # fmt: skip
     if augmentation.moves and data.resolution == data.size:
         raise ConfigError("--rotation, --scale and --shift need crops with a margin; these have none, so leave them at 0.")
-    description = {
-        **networks.describe(), "loss": settings.loss, "data": [str(source) for source in settings.data],
-        "settings": json_safe(dataclasses.asdict(settings)),
-    }  # fmt: skip
-    transform = CropTransform(data.size, augmentation, settings.seed)
-    method = RegressionMethod(
-        networks, settings, accelerator, transform, face_model, mean_scale(data), description, validation,
-        batch_changes(settings, data, face_model),
-    )  # fmt: skip
+    return CropTransform(data.size, augmentation, settings.seed)
+
+
+def describe(settings: RegressionSettings, networks: ParameterRegressor) -> dict:
+    """Content of config.json."""
+    sources = [str(source) for source in settings.data]
+    stored = json_safe(dataclasses.asdict(settings))
+    return {**networks.describe(), "loss": settings.loss, "data": sources, "settings": stored}
+
+
+def report_start(
+    settings: RegressionSettings, networks: ParameterRegressor, data: RegressionSet, validation: RegressionSet | None
+) -> None:
+    """One line of the main process: sizes of data and network."""
     if is_main_process():
         count = sum(p.numel() for p in networks.network.parameters())
         held_out = "" if validation is None else f", {len(validation)} to validate on"
         console().info(f"Training crops: {len(data)}{held_out}; trainable params {settings.arch}: {count:,}; lr: {settings.lr}")
-    if settings.eval:
-        console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
-        return
-    session = settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else "regressor")
-    options = LoopOptions.from_settings(settings, local, session)
-    train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)
+
+
+def session_name(settings: RegressionSettings, local: LocalConfig) -> str:
+    """--sessionname, else the session that --resume is in, else "regressor"."""
+    return settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else "regressor")

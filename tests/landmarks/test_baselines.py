@@ -7,9 +7,10 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
+import train_aae_unsupervised
 from common.config import LocalConfig
-from landmarks import training
 from landmarks.baselines import fit_linear_faces, linear_faces_of
+from landmarks.data import training_set, validation_set
 from landmarks.settings import UnsupervisedSettings
 
 
@@ -38,10 +39,10 @@ def test_an_evaluation_prints_mean_face_and_components_beside_the_model(drawn, t
         UnsupervisedSettings(), input_size=128, device="cpu", crop_source="lm_ground_truth", eval=True, show=False,
         dataset_train=["w300"], dataset_val=["w300"], test_split="common",
     )  # fmt: skip
-    training.train_autoencoder(settings, local)
+    train_aae_unsupervised.train_autoencoder(settings, local)
     printed = capsys.readouterr().out
-    train, _, _ = training.training_set(["w300"], "train", settings, local, with_landmarks=False)
-    test, _ = training.validation_set(["w300"], "common", settings, local, with_landmarks=False)
+    train, _, _ = training_set(["w300"], "train", settings, local, with_landmarks=False)
+    test, _ = validation_set(["w300"], "common", settings, local, with_landmarks=False)
     linear = linear_faces_of(train, 128, 99)
     pictures = torch.stack([test[i].image[:, 27:155, 27:155] for i in range(len(test))]).float() / 255
     for label, name in (("PCA, 99 components", "pca"), ("mean face", "mean")):

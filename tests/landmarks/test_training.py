@@ -11,6 +11,9 @@ import pytest
 import torch
 
 import landmarks.training as training
+import train_aae_landmarks
+import train_aae_landmarks_3d
+import train_aae_unsupervised
 from common.config import LocalConfig
 from common.errors import ConfigError
 from common.runtime import make_accelerator
@@ -42,10 +45,14 @@ def test_a_new_discriminator_is_the_same_on_all_processes(local, monkeypatch):
     """What `synchronise` sends to all processes is what is trained."""
     sent, trained = [], []
     monkeypatch.setattr(training, "synchronise", lambda networks, _: sent.append(networks.D.main[0].weight.clone()))
-    monkeypatch.setattr(training, "run_loop", lambda _, method, *__: trained.append(method.networks.D.main[0].weight))
+
+    def keep(run, method, faces, session):
+        trained.append(method.networks.D.main[0].weight)
+
+    monkeypatch.setattr(train_aae_unsupervised, "run_loop", keep)
     settings = settings_of(UnsupervisedSettings, dataset_train=["w300"], dataset_val=["w300"], with_gan=True)
     for reset in (False, True):
-        training.train_autoencoder(dataclasses.replace(settings, reset=reset), local)
+        train_aae_unsupervised.train_autoencoder(dataclasses.replace(settings, reset=reset), local)
     assert torch.equal(sent[0], trained[0]) and torch.equal(sent[1], trained[1])
     assert not torch.equal(sent[0], sent[1]), "it is another discriminator"
 
@@ -59,27 +66,28 @@ def test_a_depth_stage_refuses_depths_that_are_all_the_same(local, monkeypatch, 
     for record in records[:2]:
         record["landmarks"] = [[x, y, 0.0] for x, y, _ in record["landmarks"]]
     path.write_text(json.dumps(records))
-    monkeypatch.setattr(training, "run_loop", lambda *_: None)
+    monkeypatch.setattr(train_aae_landmarks_3d, "run_loop", lambda *_: None)
     flat = LocalConfig(None, local.paths | {"wlp300": root}, {})
     settings = settings_of(DepthSettings, crop_source="bb_ground_truth")
     with pytest.raises(ConfigError, match="one depth for all landmarks.*--landmarks points.npz"):
-        training.train_landmarks_3d(settings, flat)
+        train_aae_landmarks_3d.train_landmarks_3d(settings, flat)
     for record in records:
         record["landmarks"] = [[x, y] for x, y, _ in record["landmarks"]]
     path.write_text(json.dumps(records))
     with pytest.raises(ConfigError, match="has no depth of landmarks"):
-        training.train_landmarks_3d(settings, flat)
+        train_aae_landmarks_3d.train_landmarks_3d(settings, flat)
 
 
 def test_stages_validate_on_faces_that_they_do_not_train_on(local, monkeypatch, drawn):
     """Without --dataset-val and --test-split, of the datasets that are trained on and no other."""
     seen = []
-    monkeypatch.setattr(training, "run_loop", lambda _, method, faces, session: seen.append((method, faces)))
+    for script in (train_aae_landmarks, train_aae_landmarks_3d, train_aae_unsupervised):
+        monkeypatch.setattr(script, "run_loop", lambda _, method, faces, session: seen.append((method, faces)))
     paths = local.paths | {"wlp300": drawn("wlp300", 12)[0], "celeba": drawn("celeba", 12)[0]}
     local, box = LocalConfig(None, paths, {}), {"crop_source": "bb_ground_truth", "show": False}
-    training.train_autoencoder(settings_of(UnsupervisedSettings, dataset_train=["celeba"], **box), local)
-    training.train_landmarks(settings_of(LandmarkSettings, dataset=["wlp300"], **box), local)
-    training.train_landmarks_3d(settings_of(DepthSettings, **box), local)
+    train_aae_unsupervised.train_autoencoder(settings_of(UnsupervisedSettings, dataset_train=["celeba"], **box), local)
+    train_aae_landmarks.train_landmarks(settings_of(LandmarkSettings, dataset=["wlp300"], **box), local)
+    train_aae_landmarks_3d.train_landmarks_3d(settings_of(DepthSettings, **box), local)
     for method, faces in seen:
         loader = method.validation[0]
         held_out = {loader.dataset.dataset.name(i) for i in range(len(loader.dataset))}
@@ -147,9 +155,9 @@ def test_the_autoencoders_line_is_3fabrecs():
 def test_the_mean_shape_of_the_labels_stands_beside_every_score(local, drawn, monkeypatch):
     """Of three labels; scored by hand on the test photos."""
     described = []
-    monkeypatch.setattr(training, "run_loop", lambda _, method, *__: described.append(method.config()))
+    monkeypatch.setattr(train_aae_landmarks, "run_loop", lambda _, method, *__: described.append(method.config()))
     settings = settings_of(LandmarkSettings, phases=["train"], train_count=3)
-    training.train_landmarks(settings, local)
+    train_aae_landmarks.train_landmarks(settings, local)
     dataset = build_dataset("w300", drawn("w300")[0], "train", 128, "lm_ground_truth")
     centred = [dataset.make_crop(a).centre(128).apply(a.landmarks) / 128 for a in dataset.annotations[:3]]
     wanted = np.mean(centred, axis=0)
