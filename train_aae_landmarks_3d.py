@@ -6,7 +6,6 @@
 Reads and writes as train_aae_landmarks.py does; the datasets must have 3D landmarks.
 """
 
-import dataclasses
 import sys
 
 from common.config import LocalConfig
@@ -28,8 +27,6 @@ from landmarks.training import (
 
 def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
     """Settings → data → networks → method → train. Raises: UserError, DivergenceError, Interrupted."""
-    if settings.use_predicted:
-        settings = dataclasses.replace(settings, use_groundtruth=False)
     run = start(settings, local)  # device, seeds, and the model to continue from
     settings = run.settings  # with the sizes of that model
 

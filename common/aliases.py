@@ -4,8 +4,6 @@ A row holds only where the script has the new flag and not the old one as its ow
 `--batch_size` needs no row.
 """
 
-import os
-
 # old flag: new flags, of which the first that the script knows is taken
 RENAMED = {
     "--save-freq": ("--save-every",),
@@ -14,7 +12,7 @@ RENAMED = {
     "--batchsize": ("--batch-size",),
     "--batchsize-eval": ("--batch-size-eval", "--batch-size"),
     "--n-epochs": ("--epochs",),
-    "--name": ("--sessionname",),  # DepthNets, Deep3D
+    "--name": ("--sessionname", "--suffix"),  # DepthNets, Deep3D; RADAN's demo
     "--model-name": ("--sessionname",),  # Deep3D
     "--snapshot": ("--sessionname",),  # 3DDFA
     "--base-lr": ("--lr",),  # 3DDFA
@@ -28,10 +26,21 @@ RENAMED = {
     "--val-data-path": ("--val-data",),
     "--net-recog-path": ("--identity-weights",),
     "--use-last-fc": ("--one-head",),
-    "--resume": ("--checkpoint",),  # of an evaluation
+    "--resume": ("--landmark-model", "--checkpoint"),  # of demos and evaluations
+    "--model": ("--landmark-model", "--checkpoint"),
+    "--reconstructor": ("--checkpoint",),
+    "--pretrain-weights": ("--checkpoint",),  # GCN_ResNet
+    "--facemodel": ("--face-model",),
+    "--landmark-dir": ("--landmarks-from",),
+    "--out-dir": ("--out",),
+    "--results": ("--out",),  # FaceWarper
+    "--mode": ("--device",),  # 3DDFA's demos
+    "-m": ("--device",),
 }
 # old switch: what it stands for when it is on
-SWITCHES = {"--cpu": ("--device", "cpu"), "--lr-adjust": ("--schedule", "step")}
+SWITCHES = {"--cpu": ("--device", "cpu"), "--lr-adjust": ("--schedule", "step"), "--use-predicted": ("--use-groundtruth", "0")}
+# today's flag and an old value of it: today's value
+VALUES = {("--device", "gpu"): "cuda"}
 # flags that mean nothing any more: whether a value always follows; else only 0, 1, true, …
 IGNORED = {
     "--wait": True,
@@ -57,30 +66,32 @@ def hyphens(argument: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
-def replace_old_flags(arguments: list[str], known: list[str]) -> list[str]:
-    """Today's spelling of a command line. Args: known: all flags of the script."""
-    result, rest = [], list(arguments)
+def replace_old_flags(arguments: list[str], known: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Today's spelling of a command line, and the environment variables that it stands for. Args: known: the script's flags."""
+    result, environment, rest = [], {}, list(arguments)
     while rest:
         argument = rest.pop(0)
         if argument == "--":
-            return [*result, argument, *rest]
+            return [*result, argument, *rest], environment
         name, equals, value = argument.partition("=")
         if name in known or name not in OLD_FLAGS:
             result.append(argument)
             continue
         new = next((flag for flag in RENAMED.get(name, ()) if flag in known), None)
         if new is not None:
-            result.append(new + equals + value)
+            result.append(new + equals + VALUES.get((new, value), value))
+            if rest and (new, rest[0]) in VALUES:
+                rest[0] = VALUES[new, rest[0]]
         elif name in SWITCHES and SWITCHES[name][0] in known:
             is_on = _value(value, rest, always=False) not in FALSE
             result += SWITCHES[name] if is_on else ()
         elif name in IGNORED:
             _value(value, rest, always=IGNORED[name])
         elif name in ENVIRONMENT and "--device" in known:
-            os.environ[ENVIRONMENT[name]] = _value(value, rest, always=True)
+            environment[ENVIRONMENT[name]] = _value(value, rest, always=True)
         else:
             result.append(argument)
-    return result
+    return result, environment
 
 
 def _value(given: str, rest: list[str], always: bool) -> str:

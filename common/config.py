@@ -7,29 +7,82 @@ A setting is one dataclass field made by `option`; the parser is made from the f
 import argparse
 import configparser
 import dataclasses
+import math
 import os
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.aliases import FALSE, OLD_FLAGS, TRUE, hyphens, replace_old_flags
 from common.errors import ConfigError
 
-GROUPS = ("run", "data", "model", "optimisation", "loss", "augmentation", "logging")  # of --help, in this order
+GROUPS = ("run", "data", "model", "optimisation", "loss", "augmentation", "protocol", "logging", "output")  # of --help
 
 
 def option(
-    default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False, group: str = ""
+    default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False, group: str = "",
+    minimum: float | None = None, maximum: float | None = None, check: Callable[[typing.Any], None] | None = None,
 ) -> typing.Any:
     """One setting: default, one line of help with unit and "off" value, further flags, allowed values, group in --help.
 
-    A positional setting is a list that takes the arguments without a flag.
+    A positional setting is a list that takes the arguments without a flag. Numbers are finite and within minimum … maximum
+    (inclusive); check raises ValueError for other wrong values. Of a list all three hold for every element.
     """
-    metadata = {"help": help, "flags": flags, "choices": choices, "positional": positional, "group": group}
+    metadata = {
+        "help": help, "flags": flags, "choices": choices, "positional": positional, "group": group,
+        "minimum": minimum, "maximum": maximum, "check": check,
+    }
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def check_session(name: str) -> None:
+    """Raises: ValueError for a name of a session that is no folder below the folder of all sessions."""
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts or not name.isprintable():
+        raise ValueError(f"'{name}' is no name for a session; take letters, digits, - and _")
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """A wrong argument is answered with one sentence, not with the usage of all options."""
+
+    def print_usage(self, file: typing.TextIO | None = None) -> None:
+        """Nothing: what argparse prints before an error would be sixty flags long; --help has them."""
+
+
+def range_text(item: dataclasses.Field) -> str:
+    """`at least 1`, `at most 2`, `1 to 2`, or nothing."""
+    low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
+    if low is None or high is None:
+        return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""
+    return f"{low} to {high}"
+
+
+def converter(item: dataclasses.Field, kind: type) -> Callable[[str], typing.Any]:
+    """From the text of one value to the value. It raises ArgumentTypeError or ValueError outside the option's range."""
+    low, high, check = (item.metadata.get(key) for key in ("minimum", "maximum", "check"))
+
+    def convert(text: str) -> typing.Any:
+        if kind is bool:
+            return parse_bool(text)
+        value = kind(text)
+        if kind in (int, float):
+            if not math.isfinite(value):
+                raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+            if (low is not None and value < low) or (high is not None and value > high):
+                raise argparse.ArgumentTypeError(f"{text} is out of range: {range_text(item)}")
+        if check is not None:
+            try:
+                check(value)
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
+        return value
+
+    convert.__name__ = kind.__name__  # argparse names it in "invalid int value"
+    return convert
 
 
 def parse_bool(text: str) -> bool:
@@ -46,7 +99,7 @@ def parse_bool(text: str) -> bool:
 
 def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
     """Parser whose destinations are the fields of a dataclass; nothing has a default, so only what was given appears."""
-    parser = argparse.ArgumentParser(
+    parser = OneSentenceParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
     )
     hints = typing.get_type_hints(settings)
@@ -58,13 +111,14 @@ def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
         if item.metadata.get("positional"):
             parser.add_argument(item.name, nargs="*", type=kind, help=item.metadata["help"])
             continue
-        arguments: dict = {"dest": item.name, "help": f"{item.metadata.get('help', '')} [{_default(item)}]".replace("%", "%%")}
+        about = ", ".join(filter(None, (item.metadata.get("help", ""), range_text(item))))
+        arguments: dict = {"dest": item.name, "help": f"{about} [{_default(item)}]".replace("%", "%%")}
         if item.metadata.get("choices"):
             arguments["choices"] = item.metadata["choices"]
         if kind is bool:
-            arguments |= {"type": parse_bool, "nargs": "?", "const": True, "metavar": "0|1"}
+            arguments |= {"type": converter(item, kind), "nargs": "?", "const": True, "metavar": "0|1"}
         else:
-            arguments |= {"type": kind} | ({"nargs": "+"} if many else {})
+            arguments |= {"type": converter(item, kind)} | ({"nargs": "+"} if many else {})
         groups[item.metadata.get("group", "")].add_argument(name, *item.metadata.get("flags", ()), **arguments)
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="ini file [local_config.ini]")
     parser.add_argument("--dry-run", action="store_true", default=False, help="print the resolved settings and stop")
@@ -85,9 +139,9 @@ def _default(item: dataclasses.Field) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _check_choices(settings: type, name: str, value: object) -> None:
+def _check_choices(item: dataclasses.Field, value: object) -> None:
     """The choices that argparse checks on the command line, for a value of the ini file. Raises: ValueError."""
-    choices = next(item for item in dataclasses.fields(settings) if item.name == name).metadata.get("choices")
+    choices = item.metadata.get("choices")
     if choices and not set(value if isinstance(value, list) else [value]) <= set(choices):
         raise ValueError(f"choose from {', '.join(map(str, choices))}")
 
@@ -101,8 +155,11 @@ def flags_of(settings: type) -> list[str]:
     return flags
 
 
-def tidy_arguments(arguments: list[str], own: list[str]) -> list[str]:
-    """Accept `---flag` and `-flag` for `--flag` where they can only mean that, and old spellings. Args: own: the flags."""
+def tidy_arguments(arguments: list[str], own: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Accept `---flag` and `-flag` for `--flag` where they can only mean that, and old spellings. Args: own: the flags.
+
+    Returns: (arguments, environment variables that old flags stand for).
+    """
     known = [*own, *OLD_FLAGS]
     short = {flag for flag in known if not flag.startswith("--")}
     tidy = []
@@ -181,20 +238,49 @@ def parse_settings(settings: type, description: str, arguments: list[str]) -> tu
     Returns: (settings object, local configuration, whether --dry-run was given).
     Raises: SystemExit(2) from argparse for bad flags; ConfigError for a bad value in the ini file.
     """
+    own = flags_of(settings)
     parser = build_parser(settings, description)
-    given = vars(parser.parse_args(tidy_arguments(arguments, flags_of(settings))))
+    tidy, environment = tidy_arguments(arguments, own)
+    given = vars(parser.parse_args(tidy))
     file, dry_run = given.pop("config"), given.pop("dry_run")
     local = read_local_config(file)
-    hints = typing.get_type_hints(settings)
-    known = {item.name for item in dataclasses.fields(settings)}
-    values = {}
-    for key, text in local.runtime.items():
-        if key in known and text != "":
-            kind, many = _kind(hints[key])
-            convert = parse_bool if kind is bool else kind
-            try:
-                values[key] = [convert(word) for word in text.split()] if many else convert(text)
-                _check_choices(settings, key, values[key])
-            except (ValueError, argparse.ArgumentTypeError) as error:
-                raise ConfigError(f"{local.file}: [Runtime] {key} = {text}: {error}.") from None
+    values, more = _runtime_values(settings, local, own)
+    if not dry_run:
+        os.environ.update(more | environment)
     return settings(**(values | given)), local, dry_run
+
+
+def _runtime_values(settings: type, local: LocalConfig, own: list[str]) -> tuple[dict[str, typing.Any], dict[str, str]]:
+    """Values of [Runtime], old names translated; a key of other scripts is left out, a new name outranks an old one.
+
+    Returns: (values, environment variables). Raises: ConfigError.
+    """
+    hints = typing.get_type_hints(settings)
+    known = {item.name.lower(): item for item in dataclasses.fields(settings)}
+    values, environment = {}, {}
+    for key, text in sorted(local.runtime.items(), key=lambda pair: pair[0] in known):
+        if text == "":
+            continue
+        name, words = key, text.split()
+        if key not in known:
+            (name, *words), variables = _today(key, words, own)
+            environment |= variables
+        if name not in known:
+            continue
+        item = known[name]
+        kind, many = _kind(hints[item.name])
+        convert = converter(item, kind)
+        try:
+            values[item.name] = [convert(word) for word in words] if many else convert(" ".join(words))
+            _check_choices(item, values[item.name])
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise ConfigError(f"{local.file}: [Runtime] {key} = {text}: {error}.") from None
+    return values, environment
+
+
+def _today(key: str, words: list[str], own: list[str]) -> tuple[list[str], dict[str, str]]:
+    """An old key of [Runtime] and its words as today's: ([name, words …], environment variables); [""] where it is ignored."""
+    old = "--" + key.replace("_", "-")
+    arguments, environment = replace_old_flags([old, *words], own)
+    flag, *rest = arguments or [""]
+    return [flag.lstrip("-").replace("-", "_").lower(), *rest], environment

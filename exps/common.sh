@@ -114,7 +114,7 @@ train_depth() {
 
 # score_depth NAME PAPER_VALUE SESSION: all pairs of the test faces with the controls; one line with mean and deviation over seeds
 score_depth() {
-  "$PYTHON" eval_depthnet.py --config "$CONFIG" --dataset "$DEPTH_DATASET" -r "$3" --compute-stats --json "$WORK/depth.json"
+  "$PYTHON" eval_depthnet.py --config "$CONFIG" --dataset "$DEPTH_DATASET" -c "$3" --compute-stats --json "$WORK/depth.json"
   "$PYTHON" exps/append_depth.py "$RESULTS" "$1" "$2" "$WORK/depth.json"
 }
 

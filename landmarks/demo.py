@@ -28,15 +28,21 @@ class DemoSettings:
     """demo.py."""
 
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
-    task: str = option("landmarks", "what to do with the faces: landmarks, depth or rotate")
-    model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", "--resume")
-    out: Path | None = option(None, "folder for results; default <outputs>/demo")
-    save: str = option(",".join(SAVE_KINDS), f"comma-separated results to write: {', '.join(SAVE_KINDS)}")
-    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
-    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
-    flip: bool = option(True, "average with the mirrored crop")
-    depth_model: str = option("depthnet_gan", "of --task depth and rotate: bundled name, session, session/epoch or path")
-    device: str = option("auto", "auto, cpu, cuda or mps")
+    task: str = option("landmarks", "what to do with the faces: landmarks, depth or rotate", group="run")
+    checkpoint: str = option(
+        "landmarks_300w", "bundled name, session, session/epoch or path", "-c", "-r", group="model"
+    )
+    out: Path | None = option(None, "folder for results; default <outputs>/demo", group="output")
+    save: str = option(
+        ",".join(SAVE_KINDS), f"comma-separated results to write: {', '.join(SAVE_KINDS)}", group="output"
+    )
+    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS), group="run")
+    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
+    flip: bool = option(True, "average with the mirrored crop", group="protocol")
+    depth_model: str = option(
+        "depthnet_gan", "of --task depth and rotate: bundled name, session, session/epoch or path", group="model"
+    )
+    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
 
 
 Work = Callable[[Path, str, np.ndarray, list[Analysis], list[str], LandmarkDetector], list[Path]]
@@ -87,7 +93,7 @@ def for_each_photo(settings: DemoSettings, local: LocalConfig, work: Work) -> No
     out = settings.out or local.outputs / "demo"
     make_folder(out)
     detector = LandmarkDetector.from_pretrained(
-        settings.model, local.snapshots, device=settings.device, detector=settings.detector, flip=settings.flip
+        settings.checkpoint, local.snapshots, device=settings.device, detector=settings.detector, flip=settings.flip
     )
 
     def find_and_work(name: str, _: Path, image: np.ndarray) -> str:

@@ -150,17 +150,17 @@ def with_groundtruth_heatmaps(networks: AAE, data: Batch, prediction: Prediction
 
 def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport:
     """eval_landmarks.py: load, score, print, write."""
-    if settings.resume is None:
+    if settings.checkpoint is None:
         raise ConfigError("-r/--resume is missing: give a bundled name, a session or a path, as in -r landmarks_300w.")
     if len(settings.dataset) != 1:
         raise ConfigError("--dataset takes one dataset here; run the evaluation once per dataset.")
     accelerator = make_accelerator(settings.device, settings.precision)
-    model = load_model(settings.resume, local.snapshots, settings.activation)
+    model = load_model(settings.checkpoint, local.snapshots, settings.activation)
     if model.scheme is None:
-        raise ConfigError(f"{settings.resume} has no landmark head; train one with train_aae_landmarks.py.")
+        raise ConfigError(f"{settings.checkpoint} has no landmark head; train one with train_aae_landmarks.py.")
     networks = model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()
     if settings.readout not in (None, "heatmaps") and not networks.config.coords_head:
-        raise ConfigError(f"--readout {settings.readout}: {settings.resume} has no coordinate read-out; use heatmaps.")
+        raise ConfigError(f"--readout {settings.readout}: {settings.checkpoint} has no coordinate read-out; use heatmaps.")
     key = settings.dataset[0]
     dataset = locate_dataset(
         key, settings.test_split, local, networks.config.input_size, settings.crop_source or model.crop_source,
@@ -170,7 +170,7 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
         have = "no landmarks" if dataset.scheme is None else f"{dataset.scheme.num_points} landmarks"
         raise ConfigError(f"--dataset {key} has {have}, the model finds {model.scheme.num_points}; choose another of the two.")
     if settings.eval_3d and not networks.config.depth_head:
-        raise ConfigError(f"--eval-3d: {settings.resume} has no depth head; train it with train_aae_landmarks_3d.py.")
+        raise ConfigError(f"--eval-3d: {settings.checkpoint} has no depth head; train it with train_aae_landmarks_3d.py.")
     if settings.val_count is not None:
         dataset.annotations = dataset.annotations[: settings.val_count]
     console().info(str(dataset))
@@ -196,6 +196,6 @@ def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, 
         normalize = model.networks.config.normalize
         pictures = prediction_pictures(*first, report.scheme, settings.ocular_norm, settings.sigma, normalize)
         for name, picture in pictures.items():
-            path = local.outputs / "results" / settings.resume.replace("/", "_").strip("._") / f"{name}.png"
+            path = local.outputs / "results" / settings.checkpoint.replace("/", "_").strip("._") / f"{name}.png"
             save_picture(path, picture)
             console().info(f"wrote {path}")

@@ -64,7 +64,7 @@ class LandmarkFinder:
 class FinderSettings(Protocol):
     """The options of a demo that say how landmarks are found."""
 
-    model: str
+    landmark_model: str
     detector: str
     box: str | None
     flip: bool
@@ -74,7 +74,7 @@ class FinderSettings(Protocol):
 def open_finder(settings: FinderSettings, local: LocalConfig) -> LandmarkFinder:
     """The finder that a demo's options describe. Raises: DataError for a bad box."""
     return LandmarkFinder(
-        settings.model,
+        settings.landmark_model,
         local.snapshots,
         box=None if settings.box is None else parse_box(settings.box),
         device=settings.device,

@@ -17,41 +17,50 @@ from training.settings import LoopSettings
 class CommonSettings(LoopSettings):
     """What all training scripts and the evaluation share."""
 
-    embedding_dims: int = option(99, "length of the latent z", "-z", group="model")
+    embedding_dims: int = option(99, "length of the latent z", "-z", group="model", minimum=1)
     input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512), group="model")
     activation: str | None = option(
         None, "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose file does not "
         "tell; other resumed models keep theirs", choices=ACTIVATIONS, group="model",
     )  # fmt: skip
     normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own", group="model")
-    batch_size: int = option(50, "samples per step, all processes together", "-b", group="run")
+    batch_size: int = option(50, "samples per step, all processes together", "-b", group="run", minimum=1)
     eval: bool = option(False, "validate once and stop", group="run")
     phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"), group="run")
-    lr: float = option(2e-5, "learning rate of encoder and decoder", group="optimisation")
-    beta1: float = option(0.0, "Adam's first momentum", group="optimisation")
-    beta2: float = option(0.999, "Adam's second momentum", group="optimisation")
-    weight_decay: float = option(0.0, "AdamW's weight decay, 0 = Adam", group="optimisation")
-    clip_norm: float = option(0.0, "largest gradient norm, 0 = off", group="optimisation")
-    print_every: int = option(50, "steps between console lines", "-p", group="logging")
-    eval_every: int = option(10, "epochs between validations", group="logging")
-    batch_size_eval: int = option(20, "samples per validation step", group="run")
-    repeat: int = option(1, "passes over the data in one epoch, for few samples", group="data")
-    train_count: int | None = option(None, "samples of every training dataset, default all", group="data")
-    train_count_multi: int | None = option(None, "samples of all training datasets together, default all", group="data")
-    train_seed: int | None = option(
-        None, "draw --train-count at random with this seed; default: the first rows, as 3FabRec", group="data"
+    lr: float = option(2e-5, "learning rate of encoder and decoder", group="optimisation", minimum=0)
+    beta1: float = option(0.0, "Adam's first momentum", group="optimisation", minimum=0, maximum=1)
+    beta2: float = option(0.999, "Adam's second momentum", group="optimisation", minimum=0, maximum=1)
+    weight_decay: float = option(0.0, "AdamW's weight decay, 0 = Adam", group="optimisation", minimum=0)
+    clip_norm: float = option(0.0, "largest gradient norm, 0 = off", group="optimisation", minimum=0)
+    print_every: int = option(50, "steps between console lines", "-p", group="logging", minimum=1)
+    eval_every: int = option(10, "epochs between validations", group="logging", minimum=1)
+    batch_size_eval: int = option(20, "samples per validation step", group="run", minimum=1)
+    repeat: int = option(1, "passes over the data in one epoch, for few samples", group="data", minimum=1)
+    train_count: int | None = option(None, "samples of every training dataset, default all", group="data", minimum=1)
+    train_count_multi: int | None = option(
+        None, "samples of all training datasets together, default all", group="data", minimum=1
     )
-    train_start: int = option(0, "first row of --train-count", group="data")
-    val_count: int | None = option(None, "samples of every validation dataset, default all", group="data")
+    train_seed: int | None = option(
+        None, "draw --train-count at random with this seed; default: the first rows, as 3FabRec",
+        group="data", minimum=0,
+    )
+    train_start: int = option(0, "first row of --train-count", group="data", minimum=0)
+    val_count: int | None = option(None, "samples of every validation dataset, default all", group="data", minimum=1)
     daug: int = option(
         0, "augmentation level 0 to 8; every level mirrors half of the samples",
         choices=tuple(range(9)), group="augmentation",
     )  # fmt: skip
     align: bool = option(False, "level the eyes in landmark crops", group="data")
-    occ: float = option(0.0, "share of samples with a pasted occluder, 0 = off", group="augmentation")
-    colour: float = option(0.0, "share of samples with changed colours, 0 = off", group="augmentation")
-    blur: float = option(0.0, "share of blurred samples, 0 = off", group="augmentation")
-    jpeg: float = option(0.0, "share of samples with JPEG artefacts, 0 = off", group="augmentation")
+    occ: float = option(
+        0.0, "share of samples with a pasted occluder, 0 = off", group="augmentation", minimum=0, maximum=1
+    )
+    colour: float = option(
+        0.0, "share of samples with changed colours, 0 = off", group="augmentation", minimum=0, maximum=1
+    )
+    blur: float = option(0.0, "share of blurred samples, 0 = off", group="augmentation", minimum=0, maximum=1)
+    jpeg: float = option(
+        0.0, "share of samples with JPEG artefacts, 0 = off", group="augmentation", minimum=0, maximum=1
+    )
     crop_source: str = option(
         "bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES, group="data"
     )
@@ -76,7 +85,7 @@ class UnsupervisedSettings(CommonSettings):
     """train_aae_unsupervised.py."""
 
     lr_latent: float | None = option(
-        None, "learning rate of the latent discriminator, default that of --lr", group="optimisation"
+        None, "learning rate of the latent discriminator, default that of --lr", group="optimisation", minimum=0
     )
     train_encoder: bool = option(True, "update Q", group="optimisation")
     train_decoder: bool = option(True, "update P; 0 = in-domain inversion with a frozen decoder", group="optimisation")
@@ -90,17 +99,19 @@ class UnsupervisedSettings(CommonSettings):
         False, "Wasserstein critic with gradient penalty instead of the image discriminator", group="loss"
     )
     with_perceptual_loss: bool = option(False, "VGG-19 loss; needs weights, see [Paths] vgg19", group="loss")
-    p_loss_features: list[int] = option([8], "VGG-19 layers of the perceptual loss: 3 8 15 22", group="loss")
-    w_rec: float = option(1.0, "weight of the pixel loss", group="loss")
-    w_ssim: float = option(60.0, "weight of the structural loss", group="loss")
-    w_gen: float = option(0.25, "share of the interpolation term", group="loss")
+    p_loss_features: list[int] = option([8], "VGG-19 layers of the perceptual loss: 3 8 15 22", group="loss", minimum=1)
+    w_rec: float = option(1.0, "weight of the pixel loss", group="loss", minimum=0)
+    w_ssim: float = option(60.0, "weight of the structural loss", group="loss", minimum=0)
+    w_gen: float = option(0.25, "share of the interpolation term", group="loss", minimum=0)
     w_adv: float | None = option(
         None, "weight of the adversarial loss; default 1, with --with-wgan-gp 0.001: a critic's scores have no bound",
-        group="loss",
+        group="loss", minimum=0,
     )  # fmt: skip
-    w_ploss: float = option(0.1, "weight of the perceptual loss", group="loss")
-    update_D_freq: int = option(2, "steps between updates of the image discriminator", group="optimisation")
-    update_E_freq: int = option(1, "steps between adversarial updates of the autoencoder", group="optimisation")
+    w_ploss: float = option(0.1, "weight of the perceptual loss", group="loss", minimum=0)
+    update_D_freq: int = option(2, "steps between updates of the image discriminator", group="optimisation", minimum=1)
+    update_E_freq: int = option(
+        1, "steps between adversarial updates of the autoencoder", group="optimisation", minimum=1
+    )
     dataset_train: list[str] = option(["vggface2", "affectnet"], "training datasets", group="data")
     dataset_val: list[str] | None = option(
         None, "validation datasets; default: the first of --dataset-train", group="data"
@@ -115,22 +126,24 @@ class UnsupervisedSettings(CommonSettings):
 class LandmarkSettings(CommonSettings):
     """train_aae_landmarks.py."""
 
-    batch_size: int = option(40, "samples per step, all processes together", "-b", group="run")
+    batch_size: int = option(40, "samples per step, all processes together", "-b", group="run", minimum=1)
     train_encoder: bool = option(False, "fine-tune Q", group="optimisation")
     train_decoder: bool = option(False, "fine-tune P; reconstructions then drift", group="optimisation")
     encoder_batchnorm: str = option(
         "eval", "of a fine-tuned Q: eval (frozen, 3FabRec) or train", choices=("eval", "train"), group="optimisation"
     )
-    beta1: float = option(0.9, "Adam's first momentum", group="optimisation")
-    lr_heatmaps: float = option(1e-3, "learning rate of the landmark head", group="optimisation")
-    sigma: float = option(7.0, "Gaussian width in heatmap px (128 px maps)", group="loss")
+    beta1: float = option(0.9, "Adam's first momentum", group="optimisation", minimum=0, maximum=1)
+    lr_heatmaps: float = option(1e-3, "learning rate of the landmark head", group="optimisation", minimum=0)
+    sigma: float = option(7.0, "Gaussian width in heatmap px (128 px maps)", group="loss", minimum=0)
     w_rec: float = option(
-        0.0, "weight of a pixel loss that keeps reconstructions while Q is fine-tuned, 0 = off", group="loss"
+        0.0, "weight of a pixel loss that keeps reconstructions while Q is fine-tuned, 0 = off", group="loss", minimum=0
     )
-    rec_share: float = option(0.25, "share of a batch that the pixel loss is computed on", group="loss")
-    w_coords: float = option(0.0, "weight of a linear read-out of coordinates from z, 0 = off", group="loss")
+    rec_share: float = option(
+        0.25, "share of a batch that the pixel loss is computed on", group="loss", minimum=0, maximum=1
+    )
+    w_coords: float = option(0.0, "weight of a linear read-out of coordinates from z, 0 = off", group="loss", minimum=0)
     coords_epochs: int = option(
-        0, "first epochs of the stage with that read-out alone, without heatmaps; 0 = none", group="loss"
+        0, "first epochs of the stage with that read-out alone, without heatmaps; 0 = none", group="loss", minimum=0
     )
     use_adaptive_wing_loss: bool = option(False, "adaptive wing instead of L2 on heatmaps", group="loss")
     ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS, group="loss")
@@ -146,11 +159,8 @@ class LandmarkSettings(CommonSettings):
 class DepthSettings(LandmarkSettings):
     """train_aae_landmarks_3d.py."""
 
-    lr_heatmaps: float = option(1e-5, "learning rate of the depth head", group="optimisation")
-    use_groundtruth: bool = option(True, "depth head sees ground-truth heatmaps in training", group="loss")
-    use_predicted: bool = option(
-        False, "depth head sees predicted heatmaps in training; overrides --use-groundtruth", group="loss"
-    )
+    lr_heatmaps: float = option(1e-5, "learning rate of the depth head", group="optimisation", minimum=0)
+    use_groundtruth: bool = option(True, "depth head sees ground-truth heatmaps in training; 0: predicted", group="loss")
     finetune_2d: bool = option(False, "update the heatmap head too", group="optimisation")
     eval_3d: bool = option(True, "report 3D errors (GTE)", group="logging")
     dataset: list[str] = option(["wlp300"], "landmark datasets with depth", group="data")
@@ -160,30 +170,43 @@ class DepthSettings(LandmarkSettings):
 class EvalSettings:
     """eval_landmarks.py."""
 
-    resume: str | None = option(None, "bundled name, session, session/epoch or path of the model", "-r")
-    dataset: list[str] = option(["w300"], "dataset")
-    test_split: str = option("full", "split")
-    benchmark: bool = option(False, "print the score of the whole split; without it also draw the first faces")
-    ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS)
-    crop_source: str | None = option(None, "rule that cuts faces out of photos; default: the model's", choices=CROP_SOURCES)
-    align: bool = option(False, "level the eyes in landmark crops")
-    flip: bool = option(False, "average the heatmaps with those of the mirrored crop")
-    subpixel: bool = option(True, "0: integer peaks, as 3FabRec decodes")
-    readout: str | None = option(None, "heatmaps (the papers), coords (from z) or mean; default: the model's", choices=READOUTS)
-    activation: str | None = option(None, "of a saae.mdl without depth head: leaky_relu for ParFace-Net", choices=ACTIVATIONS)
-    threshold: float = option(10.0, "NME in % above which a face counts as failed; end of the AUC")
-    auc_steps: int = option(0, "0: exact AUC; 50: 3FabRec's sum over 50 thresholds")
-    sigma: float = option(7.0, "Gaussian width in heatmap px of drawn ground truth")
-    eval_3d: bool = option(False, "report 3D errors (GTE) of a model with a depth head")
-    use_groundtruth: bool = option(False, "depth head sees ground-truth heatmaps")
-    use_predicted: bool = option(True, "depth head sees predicted heatmaps")
-    batch_size: int = option(32, "samples per step", "-b", "--batch-size-eval")
-    val_count: int | None = option(None, "only the first samples, default all")
-    workers: int = option(0, "loader processes, 0 = none", "-j")
-    scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file")
-    json: Path | None = option(None, "write the summary here")
-    csv: Path | None = option(None, "write the error of every face here")
-    ced: Path | None = option(None, "draw the cumulative error curve here")
-    device: str = option("auto", "auto, cpu, cuda or mps")
-    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS)
-    seed: int = option(0, "of the model's training, written beside the score; an evaluation draws nothing")
+    checkpoint: str | None = option(
+        None, "bundled name, session, session/epoch or path of the model", "-c", "-r", group="model"
+    )
+    dataset: list[str] = option(["w300"], "dataset", group="data")
+    test_split: str = option("full", "split", group="data")
+    benchmark: bool = option(
+        False, "print the score of the whole split; without it also draw the first faces", group="data"
+    )
+    ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS, group="protocol")
+    crop_source: str | None = option(
+        None, "rule that cuts faces out of photos; default: the model's", choices=CROP_SOURCES, group="protocol"
+    )
+    align: bool = option(False, "level the eyes in landmark crops", group="protocol")
+    flip: bool = option(False, "average the heatmaps with those of the mirrored crop", group="protocol")
+    subpixel: bool = option(True, "0: integer peaks, as 3FabRec decodes", group="protocol")
+    readout: str | None = option(
+        None, "heatmaps (the papers), coords (from z) or mean; default: the model's", choices=READOUTS, group="model"
+    )
+    activation: str | None = option(
+        None, "of a saae.mdl without depth head: leaky_relu for ParFace-Net", choices=ACTIVATIONS, group="model"
+    )
+    threshold: float = option(
+        10.0, "NME in % above which a face counts as failed; end of the AUC", group="protocol", minimum=0
+    )
+    auc_steps: int = option(0, "0: exact AUC; 50: 3FabRec's sum over 50 thresholds", group="protocol", minimum=0)
+    sigma: float = option(7.0, "Gaussian width in heatmap px of drawn ground truth", group="protocol", minimum=0)
+    eval_3d: bool = option(False, "report 3D errors (GTE) of a model with a depth head", group="protocol")
+    use_groundtruth: bool = option(False, "depth head sees ground-truth heatmaps; 0: predicted", group="protocol")
+    batch_size: int = option(32, "samples per step", "-b", "--batch-size-eval", group="run", minimum=1)
+    val_count: int | None = option(None, "only the first samples, default all", group="data", minimum=1)
+    workers: int = option(0, "loader processes, 0 = none", "-j", group="run", minimum=0)
+    scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file", group="data")
+    json: Path | None = option(None, "write the summary here", group="output")
+    csv: Path | None = option(None, "write the error of every face here", group="output")
+    ced: Path | None = option(None, "draw the cumulative error curve here", group="output")
+    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
+    precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
+    seed: int = option(
+        0, "of the model's training, written beside the score; an evaluation draws nothing", group="run", minimum=0
+    )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from common.config import option
+from common.config import check_session, option
 from training.schedules import SCHEDULES
 
 
@@ -10,32 +10,37 @@ from training.schedules import SCHEDULES
 class LoopSettings:
     """One word for one thing in all training scripts; a script that differs gives its own default alone."""
 
-    sessionname: str | None = option(None, "name of the run; default: that of --resume, else the script's", group="run")
+    sessionname: str | None = option(
+        None, "name of the run; default: that of --resume, else the script's", group="run", check=check_session
+    )
     resume: str | None = option(
         None, "bundled name, session, session/epoch or path to continue from", "-r", group="run"
     )
     new_stage: bool = option(False, "begin schedule and optimisers anew at the resumed snapshot", group="run")
-    epochs: int | None = option(None, "absolute number, earlier stages included; default endless", "-e", group="run")
-    max_minutes: float = option(
-        0.0, "minutes after which the stage ends, 0 = no limit; the schedule runs over them", group="run"
+    epochs: int | None = option(
+        None, "absolute number, earlier stages included; default endless", "-e", group="run", minimum=0
     )
-    batch_size: int = option(32, "samples per step, all processes together", "-b", group="run")
-    workers: int = option(0, "loader processes, 0 = none", "-j", group="run")
+    max_minutes: float = option(
+        0.0, "minutes after which the stage ends, 0 = no limit; the schedule runs over them", group="run", minimum=0
+    )
+    batch_size: int = option(32, "samples per step, all processes together", "-b", group="run", minimum=1)
+    workers: int = option(0, "loader processes, 0 = none", "-j", group="run", minimum=0)
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")
-    seed: int = option(0, "of weights, order, augmentation", group="run")
-    patience: int = option(0, "validations without a better score before stopping, 0 = off", group="run")
+    seed: int = option(0, "of weights, order, augmentation", group="run", minimum=0)
+    patience: int = option(0, "validations without a better score before stopping, 0 = off", group="run", minimum=0)
     schedule: str = option("constant", "of all learning rates over this stage", choices=SCHEDULES, group="optimisation")
     warmup: float = option(
         0.0, "share of the stage with a rising learning rate (milestones: at a fifth), 0 = off; from 1: epochs",
-        group="optimisation",
+        group="optimisation", minimum=-1,
     )  # fmt: skip
     milestones: list[int] = option(
-        [], "epochs of the stage after which the rate falls to a fifth, schedule milestones", group="optimisation"
+        [], "epochs of the stage after which the rate falls to a fifth, schedule milestones",
+        group="optimisation", minimum=1,
     )
-    save_every: int = option(1, "epochs between snapshots", group="logging")
-    keep: int = option(0, "newest numbered snapshots to keep, 0 = all", group="logging")
-    eval_every: int = option(1, "epochs between validations and pictures", group="logging")
-    print_every: int = option(20, "steps between console lines", "-p", group="logging")
+    save_every: int = option(1, "epochs between snapshots", group="logging", minimum=1)
+    keep: int = option(0, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
+    eval_every: int = option(1, "epochs between validations and pictures", group="logging", minimum=1)
+    print_every: int = option(20, "steps between console lines", "-p", group="logging", minimum=1)
 
 
 def warmup_share(warmup: float, epochs: int | None) -> float:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from common.checkpoint import load_strict, read_config, read_tensors
-from common.config import LocalConfig, option
+from common.config import LocalConfig, check_session, option
 from common.errors import ConfigError
 from common.logs import console
 from common.runtime import apply_gradients
@@ -33,25 +33,27 @@ class CycleGANSettings(LoopSettings):
     task: str = option(
         "background", "background synthesis or repair of swapped faces", choices=tuple(BUILDERS), group="run"
     )
-    sessionname: str | None = option(None, "name of the run; default cyclegan_<task>", group="run")
+    sessionname: str | None = option(None, "name of the run; default cyclegan_<task>", group="run", check=check_session)
     dataset: str = option("w300", "landmark dataset with 68 points: key in local_config.ini", group="data")
     split: str = option("train", "its split", group="data")
-    count: int | None = option(None, "only the first photos, default all", group="data")
+    count: int | None = option(None, "only the first photos, default all", group="data", minimum=1)
     model: str = option("depthnet_gan", "DepthNet that lifts the faces", group="model")
     resume: str | None = option(None, "session, session/epoch or path", "-r", group="run")
-    size: int = option(80, "side of the crops in px, a multiple of 4, at least 32", group="model")
-    base: int = option(64, "width of the first layers", group="model")
-    blocks: int = option(9, "residual blocks of a generator", group="model")
+    size: int = option(80, "side of the crops in px, a multiple of 4", group="model", minimum=32)
+    base: int = option(64, "width of the first layers", group="model", minimum=1)
+    blocks: int = option(9, "residual blocks of a generator", group="model", minimum=1)
     loss: str = option("mse", "adversarial loss", choices=("mse", "bce"), group="loss")
-    lamb: float = option(10.0, "weight of the cycle's absolute error", group="loss")
-    beta: float = option(0.0, "weight of the identity loss of A → B on B, 0 = off; needs equal channels", group="loss")
-    batch_size: int = option(16, "crops per step", "-b", group="run")
-    epochs: int = option(500, "absolute number of epochs", "-e", group="run")
-    lr: float = option(2e-4, "learning rate of all networks", group="optimisation")
-    beta1: float = option(0.5, "Adam's first momentum", group="optimisation")
-    beta2: float = option(0.999, "Adam's second momentum", group="optimisation")
-    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
-    print_every: int = option(50, "steps between console lines", "-p", group="logging")
+    lamb: float = option(10.0, "weight of the cycle's absolute error", group="loss", minimum=0)
+    beta: float = option(
+        0.0, "weight of the identity loss of A → B on B, 0 = off; needs equal channels", group="loss", minimum=0
+    )
+    batch_size: int = option(16, "crops per step", "-b", group="run", minimum=1)
+    epochs: int = option(500, "absolute number of epochs", "-e", group="run", minimum=0)
+    lr: float = option(2e-4, "learning rate of all networks", group="optimisation", minimum=0)
+    beta1: float = option(0.5, "Adam's first momentum", group="optimisation", minimum=0, maximum=1)
+    beta2: float = option(0.999, "Adam's second momentum", group="optimisation", minimum=0, maximum=1)
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
+    print_every: int = option(50, "steps between console lines", "-p", group="logging", minimum=1)
 
     def __post_init__(self) -> None:
         """Raises: ConfigError."""

@@ -31,7 +31,7 @@ def evaluate_depthnet(settings: EvalSettings, local: LocalConfig) -> None:
     if settings.stats_count < 2:
         raise ConfigError("--stats-count must be at least 2; statistics need pairs.")
     device = choose_device(settings.device)
-    models = {name: load_model(name, local.snapshots) for name in settings.resume}
+    models = {name: load_model(name, local.snapshots) for name in settings.checkpoint}
     for model in models.values():
         model.networks.to(device).eval()
     root, cache = local.dataset(settings.dataset), local.cache(settings.dataset) / settings.dataset

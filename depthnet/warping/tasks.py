@@ -47,7 +47,7 @@ def expect(files: list[str], least: int, most: int | None, what: str) -> list[Pa
 def make_lifter(settings: WarpSettings, local: LocalConfig) -> Lifter:
     """The model on its device."""
     device = choose_device(settings.device)
-    return Lifter(load_model(settings.model, local.snapshots), device)
+    return Lifter(load_model(settings.checkpoint, local.snapshots), device)
 
 
 def output_size(text: str, source: PhotoFace, target: PhotoFace) -> tuple[int, int]:

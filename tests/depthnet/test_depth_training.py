@@ -146,12 +146,18 @@ def test_aign_trains(place, tmp_path):
     assert load_model("aign_sn", tmp_path / "data/models/snapshots").kind == "aign"
 
 
+def test_one_pair_is_no_batch(place, capsys):
+    with pytest.raises(SystemExit) as caught:
+        train_depthnet.main([*place, "--batchsize", "1"])
+    assert caught.value.code == 2 and "--batch-size/-b: 1 is out of range: at least 2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
         (["--no-gan", "--lamb", "2"], "--lamb"), (["--no_gan", "--dnorm", "0.1"], "--dnorm"), (["--targets", "2"], "--targets"),
         (["--learn-m", "--source-only"], "choose one"), (["--network", "aign", "--no-gan"], "takes no"),
-        (["--batchsize", "1"], "at least 2"), (["--batch_size", "100"], "only 64"), (["--dataset", "nowhere"], "not found"),
+        (["--batch_size", "100"], "only 64"), (["--dataset", "nowhere"], "not found"),
         (["--resume", "nothing"], "no model"),
     ],
 )  # fmt: skip
