@@ -16,14 +16,14 @@ import sys
 
 from common.config import LocalConfig
 from common.scripts import run_script
-from recon3d.scores.reconstruction import is_reconstructor, run_weak_evaluation
+from recon3d.scores.reconstruction import is_reconstructor, run_reconstruction_evaluation
 from recon3d.scores.regression import EvalSettings, run_evaluation
 
 
 def run(settings: EvalSettings, local: LocalConfig) -> None:
     """Regressors and reconstructors have their own protocols."""
     if is_reconstructor(settings, local):
-        run_weak_evaluation(settings, local)
+        run_reconstruction_evaluation(settings, local)
     else:
         run_evaluation(settings, local)
 

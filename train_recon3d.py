@@ -25,16 +25,16 @@ from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
 from recon3d.reconstruction import training as phases
 from recon3d.reconstruction.data import collate
-from recon3d.reconstruction.method import RNetMethod
+from recon3d.reconstruction.method import ReconstructionMethod
 from recon3d.reconstruction.models import load_reconstructor, open_face_model
 from recon3d.reconstruction.renderer import FaceRenderer
-from recon3d.reconstruction.settings import WeakSettings
+from recon3d.reconstruction.settings import ReconstructionSettings
 from training.loop import LoopOptions, train
 
 STAGES = ("rnet", "gcn", "gcn_texture")
 
 
-def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
+def train_reconstructor(settings: ReconstructionSettings, local: LocalConfig) -> None:
     """Settings → data → networks → method → train. Raises: UserError, DivergenceError, Interrupted."""
     accelerator = make_accelerator(settings.device, settings.precision)
     seed_everything(settings.seed, accelerator.process_index)
@@ -47,7 +47,7 @@ def train_reconstructor(settings: WeakSettings, local: LocalConfig) -> None:
     networks = networks.to(accelerator.device, memory_format=torch.channels_last)
     synchronise(networks, accelerator)
 
-    method = RNetMethod(
+    method = ReconstructionMethod(
         networks,
         FaceRenderer(model, networks.camera, settings.slide_contour),
         settings,
@@ -75,7 +75,7 @@ def script_of(stage: str) -> tuple[Callable, type]:
         from recon3d.refinement.texture_training import train_texture
 
         return train_texture, TextureSettings
-    return train_reconstructor, WeakSettings
+    return train_reconstructor, ReconstructionSettings
 
 
 def main(arguments: list[str] | None = None) -> int:

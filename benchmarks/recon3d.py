@@ -23,14 +23,14 @@ from benchmarks.report import best_ms, make_parser, note, row, start
 from common.runtime import make_accelerator
 from geometry.raster.rasteriser import interpolate, rasterize
 from morphable.model import EMBEDDED_HEAD, FaceModel, SurfacePoints
-from networks.rnet import BACKBONES
+from networks.coefficient_net import BACKBONES
 from recon3d.inference.reconstructor import Reconstructor
 from recon3d.reconstruction.coefficients import config_for, split
-from recon3d.reconstruction.data import WeakBatch
-from recon3d.reconstruction.method import RNetMethod
+from recon3d.reconstruction.data import PhotoBatch
+from recon3d.reconstruction.method import ReconstructionMethod
 from recon3d.reconstruction.models import ReconstructionNet
 from recon3d.reconstruction.renderer import FaceRenderer
-from recon3d.reconstruction.settings import WeakSettings
+from recon3d.reconstruction.settings import ReconstructionSettings
 from training.loop import EpochPosition
 
 TRIANGLES, COMPONENTS = 70_789, (80, 64, 80)
@@ -79,13 +79,13 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 2**20)
 
 
-def made_batch(model: FaceModel, renderer: FaceRenderer, batch: int) -> WeakBatch:
+def made_batch(model: FaceModel, renderer: FaceRenderer, batch: int) -> PhotoBatch:
     """Noise pictures with the landmarks of random faces."""
     raw = torch.randn(batch, sum(COMPONENTS) + 33) * 0.1
     landmarks = renderer.geometry(split(model, raw)).landmarks
     images = torch.randint(0, 255, (batch, 3, 224, 224), dtype=torch.uint8)
     truths = torch.full((batch, sum(COMPONENTS[:2])), torch.nan)
-    return WeakBatch(images, landmarks, images[:, :1], torch.arange(batch), truths)
+    return PhotoBatch(images, landmarks, images[:, :1], torch.arange(batch), truths)
 
 
 def benchmark_step(model: FaceModel, backbone: str, batch: int, repeats: int) -> None:
@@ -94,7 +94,7 @@ def benchmark_step(model: FaceModel, backbone: str, batch: int, repeats: int) ->
     net = ReconstructionNet(config_for(model, backbone), "head").to(memory_format=torch.channels_last)
     renderer = FaceRenderer(model, net.camera)
     accelerator = make_accelerator("cpu")
-    method = RNetMethod(net, renderer, WeakSettings(backbone=backbone, w_feat=0.0), accelerator, {})
+    method = ReconstructionMethod(net, renderer, ReconstructionSettings(backbone=backbone, w_feat=0.0), accelerator, {})
     data = made_batch(model, renderer, batch)
     whole = best_ms(lambda: method.training_step(data, 0, EpochPosition(0, 0, 1)), repeats)
     images = data.images.float() / 255

@@ -25,7 +25,7 @@ LAYOUTS = ("tf", "pt")
 
 
 @dataclass(frozen=True)
-class WeakSample:
+class PreparedSample:
     """image (224, 224, 3) uint8 RGB; landmarks (68, 2) continuous crop px; mask (224, 224) uint8 skin probability · 255;
     truth: identity (Ki,) and expression (Ke,) of a rendered face in one row, None for photos."""
 
@@ -36,7 +36,7 @@ class WeakSample:
 
 
 @dataclass(frozen=True)
-class WeakEntry:
+class PreparedEntry:
     """Files of one sample; aligned: the image is a crop already; truth: None where nothing is known."""
 
     image: Path
@@ -46,7 +46,7 @@ class WeakEntry:
     truth: Path | None = None
 
 
-def find_entries(source: Path, split: str = "train") -> list[WeakEntry]:
+def find_entries(source: Path, split: str = "train") -> list[PreparedEntry]:
     """Samples of a TF folder, a PT data root (with datalist/), or one of its lists of masks or images.
 
     Raises: DataError naming what is missing or disagrees.
@@ -66,7 +66,7 @@ def find_entries(source: Path, split: str = "train") -> list[WeakEntry]:
         raise DataError(f"{source}: holds no .png; prepare the photos again.")
     truths = {path.stem: path for path in (source / "truth").glob("*.npz")}
     return [
-        WeakEntry(p, _landmark_file(source, p.stem), _existing(source / "mask" / p.name), True, truths.get(p.stem))
+        PreparedEntry(p, _landmark_file(source, p.stem), _existing(source / "mask" / p.name), True, truths.get(p.stem))
         for p in images
     ]
 
@@ -83,7 +83,7 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _from_lists(folder: Path, root: Path) -> list[WeakEntry]:
+def _from_lists(folder: Path, root: Path) -> list[PreparedEntry]:
     """All three columns are read; nothing is derived from a path by replacing words in it."""
     columns = {}
     for name in LISTS:
@@ -100,10 +100,10 @@ def _from_lists(folder: Path, root: Path) -> list[WeakEntry]:
         path = Path(text)
         return _existing(path if path.is_absolute() or path.is_file() else root / path)
 
-    return [WeakEntry(*(place(text) for text in row), False) for row in zip(*columns.values(), strict=True)]
+    return [PreparedEntry(*(place(text) for text in row), False) for row in zip(*columns.values(), strict=True)]
 
 
-def read_sample(entry: WeakEntry, reference: np.ndarray) -> WeakSample:
+def read_sample(entry: PreparedEntry, reference: np.ndarray) -> PreparedSample:
     """One sample; whole photos are aligned by the five points of their 68 to the reference (5, 3). Raises: DataError."""
     image, mask = read_image(entry.image), read_image(entry.mask)[..., 0]
     landmarks = read_landmarks(entry.landmarks, image.shape[0])
@@ -118,7 +118,7 @@ def read_sample(entry: WeakEntry, reference: np.ndarray) -> WeakSample:
     elif image.shape[:2] != (SIZE_PX, SIZE_PX):
         raise DataError(f"{entry.image}: {image.shape[1]}×{image.shape[0]} px, not {SIZE_PX}×{SIZE_PX}; prepare it again.")
     truth = None if entry.truth is None else read_truth(entry.truth)
-    return WeakSample(image, landmarks.astype(np.float32), mask, truth)
+    return PreparedSample(image, landmarks.astype(np.float32), mask, truth)
 
 
 def read_truth(path: Path) -> np.ndarray:
@@ -161,7 +161,7 @@ def write_truth(folder: Path, name: str, identity: np.ndarray, expression: np.nd
     write_file(folder / "truth" / f"{name}.npz", stored.getvalue())
 
 
-def write_tf(folder: Path, name: str, sample: WeakSample, trans_params: np.ndarray) -> None:
+def write_tf(folder: Path, name: str, sample: PreparedSample, trans_params: np.ndarray) -> None:
     """One sample in Microsoft's layout, with the alignment beside it. The picture comes last: it says that all is there."""
     rows = to_index_up(sample.landmarks.astype(np.float64), SIZE_PX)
     write_file(folder / "lm" / f"{name}.txt", _rows_text(rows))

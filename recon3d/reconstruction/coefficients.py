@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geometry.rotations import euler_from_rotation, rotation_from_euler
 from morphable.model import FaceModel
-from networks.rnet import RNetConfig
+from networks.coefficient_net import CoefficientNetConfig
 
 CONVENTION = "deep3d"  # of the Euler angles
 
@@ -52,9 +52,9 @@ class Coefficients:
         return len(self.angles)
 
 
-def config_for(model: FaceModel, backbone: str = "resnet50", one_head: bool = False) -> RNetConfig:
+def config_for(model: FaceModel, backbone: str = "resnet50", one_head: bool = False) -> CoefficientNetConfig:
     """The network whose outputs fit a model."""
-    return RNetConfig(backbone, *model.sizes, one_head)
+    return CoefficientNetConfig(backbone, *model.sizes, one_head)
 
 
 def split(model: FaceModel, raw: Tensor) -> Coefficients:

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import DataError
-from datasets.readers.prepared import WeakEntry, find_entries, read_sample
+from datasets.readers.prepared import PreparedEntry, find_entries, read_sample
 from morphable.model import FaceModel
 
 
 @dataclass(frozen=True)
-class WeakItem:
+class PhotoItem:
     """image (3, S, S) uint8 RGB; landmarks (68, 2) px; mask (1, S, S) uint8 skin probability · 255; truth (Ki + Ke,) identity
     and expression of a rendered face, NaN for photos."""
 
@@ -25,7 +25,7 @@ class WeakItem:
 
 
 @dataclass(frozen=True)
-class WeakBatch:
+class PhotoBatch:
     """The same, stacked; indices (B,)."""
 
     images: Tensor
@@ -34,15 +34,15 @@ class WeakBatch:
     indices: Tensor
     truths: Tensor
 
-    def to(self, device: torch.device) -> "WeakBatch":
+    def to(self, device: torch.device) -> "PhotoBatch":
         """The same batch on a device."""
         parts = (self.images, self.landmarks, self.masks, self.indices, self.truths)
-        return WeakBatch(*(t.to(device, non_blocking=True) for t in parts))
+        return PhotoBatch(*(t.to(device, non_blocking=True) for t in parts))
 
 
-def collate(items: list[tuple[int, WeakItem]]) -> WeakBatch:
+def collate(items: list[tuple[int, PhotoItem]]) -> PhotoBatch:
     """[(index of the sample in the run, item)] → batch."""
-    return WeakBatch(
+    return PhotoBatch(
         torch.stack([item.image for _, item in items]),
         torch.stack([item.landmarks for _, item in items]),
         torch.stack([item.mask for _, item in items]),
@@ -59,7 +59,7 @@ class PreparedPhotos(Dataset):
     """
 
     def __init__(self, sources: list[Path], model: FaceModel, split: str = "train", count: int | None = None) -> None:
-        self.entries: list[WeakEntry] = [entry for source in sources for entry in find_entries(source, split)]
+        self.entries: list[PreparedEntry] = [entry for source in sources for entry in find_entries(source, split)]
         if count is not None and not 0 < count <= len(self.entries):
             raise DataError(f"{count} samples asked for, but {', '.join(map(str, sources))} hold {len(self.entries)}.")
         self.entries = self.entries[:count]
@@ -74,7 +74,7 @@ class PreparedPhotos(Dataset):
         """Whether the true shape of any sample is known."""
         return any(entry.truth is not None for entry in self.entries)
 
-    def __getitem__(self, index: int) -> WeakItem:
+    def __getitem__(self, index: int) -> PhotoItem:
         sample = read_sample(self.entries[index], self.reference)
         image = torch.from_numpy(np.ascontiguousarray(sample.image)).permute(2, 0, 1)
         truth = torch.full((self.truth_size,), torch.nan) if sample.truth is None else torch.from_numpy(sample.truth)
@@ -83,7 +83,7 @@ class PreparedPhotos(Dataset):
                 f"{self.entries[index].truth}: {len(truth)} coefficients, face model {self.model_name} has {self.truth_size};"
                 " these faces were rendered from another model."
             )
-        return WeakItem(image, torch.from_numpy(sample.landmarks), torch.from_numpy(sample.mask)[None], truth)
+        return PhotoItem(image, torch.from_numpy(sample.landmarks), torch.from_numpy(sample.mask)[None], truth)
 
     def name(self, index: int) -> str:
         """What reports call a sample; indices past the end are repetitions."""

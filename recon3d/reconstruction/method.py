@@ -12,10 +12,10 @@ from recon3d.identity.features import IdentityFeatures
 from recon3d.reconstruction import losses
 from recon3d.reconstruction.augment import AlignedAugmentation, augment
 from recon3d.reconstruction.coefficients import Coefficients, raw_expression, split
-from recon3d.reconstruction.data import PreparedPhotos, WeakBatch, collate, true_shapes
+from recon3d.reconstruction.data import PhotoBatch, PreparedPhotos, collate, true_shapes
 from recon3d.reconstruction.models import ReconstructionNet
 from recon3d.reconstruction.renderer import FaceRenderer, Geometry, Picture
-from recon3d.reconstruction.settings import WeakSettings
+from recon3d.reconstruction.settings import ReconstructionSettings
 from recon3d.reconstruction.strips import training_strips
 from recon3d.regression.method import box_nme
 from training.loop import EpochPosition, Indexed
@@ -23,7 +23,7 @@ from training.loop import EpochPosition, Indexed
 STAGE = "rnet"
 
 
-class RNetMethod:
+class ReconstructionMethod:
     """One network, one face model, all loss terms from one batch.
 
     Args: networks; renderer whose model is on the device; identity: features of the perceptual term, None = off; describe:
@@ -34,7 +34,7 @@ class RNetMethod:
         self,
         networks: ReconstructionNet,
         renderer: FaceRenderer,
-        settings: WeakSettings,
+        settings: ReconstructionSettings,
         accelerator: Accelerator,
         describe: dict,
         identity: IdentityFeatures | None = None,
@@ -51,7 +51,7 @@ class RNetMethod:
         self._strips: np.ndarray | None = None
         self._outputs: Tensor | None = None
 
-    def training_step(self, batch: WeakBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
+    def training_step(self, batch: PhotoBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update."""
         raw = batch.to(self.accelerator.device)
         images, masks, landmarks, mirrored = augment(
@@ -176,7 +176,7 @@ class RNetMethod:
         return f"loss={means.get('loss', -1.0):.4f} " + " ".join(f"{name}={value:.4f}" for name, value in shown.items())
 
 
-def weights_of(settings: WeakSettings) -> losses.Weights:
+def weights_of(settings: ReconstructionSettings) -> losses.Weights:
     """The weights that the settings name as Deep3DFaceRecon_pytorch does."""
     return losses.Weights(
         settings.w_color, settings.w_lm, settings.w_feat, settings.w_reg, settings.w_id, settings.w_exp, settings.w_tex,
@@ -184,7 +184,7 @@ def weights_of(settings: WeakSettings) -> losses.Weights:
     )  # fmt: skip
 
 
-def augmentation_of(settings: WeakSettings) -> AlignedAugmentation:
+def augmentation_of(settings: ReconstructionSettings) -> AlignedAugmentation:
     """None for the TF variant."""
     if settings.variant == "tf":
         return AlignedAugmentation.none()

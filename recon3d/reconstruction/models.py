@@ -11,7 +11,7 @@ from common.errors import CheckpointError, DataError, FaceModelError
 from common.pretrained import PRETRAINED
 from morphable.model import FaceModel
 from morphable.open import load_face_model
-from networks.rnet import MOBILENETS, RNet, RNetConfig
+from networks.coefficient_net import MOBILENETS, CoefficientNet, CoefficientNetConfig
 from recon3d.reconstruction.coefficients import Coefficients, split
 from recon3d.reconstruction.renderer import SCHEME, Camera
 from recon3d.regression.models import load_regressor
@@ -26,10 +26,10 @@ class ReconstructionNet(nn.Module):
     Args: face_model: source for `load_face_model`; half_pixel_shift: of `renderer.Camera`, True for published checkpoints.
     """
 
-    def __init__(self, config: RNetConfig, face_model: str, half_pixel_shift: bool = False) -> None:
+    def __init__(self, config: CoefficientNetConfig, face_model: str, half_pixel_shift: bool = False) -> None:
         super().__init__()
         self.config, self.face_model, self.half_pixel_shift = config, face_model, half_pixel_shift
-        self.network = RNet(config)
+        self.network = CoefficientNet(config)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, 224, 224) RGB 0 … 1 → (B, P) raw coefficients."""
@@ -74,7 +74,7 @@ def load_reconstructor(name: str, snapshots: Path = Path("data/models/snapshots"
     if info.get("kind") != KIND:
         raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not a reconstructor; choose another.")
     try:
-        config = RNetConfig(**info["network"])
+        config = CoefficientNetConfig(**info["network"])
         net = ReconstructionNet(config, str(info["face_model"]), bool(info.get("half_pixel_shift", False)))
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: its network description is not usable ({error}); copy the snapshot again.") from None
@@ -101,7 +101,7 @@ def import_deep3d(path: Path) -> ReconstructionNet:
         backbone = "resnet50"
     else:
         backbone = "resnet34" if "backbone.layer1.2.conv1.weight" in tensors else "resnet18"
-    net = ReconstructionNet(RNetConfig(backbone, *BFM_SIZES, one_head), "bfm09", half_pixel_shift=True)
+    net = ReconstructionNet(CoefficientNetConfig(backbone, *BFM_SIZES, one_head), "bfm09", half_pixel_shift=True)
     load_strict(net.network, tensors, path)
     return net.eval()
 
@@ -125,7 +125,7 @@ def open_face_model(source: str, local: LocalConfig | None, net: ReconstructionN
     return model
 
 
-def load_backbone(net: RNet, path: Path, snapshots: Path) -> None:
+def load_backbone(net: CoefficientNet, path: Path, snapshots: Path) -> None:
     """Weights for the backbone without its last layer: torchvision's of ImageNet, or for a MobileNet a parameter regressor's.
 
     Args: path: file of weights; name, session or path of a regressor. Raises: CheckpointError.

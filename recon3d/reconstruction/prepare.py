@@ -20,7 +20,7 @@ from common.errors import DataError, FaceModelError
 from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.points import read_json_points, read_pts
 from datasets.alignment import MIN_PHOTO_PX, align, box_of_five, check_five, check_inside, five_of_68, read_reference, read_rows
-from datasets.readers.prepared import LAYOUTS, WeakSample, write_lists, write_pt, write_tf
+from datasets.readers.prepared import LAYOUTS, PreparedSample, write_lists, write_pt, write_tf
 from datasets.skin_probability import skin_mask
 from landmarks.finder import LandmarkFinder
 from morphable.model import EMBEDDED_HEAD, FaceModel
@@ -54,7 +54,7 @@ def given_points(photo: Path, folder: Path | None) -> tuple[np.ndarray | None, n
 
 def prepare(
     photo: Path, folder: Path | None, reference: np.ndarray, find: Finder
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, WeakSample, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, PreparedSample, np.ndarray]:
     """One photo → photo, five and 68 points in it, sample, trans_params. Raises: DataError for one that cannot be used."""
     image = read_image(photo)
     if min(image.shape[:2]) < MIN_PHOTO_PX:
@@ -73,7 +73,7 @@ def prepare(
     mask = skin_mask(cut)
     if not (mask > 25).any():
         raise DataError(f"{photo}: nothing in the crop has the colour of skin, so it cannot teach colours; check the points.")
-    sample = WeakSample(cut, crop.apply(landmarks), mask)
+    sample = PreparedSample(cut, crop.apply(landmarks), mask)
     return image, five, landmarks, sample, alignment.trans_params(image.shape[1::-1])
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from common.errors import DataError
 from common.files.images import read_image
 from datasets.alignment import align, five_of_68
-from datasets.readers.prepared import WeakSample, write_tf, write_truth
+from datasets.readers.prepared import PreparedSample, write_tf, write_truth
 from datasets.skin_probability import skin_mask
 from datasets.synthetic.faces import BATCH, FACES, render_split
 from morphable.model import EMBEDDED_HEAD, FaceModel
@@ -50,7 +50,7 @@ def write_faces(root: Path, out: Path, count: int, split: str = "train") -> int:
             crop = alignment.crop()
             cut = crop.extract(image)
             write_truth(out, name, identity[i], expression[i])
-            sample = WeakSample(cut, crop.apply(landmarks[i]), skin_mask(cut))
+            sample = PreparedSample(cut, crop.apply(landmarks[i]), skin_mask(cut))
             write_tf(out, name, sample, alignment.trans_params(image.shape[1::-1]))
     return count - left_out
 

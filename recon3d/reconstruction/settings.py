@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.config import option
 from common.runtime import PRECISIONS
-from networks.rnet import BACKBONES
+from networks.coefficient_net import BACKBONES
 from recon3d.identity.features import NETWORKS
 from training.schedules import SCHEDULES
 from training.settings import LoopSettings
@@ -15,7 +15,7 @@ VARIANTS = ("pt", "tf")
 
 
 @dataclass(frozen=True)
-class WeakSettings(LoopSettings):
+class ReconstructionSettings(LoopSettings):
     """train_recon3d.py --stage rnet."""
 
     stage: str = option("rnet", "rnet: the network of coefficients", choices=STAGES, group="run")

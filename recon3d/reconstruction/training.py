@@ -12,18 +12,18 @@ from morphable.model import FaceModel
 from recon3d.identity.features import IdentityFeatures, load_identity
 from recon3d.reconstruction.coefficients import config_for
 from recon3d.reconstruction.data import PreparedPhotos
-from recon3d.reconstruction.method import RNetMethod
+from recon3d.reconstruction.method import ReconstructionMethod
 from recon3d.reconstruction.models import (
     LoadedReconstructor,
     ReconstructionNet,
     load_backbone,
 )
-from recon3d.reconstruction.settings import WeakSettings
+from recon3d.reconstruction.settings import ReconstructionSettings
 from training.settings import LoopSettings
 
 
 def make_networks(
-    settings: WeakSettings, model: FaceModel, resumed: LoadedReconstructor | None, snapshots: Path
+    settings: ReconstructionSettings, model: FaceModel, resumed: LoadedReconstructor | None, snapshots: Path
 ) -> ReconstructionNet:
     """A new network that fits the model, or the resumed one. Raises: CheckpointError."""
     if resumed is not None:
@@ -34,7 +34,7 @@ def make_networks(
     return net
 
 
-def open_identity(settings: WeakSettings, device) -> IdentityFeatures | None:
+def open_identity(settings: ReconstructionSettings, device) -> IdentityFeatures | None:
     """The perceptual term's network, or None. Raises: ConfigError for half a specification, CheckpointError."""
     if settings.identity_network is None:
         return None
@@ -46,7 +46,7 @@ def open_identity(settings: WeakSettings, device) -> IdentityFeatures | None:
     return load_identity(settings.identity_network, settings.identity_weights, device)
 
 
-def open_data(settings: WeakSettings, model: FaceModel) -> tuple[PreparedPhotos, PreparedPhotos | None]:
+def open_data(settings: ReconstructionSettings, model: FaceModel) -> tuple[PreparedPhotos, PreparedPhotos | None]:
     """Training and validation photos. Raises: DataError."""
     if not settings.data:
         raise DataError("--data: name folders that python -m recon3d.reconstruction.prepare has written.")
@@ -56,13 +56,15 @@ def open_data(settings: WeakSettings, model: FaceModel) -> tuple[PreparedPhotos,
     return data, PreparedPhotos([Path(p) for p in settings.val_data], model, "val", settings.val_count)
 
 
-def describe(settings: WeakSettings, networks: ReconstructionNet) -> dict:
+def describe(settings: ReconstructionSettings, networks: ReconstructionNet) -> dict:
     """Content of config.json."""
     sources = [str(source) for source in settings.data]
     return {**networks.describe(), "data": sources, "settings": json_safe(dataclasses.asdict(settings))}
 
 
-def report_start(networks: ReconstructionNet, model: FaceModel, method: RNetMethod, photos: int, held_out: int) -> None:
+def report_start(
+    networks: ReconstructionNet, model: FaceModel, method: ReconstructionMethod, photos: int, held_out: int
+) -> None:
     """One line of the main process: sizes of data and network, and what is off."""
     if is_main_process():
         count = sum(p.numel() for p in networks.parameters())

@@ -14,7 +14,7 @@ from morphable.model import FaceModel
 from recon3d.identity.features import IdentityFeatures
 from recon3d.reconstruction.augment import AlignedAugmentation, augment
 from recon3d.reconstruction.coefficients import Coefficients, split
-from recon3d.reconstruction.data import WeakBatch, true_shapes
+from recon3d.reconstruction.data import PhotoBatch, true_shapes
 from recon3d.reconstruction.models import ReconstructionNet
 from recon3d.reconstruction.renderer import FaceRenderer
 from recon3d.refinement.method import RefinementBatch
@@ -98,7 +98,7 @@ class FrozenNetworks:
             features = torch.cat([features, self.identity(images, landmarks)], 1)
         return features, output
 
-    def see(self, raw: WeakBatch, step: int, augmentation: AlignedAugmentation, seed: int) -> tuple[Seen, Tensor, Tensor]:
+    def see(self, raw: PhotoBatch, step: int, augmentation: AlignedAugmentation, seed: int) -> tuple[Seen, Tensor, Tensor]:
         """A batch, moved as in stage `rnet`: faces, images (B, 3, S, S) and masks (B, 1, S, S) 0 … 1."""
         images, masks, landmarks, mirrored = augment(
             raw.images, raw.masks, raw.landmarks, raw.indices, step, augmentation, seed

@@ -14,7 +14,7 @@ from common.logs import console
 from common.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 from networks.graph_generators import FaceCritic
 from recon3d.reconstruction.augment import AlignedAugmentation
-from recon3d.reconstruction.data import PreparedPhotos, WeakBatch, collate
+from recon3d.reconstruction.data import PhotoBatch, PreparedPhotos, collate
 from recon3d.reconstruction.method import augmentation_of
 from recon3d.reconstruction.strips import MAX_ROWS, texture_strips
 from recon3d.reconstruction.training import open_data
@@ -34,7 +34,7 @@ class TexturePreparation:
     def __init__(self, frozen: FrozenNetworks, augmentation: AlignedAugmentation, seed: int) -> None:
         self.frozen, self.augmentation, self.seed = frozen, augmentation, seed
 
-    def __call__(self, batch: WeakBatch, step: int | None) -> TextureBatch:
+    def __call__(self, batch: PhotoBatch, step: int | None) -> TextureBatch:
         """step None: as the photos are."""
         augmentation = AlignedAugmentation.none() if step is None else self.augmentation
         raw = batch.to(self.frozen.model.mean.device)

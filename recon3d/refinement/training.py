@@ -14,7 +14,7 @@ from common.logs import console
 from common.runtime import is_main_process, make_accelerator, seed_everything, synchronise
 from morphable.model import FaceModel
 from recon3d.reconstruction.augment import AlignedAugmentation
-from recon3d.reconstruction.data import PreparedPhotos, WeakBatch, collate
+from recon3d.reconstruction.data import PhotoBatch, PreparedPhotos, collate
 from recon3d.reconstruction.losses import landmark_weights
 from recon3d.reconstruction.method import augmentation_of
 from recon3d.reconstruction.models import load_reconstructor, open_face_model
@@ -54,7 +54,7 @@ class Preparation:
     def __init__(self, frozen: FrozenNetworks, augmentation: AlignedAugmentation, seed: int) -> None:
         self.frozen, self.augmentation, self.seed = frozen, augmentation, seed
 
-    def __call__(self, batch: ViewBatch | WeakBatch, step: int | None) -> RefinementBatch:
+    def __call__(self, batch: ViewBatch | PhotoBatch, step: int | None) -> RefinementBatch:
         """step None: as the photos are."""
         device = self.frozen.model.mean.device
         if isinstance(batch, ViewBatch):

@@ -35,7 +35,7 @@ def widened(crop: Crop) -> Crop:
     return Crop(matrix, resolution)
 
 
-def weak_camera(rotation: np.ndarray, scale: float, translation: np.ndarray) -> np.ndarray:
+def weak_perspective_camera(rotation: np.ndarray, scale: float, translation: np.ndarray) -> np.ndarray:
     """(3, 4) [A | t] → photo px, y down, of a weak-perspective camera: rotation (3, 3), px per dm, (2,) px."""
     camera = np.zeros((3, 4))
     camera[:, :3] = scale * rotation
@@ -56,7 +56,7 @@ def synthetic_samples(root: Path, split: str, size: int, layout: Layout) -> tupl
                 path = table.with_suffix("") / f"{i:02d}.jpg"
                 inner = crop_from_points(points, size)
                 crop = widened(inner)
-                camera = weak_camera(rotation, float(scale), translation)
+                camera = weak_perspective_camera(rotation, float(scale), translation)
                 label = parameters_in_crop(camera, identity, expression, crop, layout).numpy()
                 name = f"{table.stem}/{path.name}"
                 yield PackedSample(crop.extract(read_image(path)), label, name, crop.apply(points[:, :2]))
@@ -89,7 +89,7 @@ def photo_samples(
             at = row % FIT_BATCH
             inner = crop_from_points(points[row].numpy(), size)
             crop = widened(inner)
-            camera = weak_camera(fit.rotation[at].numpy(), float(fit.scale[at]), fit.translation[at].numpy())
+            camera = weak_perspective_camera(fit.rotation[at].numpy(), float(fit.scale[at]), fit.translation[at].numpy())
             label = parameters_in_crop(camera, fit.identity[at].numpy(), fit.expression[at].numpy(), crop, layout).numpy()
             path = paths[row]
             name = str(path.relative_to(folder))

@@ -53,7 +53,7 @@ def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
         return settings.five is not None
 
 
-def run_weak_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
+def run_reconstruction_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
     """Print and return the scores. Raises: DataError, CheckpointError."""
     if settings.checkpoint is None:
         raise DataError("--checkpoint: name a reconstructor.")

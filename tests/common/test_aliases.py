@@ -9,7 +9,7 @@ from common.errors import ConfigError
 from depthnet.settings import EvalSettings as DepthEval
 from depthnet.settings import TrainSettings
 from landmarks.settings import DepthSettings, EvalSettings, LandmarkSettings, UnsupervisedSettings
-from recon3d.reconstruction.settings import WeakSettings
+from recon3d.reconstruction.settings import ReconstructionSettings
 from recon3d.regression.demo import MeshSettings
 from recon3d.regression.settings import RegressionSettings
 from training.settings import warmup_share
@@ -29,7 +29,7 @@ from training.settings import warmup_share
         (TrainSettings, "--cpu --name x --no_gan --save_every 2 --batch_size=9", {
             "device": "cpu", "sessionname": "x", "no_gan": True, "save_every": 2, "batch_size": 9}),
         (DepthEval, "--compute_stats --cpu 0 --seed 1", {"compute_stats": True, "device": "auto"}),
-        (WeakSettings, "--data_path a --val_data_path b --model_name m --n_epochs 4 --use_last_fc", {
+        (ReconstructionSettings, "--data_path a --val_data_path b --model_name m --n_epochs 4 --use_last_fc", {
             "data": ["a"], "val_data": ["b"], "sessionname": "m", "epochs": 4, "one_head": True}),
         (RegressionSettings, "--snapshot s --base-lr 0.02 --wd 1e-3 --test_initial --warmup 5", {
             "sessionname": "s", "lr": 0.02, "weight_decay": 1e-3, "eval": True, "warmup": 5}),

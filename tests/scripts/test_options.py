@@ -24,7 +24,7 @@ from landmarks import settings as landmark_settings
 from landmarks.demo import DemoSettings
 from recon3d.fitting.demo import FitDemoSettings
 from recon3d.inference.demo import ObjSettings, ReconstructSettings, RendererSettings
-from recon3d.reconstruction.settings import WeakSettings
+from recon3d.reconstruction.settings import ReconstructionSettings
 from recon3d.refinement.settings import RefineSettings, TextureSettings
 from recon3d.regression.demo import MeshSettings
 from recon3d.regression.settings import RegressionSettings
@@ -37,7 +37,7 @@ TRAINING = {
     train_depthnet: ([], depth_settings.TrainSettings),
     train_facewarp_cyclegan: ([], CycleGANSettings),
     train_3dmm: ([], RegressionSettings),
-    train_recon3d: ([], WeakSettings),
+    train_recon3d: ([], ReconstructionSettings),
 }
 STAGES = {"gcn": RefineSettings, "gcn_texture": TextureSettings}
 LOADING = {

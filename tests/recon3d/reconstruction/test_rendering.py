@@ -8,7 +8,7 @@ from geometry.rotations import rotation_from_euler
 from morphable.fit import matched_bases
 from morphable.model import EMBEDDED_HEAD, FaceModel
 from morphable.open import load_face_model
-from networks.rnet import RNet
+from networks.coefficient_net import CoefficientNet
 from recon3d.reconstruction import losses
 from recon3d.reconstruction.coefficients import Coefficients, config_for, held_in_box, split
 from recon3d.reconstruction.renderer import Camera, FaceRenderer
@@ -36,7 +36,7 @@ def test_pose_and_camera_are_deep3d_s():
 
 
 def test_iteration_0_draws_the_mean_face_in_the_middle(head):
-    network = RNet(config_for(head, "resnet18")).eval()
+    network = CoefficientNet(config_for(head, "resnet18")).eval()
     renderer = FaceRenderer(head)
     coefficients = split(head, network(torch.rand(2, 3, 64, 64)))
     geometry = renderer.geometry(coefficients)

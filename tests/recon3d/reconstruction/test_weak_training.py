@@ -21,8 +21,8 @@ from datasets.alignment import five_of_68
 from datasets.readers.prepared import write_truth
 from datasets.synthetic.faces import embedded_faces
 from morphable.model import EMBEDDED_HEAD, FaceModel
+from networks.coefficient_net import CoefficientNet, CoefficientNetConfig
 from networks.iresnet import IResNet
-from networks.rnet import RNet, RNetConfig
 from recon3d.fitting.photometric import skin_weights
 from recon3d.identity.features import TEMPLATE_112, load_identity, template_matrices
 from recon3d.inference.reconstructor import Reconstructor
@@ -161,8 +161,8 @@ def test_evaluation_names_protocol_and_all_candidates(place, session):
 
 
 def test_published_checkpoints_are_read(tmp_path):
-    config = RNetConfig("resnet18")
-    network = RNet(config)
+    config = CoefficientNetConfig("resnet18")
+    network = CoefficientNet(config)
     torch.nn.init.normal_(network.final_layers[0].weight)
     torch.save({"net_recon": network.state_dict(), "opt_00": {}}, tmp_path / "epoch_20.pth")
     net = import_deep3d(tmp_path / "epoch_20.pth")
@@ -170,9 +170,9 @@ def test_published_checkpoints_are_read(tmp_path):
     image = torch.rand(1, 3, 224, 224)
     assert torch.equal(net(image), network.eval()(image))
     assert load_reconstructor(str(tmp_path / "epoch_20.pth")).net.config.outputs == 257
-    single = RNet(RNetConfig("resnet34", one_head=True))
+    single = CoefficientNet(CoefficientNetConfig("resnet34", one_head=True))
     torch.save({"net_recon": single.state_dict()}, tmp_path / "fc.pth")
-    assert import_deep3d(tmp_path / "fc.pth").config == RNetConfig("resnet34", one_head=True)
+    assert import_deep3d(tmp_path / "fc.pth").config == CoefficientNetConfig("resnet34", one_head=True)
     torch.save({"other": {}}, tmp_path / "bad.pth")
     with pytest.raises(CheckpointError, match="no net_recon"):
         import_deep3d(tmp_path / "bad.pth")
@@ -180,7 +180,7 @@ def test_published_checkpoints_are_read(tmp_path):
 
 def test_a_network_of_another_model_is_refused(tmp_path, session):
     head = FaceModel.load(EMBEDDED_HEAD)
-    net = ReconstructionNet(RNetConfig("resnet18", 3, 2, 1), "head")
+    net = ReconstructionNet(CoefficientNetConfig("resnet18", 3, 2, 1), "head")
     with pytest.raises(ValueError, match="coefficients came"):
         points = head.five_points[:, :2].numpy() * [30, -30] + 30
         Reconstructor(net, head).reconstruct([np.zeros((60, 60, 3), np.uint8)], [points])

@@ -22,7 +22,7 @@ POSE_AND_LIGHT = (3, 27, 2, 1)  # Euler angles, light (3 × 9), translation x an
 
 
 @dataclass(frozen=True)
-class RNetConfig:
+class CoefficientNetConfig:
     """All that is needed to rebuild the network."""
 
     backbone: str = "resnet50"  # one of BACKBONES
@@ -46,13 +46,13 @@ class RNetConfig:
         return asdict(self)
 
 
-class RNet(nn.Module):
+class CoefficientNet(nn.Module):
     """(B, 3, 224, 224) RGB 0 … 1 → (B, P) coefficients. All heads start at zero: iteration 0 draws the mean face.
 
     Random heads would draw faces outside the picture, with no gradient from pixels. Raises: ValueError for an unknown backbone.
     """
 
-    def __init__(self, config: RNetConfig = RNetConfig()) -> None:
+    def __init__(self, config: CoefficientNetConfig = CoefficientNetConfig()) -> None:
         super().__init__()
         if config.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone '{config.backbone}'; choose one of: {', '.join(BACKBONES)}.")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from networks.coefficient_net import CoefficientNet, CoefficientNetConfig
 from networks.facenet import InceptionResNetV1
 from networks.iresnet import IResNet
-from networks.rnet import RNet, RNetConfig
 
 
 def count(module) -> int:
@@ -14,8 +14,8 @@ def count(module) -> int:
 
 def test_published_parameter_counts():
     # torchvision's backbones without their classifier, plus 257 linear outputs
-    assert count(RNet(RNetConfig("resnet50"))) == 25_557_032 - 2_049_000 + 257 * 2049
-    assert count(RNet(RNetConfig("resnet18"))) == 11_689_512 - 513_000 + 257 * 513
+    assert count(CoefficientNet(CoefficientNetConfig("resnet50"))) == 25_557_032 - 2_049_000 + 257 * 2049
+    assert count(CoefficientNet(CoefficientNetConfig("resnet18"))) == 11_689_512 - 513_000 + 257 * 513
     assert count(InceptionResNetV1(512)) == 23_482_624  # facenet-pytorch, with its 512-d bottleneck
     assert count(InceptionResNetV1()) == 23_482_624 - 384 * 1792 - 2 * 384
     assert count(IResNet()) == 43_590_848  # InsightFace r50
@@ -23,13 +23,13 @@ def test_published_parameter_counts():
 
 @pytest.mark.parametrize("one_head", [False, True])
 def test_iteration_0_gives_zero_for_any_picture_and_sizes_follow_the_model(one_head):
-    network = RNet(RNetConfig("resnet18", 7, 5, 0, one_head)).eval()
+    network = CoefficientNet(CoefficientNetConfig("resnet18", 7, 5, 0, one_head)).eval()
     coefficients, features = network.with_features(torch.rand(2, 3, 64, 64))
     assert coefficients.shape == (2, 7 + 5 + 33) and not coefficients.any() and features.shape == (2, 512)
 
 
 def test_a_gradient_reaches_every_parameter():
-    network = RNet(RNetConfig("resnet18", 4, 3, 2))
+    network = CoefficientNet(CoefficientNetConfig("resnet18", 4, 3, 2))
     for head in network.final_layers:
         torch.nn.init.normal_(head.weight, std=0.1)
     network(torch.rand(2, 3, 64, 64)).square().sum().backward()
@@ -38,7 +38,7 @@ def test_a_gradient_reaches_every_parameter():
 
 def test_unknown_backbone():
     with pytest.raises(ValueError, match="unknown backbone 'vgg'"):
-        RNet(RNetConfig("vgg"))
+        CoefficientNet(CoefficientNetConfig("vgg"))
 
 
 def test_identity_networks_take_their_sizes():
