@@ -12,7 +12,7 @@ class LandmarkNetSettings(CommonSettings):
     """train_landmarks_fast.py."""
 
     input_size: int = option(128, "side of the network's input in px", "-i", choices=(64, 96, 128, 192, 256), group="model")
-    width: int = option(32, "channels of the first stage", group="model")
+    width: int = option(48, "channels of the first stage, a multiple of 16", group="model")
     blocks: int = option(2, "residual blocks of every stage", group="model")
     batch_size: int = option(128, "samples per step, all processes together", "-b", group="run")
     batch_size_eval: int = option(128, "samples per validation step", group="run")

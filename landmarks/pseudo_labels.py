@@ -1,8 +1,7 @@
 """Label packed crops with landmark networks: python -m landmarks.pseudo_labels MODEL… --packed FOLDER… --out FOLDER
 
-Every model sees every crop several times, turned, moved, scaled and mirrored; the label is the mean, weighted by what the
-models say of their own accuracy, and a point's weight falls with the spread of the answers. Crops whose points disagree are
-dropped.
+Every model sees every crop several times, turned, moved, scaled and mirrored; the label is the mean, weighted by what models
+say of their own accuracy, and a point's weight falls with the spread of the answers. Crops whose points disagree are dropped.
 The packed crops that come out hold the same pictures, so they may be mixed with annotated ones in a training, never in a test.
 """
 
@@ -93,8 +92,8 @@ def write(models: list[LoadedNet], packed: PackedDataset, out: Path, max_spread:
     kept = np.flatnonzero(spread.mean(1) <= max_spread)
     weights = 1 / (1 + (spread / SPREAD) ** 2)
     replace_landmarks(packed, out, kept, points, weights)
-    mean_spread = 100 * spread[kept].mean()
-    console().info(f"{out}: {len(kept)} of {len(packed)} crops, mean spread {mean_spread:.2f} % of the crop's side")
+    mean = 100 * spread[kept].mean() if len(kept) else float("nan")
+    console().info(f"{out}: {len(kept)} of {len(packed)} crops, mean spread {mean:.2f} % of the crop's side")
 
 
 if __name__ == "__main__":

@@ -52,8 +52,13 @@ class LandmarkNet(nn.Module):
     """Crops → landmarks with their uncertainty. 3.4 million parameters and 0.2 GMAC a face at width 32 and 128 px."""
 
     def __init__(self, config: LandmarkNetConfig = LandmarkNetConfig()) -> None:
-        """Raises: ValueError for an input that is not a multiple of 32 px."""
+        """Raises: ValueError for an input that is not a multiple of 32 px or a width that is not one of 16.
+
+        oneDNN's backward pass in channels_last crashes on narrower stages.
+        """
         super().__init__()
+        if config.width < 1 or config.width % 16:
+            raise ValueError(f"width {config.width} is not a multiple of 16")
         if config.input_size % LAST_STRIDE:
             raise ValueError(f"input size {config.input_size} px is not a multiple of {LAST_STRIDE}")
         self.config = config
