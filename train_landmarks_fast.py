@@ -13,15 +13,16 @@ import sys
 
 import torch
 
+from common.checkpoint import resolve_snapshot
 from common.config import LocalConfig
 from common.logs import console
+from common.pretrained import PRETRAINED
 from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
 from datasets.resident import ResidentFaces
 from landmarks.data import training_set, validation_set
-from landmarks.net_models import load_for_training, new_networks
 from landmarks.net_settings import LandmarkNetSettings
-from landmarks.net_training import LandmarkNetMethod, describe, repeated
+from landmarks.net_training import LandmarkNetMethod, describe, load_networks, new_networks, repeated
 from networks.aae import count_parameters
 from training.loop import LoopOptions, train
 
@@ -40,7 +41,8 @@ def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> N
     if settings.resume is None:
         networks, folder = new_networks(settings, scheme), None
     else:
-        networks, folder = load_for_training(settings.resume, local.snapshots, settings.ema)
+        folder = resolve_snapshot(settings.resume, local.snapshots, PRETRAINED)
+        networks = load_networks(folder, settings.ema)
     networks.to(accelerator.device, memory_format=torch.channels_last)
     synchronise(networks, accelerator)
     console().info(f"Trainable params: {count_parameters(networks.net):,}")

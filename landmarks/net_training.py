@@ -1,12 +1,14 @@
 """Training of the direct landmark network on resident crops; see `training.loop.Method`."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from common.checkpoint import load_strict
 from common.errors import ConfigError
 from common.runtime import apply_gradients
 from datasets.augment import Augmentation, Batch, BatchTransform
@@ -14,11 +16,11 @@ from datasets.loader import FaceSet
 from datasets.resident import ResidentFaces
 from geometry.schemes import LandmarkScheme, scheme_to_dict
 from landmarks.net_losses import readout_loss
-from landmarks.net_models import KIND
+from landmarks.net_models import AVERAGE, KIND, build_net, read_net
 from landmarks.net_settings import LandmarkNetSettings
 from metrics.landmarks import landmark_errors, normaliser
 from networks.autoencoder import PIXEL_MEAN
-from networks.landmark_net import LandmarkNet
+from networks.landmark_net import LandmarkNet, LandmarkNetConfig
 from training.averaging import WithAverage
 from training.loop import EpochPosition
 
@@ -142,3 +144,21 @@ def describe(settings: LandmarkNetSettings, net: LandmarkNet, scheme: LandmarkSc
         "kind": KIND, "network": net.config.to_dict(), "scheme": scheme_to_dict(scheme),
         "crop_source": settings.crop_source, "datasets": names, "settings": dataclasses.asdict(settings),
     }  # fmt: skip
+
+
+def new_networks(settings: LandmarkNetSettings, scheme: LandmarkScheme) -> WithAverage:
+    """With random weights, as the settings say."""
+    config = LandmarkNetConfig(scheme.num_points, settings.input_size, settings.width, settings.blocks)
+    return WithAverage(LandmarkNet(config), settings.ema)
+
+
+def load_networks(folder: Path, decay: float) -> WithAverage:
+    """Network and average to go on with from a snapshot; a bundled model gives both. Raises: CheckpointError."""
+    info, tensors = read_net(folder)
+    networks = WithAverage(build_net(info, folder), decay)
+    if any(key.startswith(AVERAGE) for key in tensors):
+        load_strict(networks, tensors, folder)
+    else:
+        load_strict(networks.net, tensors, folder)
+        load_strict(networks.averaged, tensors, folder)
+    return networks

@@ -15,13 +15,13 @@ from datasets.readers.w300 import W300
 from datasets.resident import ResidentFaces
 from geometry.schemes import IBUG_68
 from landmarks.net_losses import confidence, laplace_nll, readout_loss
-from landmarks.net_models import load_net, new_networks, save_for_inference
+from landmarks.net_models import load_net, save_net
 from landmarks.net_settings import LandmarkNetSettings
-from landmarks.net_training import LandmarkNetMethod, repeated
+from landmarks.net_training import LandmarkNetMethod, new_networks, repeated
 from landmarks.pseudo_labels import label
 from networks.landmark_net import LandmarkReadouts, Located
-from training.loop import EpochPosition
 from train_landmarks_fast import main
+from training.loop import EpochPosition
 
 SETTINGS = LandmarkNetSettings(input_size=64, width=16, blocks=1, daug=0, occ=0, colour=0, blur=0, grey=0, noise=0, lr=3e-3)
 
@@ -106,7 +106,7 @@ def test_the_script_trains_resumes_to_the_bit_and_gives_a_bundle(packed, tmp_pat
     whole, parts = (load_file(snapshots / name / "00002" / "model.safetensors") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys() and all(torch.equal(whole[key], parts[key]) for key in whole)
 
-    save_for_inference(load_net("parts", snapshots), tmp_path / "bundle")
-    bundled = load_net(str(tmp_path / "bundle"), snapshots)
+    save_net(load_net(snapshots / "parts" / "00002"), tmp_path / "bundle")
+    bundled = load_net(tmp_path / "bundle")
     averaged = parts["ema.module.stem.0.weight"].half().float()
     torch.testing.assert_close(bundled.networks.stem[0].weight, averaged)
