@@ -35,8 +35,8 @@ def load_model(name: str, task: str | None = None, **options: object) -> Callabl
         name: bundled name or alias, session, session/epoch, or path, an author's checkpoint too.
         task: one of `common.pretrained.TASKS`; needed for an author's checkpoint whose name the list does not hold.
         options: as the predictor's `from_pretrained` takes them (device, detector, face_model, …).
-    Returns: for landmarks, depth, mesh and reconstruct a predictor (image, boxes=None) → list of Face; for refine and
-        identity the network.
+    Returns: for landmarks, depth, mesh and reconstruct a predictor (image, boxes=None) → list of Face; for detection a
+        detector (image) → list of Detection; for refine and identity the network.
     Raises: CheckpointError for an unknown name, naming those that are known; other UserErrors of the loader.
     """
     snapshots = read_local_config().snapshots
@@ -66,6 +66,12 @@ def _task_of(name: str, snapshots: Path) -> str:
     if kind not in KINDS:
         raise CheckpointError(f"{name}: holds a '{kind}', which is no model to call; choose one of {', '.join(KINDS)}.")
     return KINDS[kind]
+
+
+def _detection(name: str, snapshots: Path, options: dict) -> Callable:
+    from datasets.detection.detect import make_detector
+
+    return make_detector(name, **options)
 
 
 def _landmarks(name: str, snapshots: Path, options: dict) -> Callable:
@@ -105,8 +111,8 @@ def _identity(name: str, snapshots: Path, options: dict) -> Callable:
 
 
 _LOADERS = {
-    "landmarks": _landmarks, "depth": _depth, "mesh": _mesh, "reconstruct": _reconstruct, "refine": _refine,
-    "identity": _identity,
+    "detection": _detection, "landmarks": _landmarks, "depth": _depth, "mesh": _mesh, "reconstruct": _reconstruct,
+    "refine": _refine, "identity": _identity,
 }  # fmt: skip
 
 

@@ -1,12 +1,15 @@
-"""How dlib's boxes lie relative to the square of the landmark rule: the constants of datasets/detection/detect.py.
+"""How the boxes of a detector lie relative to the squares that networks see: the table of datasets/detection/boxes.py.
 
     python -m benchmarks detector_box                                          # on drawn faces
-    python -m benchmarks detector_box --config local_config.ini [--count 400]  # on the training photos of 300-W
+    python -m benchmarks detector_box --config local_config.ini [--count 500]  # on the training photos of 300-W
+        [--detectors landmarks yunet dlib faceboxes:FaceBoxesProd.pth]
 
-Medians in units of the box side, ours on these photos, the reference the constants; their ratio is 1 where they fit.
+Medians in units of √(width · height) of the box, ours on these photos, the reference the table; the ratio of sides is 1 where
+they fit. `landmarks` stands for tight boxes around the annotated points.
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,17 @@ from tqdm import tqdm
 
 from benchmarks.report import make_parser, note, row, start
 from common.config import read_local_config
+from common.errors import DataError
 from common.files.images import read_image
 from datasets.crop import crop_from_landmarks
-from datasets.detection.detect import DLIB_TO_LANDMARK_SHIFT_Y, DLIB_TO_LANDMARK_SIDE, DlibDetector
+from datasets.detection.boxes import BOX_RULES, Detection, box_overlap
+from datasets.detection.detect import make_detector
 from datasets.readers.w300 import W300
+from datasets.sample import Annotation, landmark_box
 from datasets.synthetic.faces import write_dataset
+
+OVERLAP = 0.3  # with the box of the landmarks, from which a box is the annotated face
+TARGETS = ("square of the landmark rule", "square around the landmarks")
 
 
 def open_photos(config: Path | None, split: str, count: int, folder: Path) -> W300:
@@ -29,40 +38,55 @@ def open_photos(config: Path | None, split: str, count: int, folder: Path) -> W3
     return W300(folder, split, crop_source="lm_ground_truth")
 
 
-def measure(dataset: W300, count: int) -> None:
-    """Print side and shift, and how many faces were missed."""
+def squares(annotation: Annotation, dataset: W300) -> np.ndarray:
+    """(2, 3) centre x, centre y and side of TARGETS, photo px."""
+    crop, tight = crop_from_landmarks(annotation.landmarks, dataset.scheme, 1), landmark_box(annotation.landmarks)
+    centre = crop.invert(np.array([[0.5, 0.5]]))[0]
+    return np.array([[*centre, 1 / crop.scale], [*(tight[:2] + tight[2:]) / 2, (tight[2:] - tight[:2]).max()]])
+
+
+def measure(kind: str, detect: Callable[[np.ndarray], list[Detection]] | None, dataset: W300, count: int) -> None:
+    """Print side and shift of both squares for one kind of boxes; detect: None for the tight boxes themselves."""
+    rows = []
     chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
-    detector, rows = DlibDetector(), []
     for index in tqdm(chosen):
         annotation = dataset.annotations[index]
-        square = crop_from_landmarks(annotation.landmarks, dataset.scheme, 100)
-        centre, side = square.invert(np.array([[50.0, 50.0]]))[0], 100 / square.scale
-        middle = annotation.landmarks.mean(axis=0)
-        boxes = [detection.box for detection in detector(read_image(annotation.path))]
-        hits = [box for box in boxes if (box[:2] < middle).all() and (middle < box[2:]).all()]
-        if hits:
-            width = hits[0][2] - hits[0][0]
-            rows.append([side / width, *((centre - (hits[0][:2] + hits[0][2:]) / 2) / width)])
-    if rows:
-        low, median, high = np.percentile(np.array(rows), [10, 50, 90], axis=0)
-        constants = (DLIB_TO_LANDMARK_SIDE, 0.0, DLIB_TO_LANDMARK_SHIFT_Y)
-        for i, name in enumerate(("side", "shift to the right", "shift down")):
-            row(f"{name} of the landmark square", median[i], constants[i], "box")
-            note(f"10 % below {low[i]:+.3f}, 10 % above {high[i]:+.3f}")
-    row("faces missed", 100 * (1 - len(rows) / len(chosen)), unit="%")
+        box = tight = landmark_box(annotation.landmarks)
+        if detect is not None:
+            found = [face.box for face in detect(read_image(annotation.path))]
+            box = max(found, key=lambda box: box_overlap(box, tight), default=None)
+        if box is not None and box_overlap(box, tight) > OVERLAP:
+            middle, unit = (box[:2] + box[2:]) / 2, np.prod(box[2:] - box[:2]) ** 0.5
+            rows.append((squares(annotation, dataset) - [*middle, 0]) / unit)
+    note(f"{kind}: {len(rows)} of {len(chosen)} faces")
+    if not rows:
+        return
+    low, median, high = np.percentile(np.array(rows), [10, 50, 90], axis=0)
+    for target, rule in enumerate(BOX_RULES[kind]):
+        for column, reference, name in ((2, rule.side, "side"), (1, rule.down, "shift down"), (0, 0.0, "shift to the right")):
+            row(f"{kind}: {TARGETS[target]}, {name}", median[target, column], reference, "box")
+            note(f"10 % below {low[target, column]:+.3f}, 10 % above {high[target, column]:+.3f}")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the medians."""
     parser = make_parser(__doc__)
-    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--detectors", nargs="+", default=["landmarks", "yunet"])
     parser.add_argument("--config", type=Path, default=None, help="where w300 is named (default: drawn faces)")
     options = parser.parse_args(arguments)
     if options.smoke:
         options.count = 2
     start(options)
     with tempfile.TemporaryDirectory() as folder:
-        measure(open_photos(options.config, "train", options.count, Path(folder)), options.count)
+        dataset = open_photos(options.config, "train", options.count, Path(folder))
+        for name in options.detectors:
+            try:
+                detect = None if name == "landmarks" else make_detector(name)
+            except DataError as error:
+                note(f"{name} left out: {error}")
+                continue
+            measure(name.partition(":")[0], detect, dataset, options.count)
 
 
 if __name__ == "__main__":

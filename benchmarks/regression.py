@@ -18,7 +18,7 @@ import torch
 from benchmarks.report import best_ms, make_parser, row, start
 from common.config import read_local_config
 from common.files.images import read_image
-from datasets.detection.detect import make_detector
+from datasets.detection.detect import DEFAULT_DETECTOR, make_detector
 from datasets.detection.faceboxes import FaceBoxesDetector
 from networks.radan import RADAN
 from recon3d.regression.export import ExportedRegressor, export
@@ -38,7 +38,7 @@ def photo_and_box(path: Path | None, weights: Path | None) -> tuple[np.ndarray, 
         image = astronaut()
     else:
         image = read_image(path)
-    detect = make_detector("dlib") if weights is None else FaceBoxesDetector(weights)
+    detect = make_detector(DEFAULT_DETECTOR) if weights is None else FaceBoxesDetector(weights)
     found = detect(image)
     return image, np.asarray(found[0].box) if found else np.array([0.0, 0.0, image.shape[1], image.shape[0]])
 
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", default="regressor_120", help="bundled name, session, path or authors' checkpoint")
     parser.add_argument("--face-model", default=None)
     parser.add_argument("--photo", type=Path, default=None, help="default: the astronaut")
-    parser.add_argument("--faceboxes", type=Path, default=None, help="the authors' weights of the detector (default: dlib)")
+    parser.add_argument("--faceboxes", type=Path, default=None, help="the authors' weights of the detector (default: yunet)")
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--config", type=Path, default=None)
     options = parser.parse_args(arguments)

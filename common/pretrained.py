@@ -10,7 +10,7 @@ from typing import NamedTuple
 from common.errors import CheckpointError
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
-TASKS = ("landmarks", "depth", "mesh", "reconstruct", "refine", "identity")
+TASKS = ("detection", "landmarks", "depth", "mesh", "reconstruct", "refine", "identity")
 
 
 class Score(NamedTuple):

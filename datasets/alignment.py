@@ -108,8 +108,8 @@ def five_of_68(landmarks: np.ndarray) -> np.ndarray:
     return np.stack([landmarks[..., list(group), :].mean(-2) for group in FIVE_OF_68], axis=-2)
 
 
-def box_of_five(five: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom of a face from its five points: the square of the landmark rule, on which detectors are trained.
+def crop_of_five(five: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom of the crop of a face from its five points: the landmark rule's, on which networks are trained.
 
     Medians of the 2,012 training photos of 300-W (5 … 95 %): side 2.60 … 2.95 … 3.38 of the larger of the distances between
     the eyes and from eyes to mouth; centre 0.41 … 0.54 … 0.66 of the way from eyes to mouth.

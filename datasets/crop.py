@@ -5,6 +5,7 @@ Coordinates are continuous: the centre of pixel (row i, column j) is (x, y) = (j
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -35,6 +36,11 @@ class Crop:
         """Crop pixels per photo pixel."""
         (a, b, _), (c, d, _) = self.matrix.tolist()
         return abs(a * d - b * c) ** 0.5
+
+    @property
+    def angle_rad(self) -> float:
+        """Direction in the photo (x right, y down) that is the crop's x axis."""
+        return math.atan2(self.matrix[0, 1], self.matrix[0, 0])
 
     @property
     def inverse_matrix(self) -> np.ndarray:
@@ -195,11 +201,24 @@ def crop_from_landmarks(
         if scheme.chin is not None and np.isfinite(points[scheme.chin]).all() and np.isfinite(eyes).all():
             centre[0] = eyes[0] - 0.25 * (eyes[0] - points[scheme.chin, 0])
             if align:
-                angle = _roll(right, left, eyes, points[scheme.chin])
+                angle = face_roll(right, left, eyes, points[scheme.chin])
     return square_crop(centre, 1.4 * height, size, padded, angle)
 
 
-def _roll(right: np.ndarray, left: np.ndarray, eyes: np.ndarray, chin: np.ndarray) -> float:
+def turned_crop(rule: Callable[[np.ndarray], Crop], points: np.ndarray, angle_rad: float) -> Crop:
+    """A rule for upright faces, applied to points (K, 2+) of a face that leans: the crop's x axis has that direction."""
+    if angle_rad == 0:
+        return rule(points)
+    cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
+    turn = np.array([[cosine, sine], [-sine, cosine]])
+    centre = points[:, :2].mean(axis=0)
+    upright = rule((points[:, :2] - centre) @ turn.T + centre)
+    linear = upright.matrix[:, :2]
+    offset = upright.matrix[:, 2] + linear @ (centre - turn @ centre)
+    return Crop(np.hstack([linear @ turn, offset[:, None]]), upright.size)
+
+
+def face_roll(right: np.ndarray, left: np.ndarray, eyes: np.ndarray, chin: np.ndarray) -> float:
     """In-plane angle of a face in radians: of the eye line, or of the eyes-chin axis where the eyes are too close together."""
     down = chin - eyes
     across = left - right

@@ -39,15 +39,16 @@ class DepthPredictor:
         lifter = Lifter(load_model(name, snapshots), choose_device(device))
         return cls(lifter, LandmarkFinder(snapshots=snapshots, device=device, **options))
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: object) -> list[Face]:
         """Faces of one photo, surest detection first; depth in photo pixels, toward the viewer.
 
-        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
+        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector; box_kind and crops
+            as `LandmarkDetector` takes them.
         """
         return [
             # the lifter's depths grow away from the viewer, as 3DFAW's; a Face's grow toward it
             replace(face, depth=-self.lifter.photo_depth(face.landmarks[:, :2].astype(np.float64)))
-            for face in self.finder(image, boxes)
+            for face in self.finder(image, boxes, **given)
         ]
 
     def predict_batch(

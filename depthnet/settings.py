@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common.config import option
 from common.errors import ConfigError
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from networks.depthnet import NORMS
 from training.settings import LoopSettings
 
@@ -168,5 +169,5 @@ class WarpSettings:
     start_index: int = option(0, "dataset: first item", group="data", minimum=0)
     img_override: Path | None = option(None, "dataset: one source picture for all items", group="data")
     use_dir: str = option("source", "dataset: folder whose files name the items", group="data")
-    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=("dlib", "none"), group="run")
+    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")

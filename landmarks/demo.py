@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from common.config import LocalConfig, option
-from common.errors import DataError
 from common.files.atomic import write_file
 from common.files.pictures import save_picture
 from common.files.points import format_pts
 from common.logs import console
-from datasets.detection.detect import DETECTORS
+from datasets.detection.boxes import BOX_KINDS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_box, parse_save, process_photos
 from landmarks.detector import Analysis, LandmarkDetector
 from landmarks.pictures import face_tiles, photo_with_faces
 
+NO_FACE = "no face found; give its place with --box x,y,w,h, or use --detector none for face crops"
 SAVE_KINDS = ("overlay", "tiles", "heatmaps", "pts", "json", "csv")
 
 
@@ -36,8 +37,11 @@ class DemoSettings:
     save: str = option(
         ",".join(SAVE_KINDS), f"comma-separated results to write: {', '.join(SAVE_KINDS)}", group="output"
     )
-    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS), group="run")
+    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
+    box_kind: str = option(
+        "landmarks", "what --box was drawn by; landmarks: tight around the face", choices=BOX_KINDS, group="data"
+    )
     flip: bool = option(True, "average with the mirrored crop", group="protocol")
     depth_model: str = option(
         "depthnet_gan", "of --task depth and rotate: bundled name, session, session/epoch or path", group="model"
@@ -85,7 +89,7 @@ def for_each_face(
 def for_each_photo(settings: DemoSettings, local: LocalConfig, work: Work) -> None:
     """Find the faces of all inputs and hand them to work; a photo that fails is named and the others go on.
 
-    Raises: DataError at the end when some photo failed or has no face.
+    Raises: DataError at the end when some photo failed. A photo without a face is handed on with none.
     """
     box = None if settings.box is None else parse_box(settings.box)
     taken: set[str] = set()
@@ -97,12 +101,11 @@ def for_each_photo(settings: DemoSettings, local: LocalConfig, work: Work) -> No
     )
 
     def find_and_work(name: str, _: Path, image: np.ndarray) -> str:
-        (faces,) = detector.analyse([image], None if box is None else [[box]])
-        if not faces:
-            raise DataError("no face found; give its place with --box x,y,w,h or use --detector none for face crops.")
+        (faces,) = detector.analyse([image], None if box is None else [[box]], box_kind=settings.box_kind)
         labels = [name] if len(faces) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(faces))]
         written = work(out, name, image, faces, labels, detector)
-        return f"{len(faces)} face{'s'[: len(faces) > 1]}, wrote {', '.join(map(str, written))}"
+        count = f"{len(faces)} face{'s'[: len(faces) > 1]}" if faces else NO_FACE
+        return f"{count}, wrote {', '.join(map(str, written))}" if written else count
 
     process_photos(photos, find_and_work, console().info)
 
@@ -113,7 +116,7 @@ def write_photo(
 ) -> list[Path]:
     """Results of one photo under its name, and of each face under its label."""
     written: list[Path] = []
-    if "overlay" in kinds:
+    if "overlay" in kinds and faces:
         boxes = [(a.face.box, a.face.landmarks) for a in faces]
         written.append(_picture(out / f"{name}_overlay.png", photo_with_faces(image, boxes, detector.scheme)))
     if "json" in kinds:
@@ -142,7 +145,6 @@ def write_json(path: Path, name: str, image: np.ndarray, faces: list[Analysis], 
     """All faces of a photo; `landmarks` of the first one too, so that the file is an annotation for `folder` datasets."""
     content = {
         "photo": name, "size": [image.shape[1], image.shape[0]], "scheme": detector.scheme.name, "convention": "continuous",
-        "landmarks": np.round(faces[0].face.landmarks, 3).tolist(),
         "faces": [
             {
                 "box": np.round(a.face.box, 2).tolist(), "score": round(a.face.score, 4),
@@ -151,6 +153,8 @@ def write_json(path: Path, name: str, image: np.ndarray, faces: list[Analysis], 
             for a in faces
         ],
     }
+    if faces:
+        content["landmarks"] = content["faces"][0]["landmarks"]
     write_file(path, json.dumps(content, indent=1))
     return path
 

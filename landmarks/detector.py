@@ -2,9 +2,11 @@
 
     detector = LandmarkDetector.from_pretrained("landmarks_300w")
     faces = detector(image)                      # (H, W, 3) uint8 RGB → list of Face
+    faces = detector(image, [box], box_kind="dlib")   # boxes of your own, and what drew them
+    faces = detector(image, crops=[square])      # squares that the network sees as they are
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +16,16 @@ import torch
 from common.errors import CheckpointError, DataError
 from common.pretrained import full_name
 from common.runtime import choose_device
-from datasets.crop import Crop, crop_from_box, crop_from_landmarks, square_crop
-from datasets.detection.detect import DETECTORS, Detection, DlibDetector, landmark_square
+from datasets.crop import Crop, crop_from_landmarks, turned_crop
+from datasets.detection.boxes import CROP_KIND, Detection, check_box, crop_of_detection
+from datasets.detection.detect import DEFAULT_DETECTOR, DetectFaces, make_detector
+from datasets.detection.locate import locate as locate_face
 from datasets.face import Face
+from landmarks.confidence import Calibration, read_calibration
 from landmarks.inference import Prediction, predict, to_pictures, validation_transform
 from landmarks.models import LoadedModel, load_model
+
+Boxes = Sequence[np.ndarray]  # (4,) left, top, right, bottom in continuous photo px
 
 
 @dataclass(frozen=True)
@@ -31,15 +38,33 @@ class Analysis:
     heatmaps: np.ndarray
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the last pass made of a batch of faces.
+
+    Attributes: data (B, 3, S, S) that the networks saw; features: (B,) each, by the names of `landmarks.confidence.FEATURES`.
+    """
+
+    data: torch.Tensor
+    crops: list[Crop]
+    landmarks: list[np.ndarray]
+    prediction: Prediction
+    features: dict[str, np.ndarray]
+
+
 class LandmarkDetector:
     """Detector and networks behind one call; all faces of all given photos go through the networks in one batch.
+
+    A face *box* is what a detector or an annotator draws around a face; a *crop* is the square that the networks see. The
+    table `datasets.detection.boxes.BOX_RULES` gives the first crop of a box, the landmarks of the first pass the second one.
 
     Args:
         model: from `landmarks.models.load_model`.
         device: auto, cpu, cuda or mps.
-        detector: "dlib", "none" (the photo is one face) or any function image → list of Detection.
-        passes: 2 cuts every face again by the landmarks of the first pass, which corrects coarse boxes.
+        detector: "yunet", "dlib", "faceboxes:FILE", "none" (the photo is one crop) or any function image → list of Detection.
+        passes: 2 cuts every face again by the landmarks of the first pass, which corrects coarse boxes and crops.
         flip: average with the mirrored crop; takes twice as long.
+        locate: look for eyes, nose and mouth in every box that came without, which takes 3 ms; False: the box alone counts.
     Raises: CheckpointError for a model without a landmark head; DataError for an unknown detector.
     """
 
@@ -48,20 +73,18 @@ class LandmarkDetector:
         model: LoadedModel,
         *,
         device: str = "auto",
-        detector: str | Callable[[np.ndarray], list[Detection]] = "dlib",
+        detector: str | DetectFaces = DEFAULT_DETECTOR,
         passes: int = 2,
         flip: bool = False,
+        locate: bool = True,
     ) -> None:
         if model.scheme is None:
             raise CheckpointError(f"{model.folder}: has no landmark head; train one with train_aae_landmarks.py.")
-        if isinstance(detector, str):
-            if detector not in DETECTORS:
-                raise DataError(f"unknown --detector '{detector}'; choose one of: {', '.join(DETECTORS)}.")
-            detector = DETECTORS[detector]()
-        self.detect, self.passes = detector, passes
+        self.detect, self.passes, self.locate = make_detector(detector), passes, locate
         self.device = choose_device(device)
         self.networks = model.networks.to(self.device, memory_format=torch.channels_last).eval()
         self.scheme, self.crop_source = model.scheme, model.crop_source
+        self.calibration: Calibration = read_calibration(model.info, model.folder)
         self.size = self.networks.config.input_size
         self.transform = validation_transform(self.size, self.networks.config.normalize)
         self.permutation = torch.as_tensor(self.scheme.flip_permutation) if flip else None
@@ -73,62 +96,102 @@ class LandmarkDetector:
         """By bundled name, session, session/epoch or path; options as in the constructor. Raises: CheckpointError."""
         return cls(load_model(full_name(name), snapshots), **options)
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+    def __call__(
+        self, image: np.ndarray, boxes: Boxes | None = None, *, box_kind: str = "landmarks", crops: Boxes | None = None
+    ) -> list[Face]:
         """Faces of one photo, surest detection first; empty when there is none.
 
-        Args: image (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8; boxes (4,) l, t, r, b instead of the detector.
-        Raises: DataError for a picture that is empty or not uint8 and for a box that is not four numbers or outside it.
+        Args:
+            image: (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8.
+            boxes: (4,) left, top, right, bottom of faces, instead of the detector.
+            box_kind: what drew them, one of `datasets.detection.boxes.BOX_KINDS`; landmarks: tight around brows, chin and
+                the sides of the face.
+            crops: (4,) squares instead, which the first pass sees as they are; with passes=1 nothing else is seen.
+        Raises: DataError for a picture that is empty or not uint8, for a box or crop that is not four numbers, not finite,
+            without area or outside it, and for boxes and crops at once.
         """
-        return self.predict_batch([image], None if boxes is None else [boxes])[0]
+        boxes, crops = ([given] if given is not None else None for given in (boxes, crops))
+        return self.predict_batch([image], boxes, box_kind=box_kind, crops=crops)[0]
 
     def predict_batch(
-        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
+        self,
+        images: Sequence[np.ndarray],
+        boxes: Sequence[Boxes] | None = None,
+        *,
+        box_kind: str = "landmarks",
+        crops: Sequence[Boxes] | None = None,
     ) -> list[list[Face]]:
-        """Faces of several photos, one list per photo."""
-        return [[a.face for a in photo] for photo in self.analyse(images, boxes, pictures=False)]
+        """Faces of several photos, one list per photo; boxes or crops are one list per photo, too."""
+        return [[a.face for a in photo] for photo in self.analyse(images, boxes, False, box_kind=box_kind, crops=crops)]
 
     @torch.inference_mode()
     def analyse(
-        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None, pictures: bool = True
+        self,
+        images: Sequence[np.ndarray],
+        boxes: Sequence[Boxes] | None = None,
+        pictures: bool = True,
+        *,
+        box_kind: str = "landmarks",
+        crops: Sequence[Boxes] | None = None,
     ) -> list[list[Analysis]]:
         """Like `predict_batch`, with crops, heatmaps and reconstructions (empty arrays with pictures=False)."""
         images = [as_rgb(image) for image in images]
-        if boxes is None:
+        found = given_faces(boxes, crops, box_kind, len(images))
+        if found is None:
             found = [self.detect(image) for image in images]
-        else:
-            found = given_boxes(boxes, len(images))
         owners = [i for i, photo in enumerate(found) for _ in photo]
         detections = [d for photo in found for d in photo]
         results: list[list[Analysis]] = [[] for _ in images]
         if not detections:
             return results
-        crops = [self._first_crop(d, images[i]) for d, i in zip(detections, owners, strict=True)]
-        data = self._cut(images, owners, crops)
-        prediction = predict(self.networks, data, self.permutation)
-        for _ in range(self.passes - 1 if self.crop_source.startswith("lm_") else 0):
-            crops = [self._refined(p, c) for p, c in zip(self._to_photo(prediction, crops), crops, strict=True)]
-            data = self._cut(images, owners, crops)
-            prediction = predict(self.networks, data, self.permutation)
-        faces = self._faces(prediction, crops, detections)
-        shown = to_pictures(data, self.networks.config.normalize) if pictures else [np.empty(0)] * len(faces)
-        rebuilt = self._reconstructions(prediction) if pictures else [np.empty(0)] * len(faces)
+        reading = self.read(images, owners, detections)
+        faces = self._faces(reading, detections)
+        normalize, prediction = self.networks.config.normalize, reading.prediction
+        shown = to_pictures(reading.data, normalize) if pictures else [np.empty(0)] * len(faces)
+        rebuilt = to_pictures(self.networks.P(prediction.z), normalize) if pictures else [np.empty(0)] * len(faces)
         maps = prediction.heatmaps.cpu().numpy() if pictures else [np.empty(0)] * len(faces)
         for owner, *parts in zip(owners, faces, shown, rebuilt, maps, strict=True):
             results[owner].append(Analysis(*parts))
         return results
 
+    @torch.inference_mode()
+    def read(self, images: Sequence[np.ndarray], owners: Sequence[int], detections: Sequence[Detection]) -> Reading:
+        """All passes over faces that were found: detections[i] is of images[owners[i]]. Raises: DataError for a bad box."""
+        crops = [self._first_crop(d, images[i]) for d, i in zip(detections, owners, strict=True)]
+        passes = self.passes if self.crop_source.startswith("lm_") else 1
+        landmarks: list[np.ndarray] = []
+        before = None
+        for number in range(passes):
+            if number:
+                before, crops = landmarks, [self._refined(p, c) for p, c in zip(landmarks, crops, strict=True)]
+            data = self._cut(images, owners, crops)
+            prediction = predict(self.networks, data, self.permutation)
+            landmarks = self._to_photo(prediction, crops)
+        return Reading(data, crops, landmarks, prediction, self._features(prediction, crops, landmarks, before))
+
     def _first_crop(self, detection: Detection, image: np.ndarray) -> Crop:
-        """The crop that the model's rule would cut, as far as the box tells."""
-        box = detection.box
-        whole = crop_from_box(box, self.size, image.shape)  # refuses boxes outside the photo
-        if self.crop_source.startswith("lm_") and isinstance(self.detect, DlibDetector) and np.isfinite(detection.score):
-            return square_crop(*landmark_square(box), self.size)
-        return whole
+        """The crop that the model's rule would cut, as far as box and five points tell."""
+        check_box(detection.box, image.shape)
+        if self.locate and detection.points is None and detection.kind != CROP_KIND:
+            detection = locate_face(image, detection)
+        return crop_of_detection(detection, self.crop_source, self.size)
+
+    def _features(
+        self, prediction: Prediction, crops: list[Crop], landmarks: list[np.ndarray], before: list[np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
+        """What the confidence is computed from, as far as passes and mirroring give it."""
+        features = {"peak": prediction.scores.mean(dim=1).double().cpu().numpy()}
+        if before is not None:
+            ways = np.linalg.norm(np.stack(landmarks)[..., :2] - np.stack(before)[..., :2], axis=-1).mean(axis=1)
+            features["passes"] = ways * [crop.scale / crop.size for crop in crops]
+        if prediction.disagreement is not None:
+            features["flip"] = prediction.disagreement.double().cpu().numpy()
+        return features
 
     def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
-        """The crop by the first pass's landmarks, or the first one where those allow none."""
+        """The crop by the last pass's landmarks, turned as the last one, or that one where they allow none."""
         try:
-            return crop_from_landmarks(landmarks, self.scheme, self.size)
+            return turned_crop(lambda p: crop_from_landmarks(p, self.scheme, self.size), landmarks, crop.angle_rad)
         except DataError:  # one hopeless box must not cost the other faces of the batch
             return crop
 
@@ -142,28 +205,34 @@ class LandmarkDetector:
         points = prediction.landmarks.float().cpu().numpy()
         return [crop.invert(p) for crop, p in zip(crops, points, strict=True)]
 
-    def _faces(self, prediction: Prediction, crops: list[Crop], detections: list[Detection]) -> list[Face]:
-        scores = prediction.scores.mean(dim=1).cpu().tolist()
-        landmarks = self._to_photo(prediction, crops)
-        rows = zip(landmarks, scores, crops, detections, strict=True)
+    def _faces(self, reading: Reading, detections: list[Detection]) -> list[Face]:
+        scores = self.calibration.score(reading.features).tolist()
+        rows = zip(reading.landmarks, scores, reading.crops, detections, strict=True)
         return [
             Face(box=d.box, detection_score=d.score, landmarks=points, scheme=self.scheme.name, crop=crop, score=score)
             for points, score, crop, d in rows
         ]
 
-    def _reconstructions(self, prediction: Prediction) -> np.ndarray:
-        return to_pictures(self.networks.P(prediction.z), self.networks.config.normalize)
 
+def given_faces(
+    boxes: Sequence[Boxes] | None, crops: Sequence[Boxes] | None, box_kind: str, count: int
+) -> list[list[Detection]] | None:
+    """A user's boxes or crops, a list for each of count photos; None without any.
 
-def given_boxes(boxes: Sequence[Sequence[np.ndarray]], count: int) -> list[list[Detection]]:
-    """A user's boxes, a list for each of count photos. Raises: DataError for another number or form of boxes."""
-    if len(boxes) != count:
-        raise DataError(f"got boxes for {len(boxes)} photos but {count} photos; give one list of boxes per photo.")
-    rows = [[np.asarray(box, dtype=float) for box in photo] for photo in boxes]
+    Raises: DataError for another number or form of boxes, for an unknown kind, and for boxes and crops at once.
+    """
+    if boxes is not None and crops is not None:
+        raise DataError("got boxes and crops; give one of them.")
+    given, kind = (boxes, box_kind) if boxes is not None else (crops, CROP_KIND)
+    if given is None:
+        return None
+    if len(given) != count:
+        raise DataError(f"got boxes for {len(given)} photos but {count} photos; give one list of boxes per photo.")
+    rows = [[np.asarray(box, dtype=float) for box in photo] for photo in given]
     wrong = next((box for photo in rows for box in photo if box.shape != (4,)), None)
     if wrong is not None:
         raise DataError(f"a face box of shape {wrong.shape} is not left, top, right, bottom; give four numbers.")
-    return [[Detection(box, float("nan")) for box in photo] for photo in rows]
+    return [[Detection(box, float("nan"), kind) for box in photo] for photo in rows]
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

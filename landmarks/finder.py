@@ -10,7 +10,7 @@ import numpy as np
 from common.config import LocalConfig
 from datasets.face import Face
 from datasets.photos import parse_box
-from landmarks.detector import LandmarkDetector
+from landmarks.detector import Boxes, LandmarkDetector
 
 
 class FoundLandmarks(NamedTuple):
@@ -24,7 +24,7 @@ class LandmarkFinder:
     """A `LandmarkDetector` that costs nothing until a photo needs it.
 
     Args: name, snapshots and options as `LandmarkDetector.from_pretrained` takes them; box (4,) left, top, right, bottom of the
-        face in every photo, instead of the detector.
+        face in every photo, instead of the detector; box_kind: what drew it.
     """
 
     def __init__(
@@ -33,24 +33,28 @@ class LandmarkFinder:
         snapshots: Path = Path("data/models/snapshots"),
         *,
         box: np.ndarray | None = None,
+        box_kind: str = "landmarks",
         **options: object,
     ) -> None:
-        self.name, self.snapshots, self.box, self.options = name, snapshots, box, options
+        self.name, self.snapshots, self.options = name, snapshots, options
+        self.box, self.box_kind = box, box_kind
 
     @cached_property
     def detector(self) -> LandmarkDetector:
         """The networks. Raises: CheckpointError, DataError as `LandmarkDetector` does."""
         return LandmarkDetector.from_pretrained(self.name, self.snapshots, **self.options)
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
-        """Faces of one photo, surest detection first; arguments and errors as of `LandmarkDetector`."""
-        if boxes is None and self.box is not None:
-            boxes = [self.box]
-        return self.detector(image, boxes)
+    def __call__(self, image: np.ndarray, boxes: Boxes | None = None, **given: object) -> list[Face]:
+        """Faces of one photo, surest detection first; arguments (box_kind, crops) and errors as of `LandmarkDetector`."""
+        if boxes is None and self.box is not None and given.get("crops") is None:
+            boxes, given = [self.box], {"box_kind": self.box_kind}
+        return self.detector(image, boxes, **given)
 
-    def predict_batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]]) -> list[list[Face]]:
-        """Faces of several photos in given boxes, one list per photo."""
-        return self.detector.predict_batch(images, boxes)
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes] | None = None, **given: object
+    ) -> list[list[Face]]:
+        """Faces of several photos, one list per photo; arguments as of `LandmarkDetector.predict_batch`."""
+        return self.detector.predict_batch(images, boxes, **given)
 
     def points(self, image: np.ndarray) -> FoundLandmarks:
         """Landmarks of all faces of one photo; n = 0 where there is none."""
@@ -67,6 +71,7 @@ class FinderSettings(Protocol):
     landmark_model: str
     detector: str
     box: str | None
+    box_kind: str
     flip: bool
     device: str
 
@@ -77,6 +82,7 @@ def open_finder(settings: FinderSettings, local: LocalConfig) -> LandmarkFinder:
         settings.landmark_model,
         local.snapshots,
         box=None if settings.box is None else parse_box(settings.box),
+        box_kind=settings.box_kind,
         device=settings.device,
         detector=settings.detector,
         flip=settings.flip,

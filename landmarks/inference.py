@@ -17,13 +17,15 @@ class Prediction:
     """What the networks say about a batch of crops.
 
     Attributes: landmarks (B, K, 2), or (B, K, 3) with a depth head, in crop pixels; scores (B, K) heatmap peaks, about 1 when
-        sure; heatmaps (B, K, 128, 128); z (B, z_dim).
+        sure; heatmaps (B, K, 128, 128); z (B, z_dim); disagreement (B,) mean distance between the landmarks of the crop and
+        of its mirror image, in crop sides, where they were averaged.
     """
 
     landmarks: Tensor
     scores: Tensor
     heatmaps: Tensor
     z: Tensor
+    disagreement: Tensor | None = None
 
 
 def predict_heatmaps(networks: AAE, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,13 +54,19 @@ def predict(
     readout = readout or networks.config.readout
     z, heatmaps = predict_heatmaps(networks, images)
     coords = read_coords(networks, z) if readout != "heatmaps" else None
+    disagreement = None
     if flip_permutation is not None:
         permutation = flip_permutation.to(heatmaps.device)
         mirrored_z, mirrored = predict_heatmaps(networks, images.flip(-1))
-        heatmaps = (heatmaps + mirrored.flip(-1)[:, permutation]) / 2
-        if coords is not None:
+        mirrored = mirrored.flip(-1)[:, permutation]
+        if coords is None:
+            pair = [decode_heatmaps(maps, subpixel)[0] / maps.shape[-1] for maps in (heatmaps, mirrored)]
+        else:
             mirror = torch.tensor([-1.0, 1.0], device=coords.device)
-            coords = (coords + read_coords(networks, mirrored_z)[:, permutation] * mirror) / 2
+            other = read_coords(networks, mirrored_z)[:, permutation] * mirror
+            pair, coords = [coords / 2, other / 2], (coords + other) / 2
+        disagreement = (pair[0] - pair[1]).norm(dim=-1).mean(dim=1)
+        heatmaps = (heatmaps + mirrored) / 2
     points, scores = decode_heatmaps(heatmaps, subpixel)
     landmarks = points * (size / heatmaps.shape[-1])
     if coords is not None:
@@ -67,7 +75,7 @@ def predict(
     if networks.config.depth_head:
         depth = networks.LMH_3D(heatmaps, z).float() * size
         landmarks = torch.cat([landmarks, depth[..., None]], dim=-1)
-    return Prediction(landmarks, scores, heatmaps, z)
+    return Prediction(landmarks, scores, heatmaps, z, disagreement)
 
 
 

@@ -3,7 +3,7 @@
     python -m datasets.commands.convert 300wlp    --from 300W_LP   [--landmarks points.npz]    # → csv/300wLP_anno_tr.json
     python -m datasets.commands.convert aflw2000  --from AFLW2000  # → csv/aflw2000_3D_anno_vd.json, _yaw.npy
     python -m datasets.commands.convert affectnet --from AffectNet  # → csv/affectnet_annotations.csv
-    python -m datasets.commands.convert celeba    --from CelebA    [--detector dlib]           # → csv/celeba_annotations.csv
+    python -m datasets.commands.convert celeba    --from CelebA    [--detector yunet]          # → csv/celeba_annotations.csv
     python -m datasets.commands.convert ffhq      --from FFHQ  # → csv/ffhq_annotations.csv
     python -m datasets.commands.convert meei      --from MEEI  # → csv/MEEI_annotations.csv
     python -m datasets.commands.convert menpo     --from Menpo  # → *.tar, csv/menpo_*.ljson (menpo2d)
@@ -31,7 +31,7 @@ from common.files.points import read_text
 from common.files.tables import numbers
 from common.files.tar import index_tar
 from datasets.commands.convert_menpo import convert_menpo
-from datasets.detection.detect import DETECTORS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP, make_detector
 from datasets.sample import landmark_box
 
 LP_PARTS = ("AFW", "HELEN", "IBUG", "LFPW")
@@ -127,7 +127,7 @@ def convert_celeba(source: Path, out: Path, detector: Callable | None = None) ->
     """Boxes of `list_bbox_celeba.txt` (1-based, for `img_celeba/` photos), or of a detector on any photos."""
     listing = next((p for p in sorted(source.rglob("list_bbox_celeba.txt"))), None)
     if detector is not None or listing is None:
-        rows = list(detected_boxes(source, detector or DETECTORS["dlib"]()))
+        rows = list(detected_boxes(source, detector or make_detector(DEFAULT_DETECTOR)))
         return [write_boxes(out / "celeba_annotations.csv", rows, source)]
     folder = next((p.parent for p in sorted(source.rglob("000001.jpg"))), source)
     rows = []
@@ -213,15 +213,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="source", type=Path, required=True, help="the dataset's own folder")
     parser.add_argument("--out", type=Path, default=None, help="default <from>/csv")
     parser.add_argument("--landmarks", type=Path, default=None, help="300wlp: npz with 3D points")
-    parser.add_argument("--detector", choices=tuple(DETECTORS), default=None,
-                        help="celeba, ffhq, meei: find boxes with it [dlib; celeba: its list]")
+    parser.add_argument("--detector", default=None,
+                        help=f"celeba, ffhq, meei: find boxes with it: {DETECTOR_HELP} [yunet; celeba: its list]")
     options = parser.parse_args(arguments)
     out = options.out or options.source / "csv"
     extra: dict = {"landmarks": options.landmarks} if options.dataset == "300wlp" else {}
-    if options.dataset in ("celeba", "ffhq", "meei"):
-        name = options.detector or ("dlib" if options.dataset != "celeba" else None)
-        extra = {"detector": None if name is None else DETECTORS[name]()}
     try:
+        if options.dataset in ("celeba", "ffhq", "meei"):
+            name = options.detector or (None if options.dataset == "celeba" else DEFAULT_DETECTOR)
+            extra = {"detector": None if name is None else make_detector(name)}
         if not options.source.is_dir():
             raise DataError(f"--from {options.source}: no such folder.")
         converters = {"300wlp": convert_300wlp, "aflw2000": convert_aflw2000, "affectnet": convert_affectnet,

@@ -11,7 +11,7 @@ from torchvision.ops import nms
 
 from common.checkpoint import load_strict, read_state
 from common.errors import DataError
-from datasets.detection.detect import DETECTORS, Detection
+from datasets.detection.boxes import Detection
 from networks.faceboxes import FaceBoxes
 
 MEAN_RGB = (123.0, 117.0, 104.0)
@@ -60,7 +60,9 @@ class FaceBoxesDetector:
 
     def __init__(self, weights: Path | None = None, threshold: float = 0.5, device: str = "cpu") -> None:
         if weights is None:
-            raise DataError("FaceBoxes needs the authors' FaceBoxesProd.pth (github.com/cleardusk/3DDFA_V2); give --weights.")
+            raise DataError(
+                "FaceBoxes needs the authors' FaceBoxesProd.pth (github.com/cleardusk/3DDFA_V2): --detector faceboxes:FILE."
+            )
         tensors = {k.removeprefix("module."): v for k, v in read_state(weights).items()}
         if "conv1.conv.weight" in tensors:
             tensors["conv1.conv.weight"] = tensors["conv1.conv.weight"].flip(1)  # the authors feed BGR
@@ -90,7 +92,4 @@ class FaceBoxesDetector:
         kept = best[nms(boxes[best], scores[best], OVERLAP)][:MOST_FACES]
         kept = kept[scores[kept] > self.threshold]
         rows = torch.cat([boxes[kept], scores[kept, None]], dim=1).double().cpu().numpy()
-        return [Detection(row[:4], float(row[4])) for row in rows]
-
-
-DETECTORS["faceboxes"] = FaceBoxesDetector  # it needs networks, which datasets may not import
+        return [Detection(row[:4], float(row[4]), "faceboxes") for row in rows]

@@ -9,7 +9,8 @@ import torch
 from common.config import LocalConfig, option
 from common.errors import DataError, FaceModelError
 from common.logs import console
-from datasets.detection.detect import DETECTORS
+from datasets.detection.boxes import BOX_KINDS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
 from landmarks.finder import open_finder
 from morphable.fit import fit_landmarks
@@ -44,8 +45,11 @@ class FitDemoSettings:
         None, "folder of <photo>.pts, .json or .txt with 68, 98 or 5 points; none: detect them", group="data"
     )
     landmark_model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", group="model")
-    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS), group="run")
+    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
+    box_kind: str = option(
+        "landmarks", "what --box was drawn by; landmarks: tight around the face", choices=BOX_KINDS, group="data"
+    )
     flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
     out: Path | None = option(None, "folder for results; default <outputs>/fit", group="output")
     save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
@@ -59,7 +63,7 @@ class FitDemoSettings:
 def run_fit(settings: FitDemoSettings, local: LocalConfig) -> None:
     """Process all inputs; a photo that fails is named and the others go on.
 
-    Raises: DataError for a wrong option, and at the end when some photo failed or has no face.
+    Raises: DataError for a wrong option, and at the end when some photo failed.
     """
     kinds = parse_save(settings.save, list(WRITERS))
     if not 16 <= settings.texture_size <= 8192:
@@ -83,7 +87,7 @@ def run_fit(settings: FitDemoSettings, local: LocalConfig) -> None:
             scheme, points = read_landmarks(settings.landmarks_from, path)
             landmarks = points[None]
         if len(landmarks) == 0:
-            raise DataError("no face found; give its place with --box x,y,w,h or its landmarks with --landmarks-from.")
+            return "no face found; give its place with --box x,y,w,h or its landmarks with --landmarks-from"
         names = [name] if len(landmarks) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(landmarks))]
         try:
             result = reconstruct(model, image, scheme, landmarks, settings, tuple(names))

@@ -10,7 +10,8 @@ from common.config import LocalConfig, option
 from common.errors import ConfigError, DataError
 from common.files.meshes import write_mesh
 from common.logs import console
-from datasets.detection.detect import DETECTORS
+from datasets.detection.boxes import BOX_KINDS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
 from landmarks.finder import LandmarkFinder, open_finder
 from morphable.meshes import FRAMES, coloured_mesh
@@ -67,8 +68,11 @@ class ReconstructSettings:
     )
     same_person: bool = option(False, "all photos show one person: average identity and albedo", group="data")
     landmark_model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", group="model")
-    detector: str = option("dlib", "dlib, or none: every photo is one face crop", choices=tuple(DETECTORS), group="run")
+    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
+    box_kind: str = option(
+        "landmarks", "what --box was drawn by; landmarks: tight around the face", choices=BOX_KINDS, group="data"
+    )
     flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
     out: Path | None = option(None, "folder for results; default <outputs>/reconstruct", group="output")
     save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
@@ -141,6 +145,8 @@ def run_reconstruct(settings: ReconstructSettings, local: LocalConfig) -> None:
 
     def work(name: str, path: Path, image: np.ndarray) -> str:
         five = faces_of(settings, finder, path, image)
+        if len(five) == 0:
+            return "no face found; give its place with --box x,y,w,h or its landmarks with --landmarks-from"
         if settings.same_person:
             if len(five) > 1:
                 raise DataError(f"{len(five)} faces; with --same-person every photo must show one, chosen with --box.")
@@ -160,13 +166,11 @@ def run_reconstruct(settings: ReconstructSettings, local: LocalConfig) -> None:
 
 
 def faces_of(settings: ReconstructSettings, finder: LandmarkFinder, path: Path, image: np.ndarray) -> np.ndarray:
-    """(n, 5, 2) px of the faces of a photo. Raises: DataError without a face."""
+    """(n, 5, 2) px of the faces of a photo; n = 0 without a face."""
     if settings.landmarks_from is not None:
         scheme, points = read_landmarks(settings.landmarks_from, path)
         return five_points_of(scheme, points)[None]
     scheme, landmarks = finder.points(image)
-    if len(landmarks) == 0:
-        raise DataError("no face found; give its place with --box x,y,w,h or its landmarks with --landmarks-from.")
     return five_points_of(scheme, landmarks)
 
 

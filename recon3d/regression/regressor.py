@@ -5,7 +5,7 @@ faces = regressor(image)                     # (H, W, 3) uint8 RGB → list of F
 screen = regressor.screen(faces)             # (faces, vertices, 3) photo px and depth
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch import Tensor
 from common.errors import DataError
 from common.runtime import choose_device
 from datasets.crop import Crop
-from datasets.detection.detect import Detection, make_detector
+from datasets.detection.boxes import Detection
+from datasets.detection.detect import DEFAULT_DETECTOR, DetectFaces, make_detector
 from datasets.face import Face
 from geometry.rotations import euler_from_rotation, nearest_rotation
 from morphable.model import FaceModel
@@ -57,7 +58,7 @@ class FaceRegressor:
         loaded: LoadedRegressor,
         face_model: FaceModel,
         *,
-        detector: str | Callable[[np.ndarray], list[Detection]] = "dlib",
+        detector: str | DetectFaces = DEFAULT_DETECTOR,
         weights: Path | None = None,
         steps: int = 1,
         authors: bool = False,
@@ -76,7 +77,7 @@ class FaceRegressor:
         self._quick: quick.QuickShapes | None = None
         self._frozen = None  # made at the first use
         self._session = None  # of onnxruntime, see `use_onnx`
-        self.detect = make_detector(detector, weights) if isinstance(detector, str) else detector
+        self.detect = make_detector(detector, weights)
 
     @classmethod
     def from_pretrained(

@@ -19,7 +19,7 @@ from common.files.images import read_image
 from common.files.points import read_pts
 from common.logs import console
 from common.pretrained import PRETRAINED
-from datasets.alignment import box_of_five, five_of_68, read_five
+from datasets.alignment import crop_of_five, five_of_68, read_five
 from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
 from landmarks.finder import LandmarkFinder
 from metrics.landmarks import auc, failure_rate
@@ -173,8 +173,8 @@ def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFi
 
 
 def _detected(finder: LandmarkFinder, images: list[np.ndarray], points: np.ndarray) -> np.ndarray:
-    """(B, 68, 2) what the detector finds in the boxes that the five of the annotated points give."""
-    found = finder.predict_batch(images, [[box_of_five(five)] for five in five_of_68(points)])
+    """(B, 68, 2) what the landmark network finds in the crops that the five of the annotated points give."""
+    found = finder.predict_batch(images, crops=[[crop_of_five(five)] for five in five_of_68(points)])
     return np.stack([faces[0].landmarks[:, :2] for faces in found]).astype(np.float64)
 
 

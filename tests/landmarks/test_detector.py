@@ -37,7 +37,7 @@ def test_points_return_to_the_photo_exactly(snapshots, astronaut, monkeypatch):
     wanted = torch.rand(68, 2, generator=torch.Generator().manual_seed(1)) * 100 + 14
     maps = render_heatmaps(wanted, 128, 7.0)
     monkeypatch.setattr(detector.networks.LMH, "forward", lambda x1, decoder: maps.expand(len(x1), -1, -1, -1))
-    faces = detector(astronaut, boxes=[np.array([150.0, 40, 300, 190]), np.array([10.0, 10, 110, 120])])
+    faces = detector(astronaut, crops=[np.array([150.0, 40, 300, 190]), np.array([10.0, 10, 110, 120])])
     assert len(faces) == 2
     for face in faces:
         np.testing.assert_allclose(face.crop.apply(face.landmarks), wanted.numpy(), atol=1e-2)
@@ -71,7 +71,7 @@ def test_models_without_head_and_unknown_detectors(snapshots, tmp_path):
     bare = LoadedModel(networks, None, "bb_ground_truth", {}, tmp_path)
     with pytest.raises(CheckpointError, match="no landmark head"):
         LandmarkDetector(bare)
-    with pytest.raises(DataError, match="dlib, yunet, none"):
+    with pytest.raises(DataError, match="yunet, dlib, faceboxes, none"):
         LandmarkDetector(load_model("random", snapshots), detector="mtcnn")
 
 
@@ -93,10 +93,45 @@ def test_two_passes_end_where_the_landmark_rule_cuts(snapshots, astronaut, monke
 def test_a_hopeless_box_does_not_cost_the_other_faces(snapshots, astronaut):
     """All landmarks of a box left of the photo have x ≤ 0, so no second crop can be made of them."""
     detector = LandmarkDetector.from_pretrained("random", snapshots)
-    corner, face = detector(astronaut, [np.array([-400.0, -400, 5, 5]), np.array([150.0, 40, 300, 190])])
+    corner, face = detector(astronaut, crops=[np.array([-400.0, -400, 5, 5]), np.array([150.0, 40, 300, 190])])
     assert np.isfinite(corner.landmarks).all() and np.isfinite(face.landmarks).all()
-    (alone,) = detector(astronaut, [np.array([150.0, 40, 300, 190])])
+    (alone,) = detector(astronaut, crops=[np.array([150.0, 40, 300, 190])])
     np.testing.assert_allclose(face.landmarks, alone.landmarks, atol=0.5)
+
+
+def test_boxes_of_every_kind_and_crops(snapshots, astronaut):
+    """Without YuNet's help the kind alone decides the first crop; a crop is its own; both at once are refused."""
+    detector = LandmarkDetector.from_pretrained("random", snapshots, passes=1, locate=False)
+    box = np.array([175.0, 75, 275, 175])
+    sides = {kind: 128 / detector(astronaut, [box], box_kind=kind)[0].crop.scale for kind in ("landmarks", "yunet", "dlib")}
+    assert sides == pytest.approx({"landmarks": 138.5, "yunet": 122.6, "dlib": 133.1})
+    (face,) = detector(astronaut, crops=[box])
+    assert 128 / face.crop.scale == pytest.approx(100) and face.box.tolist() == box.tolist() and np.isnan(face.detection_score)
+    with pytest.raises(DataError, match="'mtcnn'; choose one of"):
+        detector(astronaut, [box], box_kind="mtcnn")
+    with pytest.raises(DataError, match="one of them"):
+        detector(astronaut, [box], crops=[box])
+
+
+def test_coarse_boxes_lead_to_one_crop(snapshots, astronaut):
+    """What YuNet sees in the box's surroundings decides; the face keeps the box that was given."""
+    detector = LandmarkDetector.from_pretrained("random", snapshots, passes=1)
+    boxes = [np.array([178.0, 78, 268, 178]) + shift for shift in (-15, 0, 15)]
+    faces = detector(astronaut, boxes)
+    assert [face.box.tolist() for face in faces] == [box.tolist() for box in boxes]
+    centres = [face.crop.invert(np.array([64.0, 64.0])) for face in faces]
+    assert np.ptp(centres, axis=0).max() < 6
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_lying_faces_get_the_landmarks_of_upright_ones(astronaut, quarters):
+    """The bundled model through both passes: the points of the turned photo, turned back, are the photo's."""
+    detector = LandmarkDetector.from_pretrained(device="cpu")
+    (upright,), (turned,) = detector(astronaut), detector(np.ascontiguousarray(np.rot90(astronaut, quarters)))
+    points = turned.landmarks
+    for _ in range(quarters):
+        points = np.stack([512 - points[:, 1], points[:, 0]], axis=1)
+    np.testing.assert_allclose(points, upright.landmarks, atol=1.5)
 
 
 def test_analyse_returns_what_the_tiles_show(snapshots, astronaut):
@@ -114,6 +149,7 @@ def test_analyse_returns_what_the_tiles_show(snapshots, astronaut):
         ([[], []], "boxes for 2 photos but 1"),
         ([[np.zeros(3)]], "four numbers"),
         ([[np.array([0, 0, 9, np.nan])]], "not finite"),
+        ([[np.zeros(4)]], "under 2 px"),
         ([[np.array([9000.0, 0, 9100, 100])]], "outside"),
     ],
 )

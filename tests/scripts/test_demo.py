@@ -55,8 +55,19 @@ def test_demo_goes_on_after_a_failure(place, tmp_path, astronaut, capsys):
     Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(folder / "empty.png")
     (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     assert demo.main([*place, str(folder), "--save", "pts"]) == 2
-    assert "2 of 3 photos gave no result" in capsys.readouterr().err
+    assert "1 of 3 photos gave no result" in capsys.readouterr().err
     assert (tmp_path / "out/demo/good.pts").exists()
+
+
+def test_a_photo_without_a_face_is_said_and_no_error(place, tmp_path, capsys):
+    Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(tmp_path / "empty.png")
+    assert demo.main([*place, str(tmp_path / "empty.png")]) == 0
+    assert "no face found" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/demo/empty.json").read_text())["faces"] == []
+    assert [p.name for p in (tmp_path / "out/demo").iterdir()] == ["empty.json"]
+    for task in ("depth", "reconstruct", "fit"):
+        assert demo.main([*place, str(tmp_path / "empty.png"), "--task", task]) == 0
+        assert "no face found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -140,10 +151,8 @@ def test_failures_name_the_photo(place, tmp_path, astronaut, capsys):
 
 
 def test_unknown_detector(place, capsys):
-    with pytest.raises(SystemExit) as stop:
-        demo.main([*place, "--detector", "mtcnn"])
-    assert stop.value.code == 2
-    assert "dlib" in capsys.readouterr().err
+    assert demo.main([*place, "--detector", "mtcnn"]) == 2
+    assert "yunet, dlib" in capsys.readouterr().err
 
 
 def test_depth_and_rotation_of_the_astronaut(place, tmp_path):

@@ -16,6 +16,10 @@ def test_bundled_models_load_by_name(name):
     if task in ("refine", "identity"):
         assert isinstance(model_zoo.load_model(name, device="cpu"), torch.nn.Module)
         return
+    if task == "detection":
+        (found,) = model_zoo.load_model(name)(astronaut())
+        assert found.points.shape == (5, 2)
+        return
     (face,) = model_zoo.load_model(name, device="cpu")(astronaut())
     assert isinstance(face, Face) and len(face.landmarks) == 68
 

@@ -117,7 +117,7 @@ def test_landmarks_are_found_from_five_points(shared_data):
     for path in sorted((shared_data / "300w/images/test/common/lfpw").glob("*.pts"))[:40:5]:
         truth = read_pts(path).astype(float)
         photo = next(path.with_suffix(suffix) for suffix in (".jpg", ".png") if path.with_suffix(suffix).is_file())
-        found = find(read_image(photo), prepare_recon3d.box_of_five(five_of_68(truth)))
+        found = find(read_image(photo), prepare_recon3d.crop_of_five(five_of_68(truth)))
         box = np.sqrt(np.ptp(truth[:, 0]) * np.ptp(truth[:, 1]))
         errors.append(np.linalg.norm(found - truth, axis=1).mean() / box)
     assert np.mean(errors) < 0.035, errors

@@ -85,9 +85,10 @@ def test_options_of_v2(workspace, capsys, tmp_path):
 def test_what_goes_wrong_is_named_and_the_rest_goes_on(workspace, capsys, tmp_path):
     Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(tmp_path / "black.png")
     flags = ["--out", tmp_path / "out", "-o", "2d_sparse"]
-    assert run(workspace, tmp_path / "black.png", workspace / "nasa.png", *flags) == 2
+    (tmp_path / "cut.png").write_bytes(b"cut")
+    assert run(workspace, tmp_path / "black.png", tmp_path / "cut.png", workspace / "nasa.png", *flags) == 2
     caught = capsys.readouterr()
-    assert "1 of 2 inputs gave no result" in caught.err and "no face found" in caught.err
+    assert "1 of 3 inputs gave no result" in caught.err and "no face found" in caught.out
     assert (tmp_path / "out" / "nasa_2d_sparse.jpg").is_file()
     assert run(workspace) == 2 and "name a photo" in capsys.readouterr().err
     for text, error in (
