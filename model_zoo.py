@@ -6,7 +6,7 @@
 From Python:
 
     from model_zoo import list_models, load_model
-    model = load_model("landmarks_300w")         # a name of list_models(), a session of yours, or a path
+    model = load_model("landmarks_fast")         # a name of list_models(), a session of yours, or a path
     faces = model(image)                         # (H, W, 3) uint8 RGB → list of Face
 """
 
@@ -23,8 +23,8 @@ from common.runtime import choose_device
 
 __all__ = ["list_models", "load_model"]
 KINDS = {
-    "aae": "landmarks", "depthnet": "depth", "aign": "depth", "regressor": "mesh", "reconstructor": "reconstruct",
-    "mesh_refiner": "refine", "identity": "identity",
+    "aae": "landmarks", "landmark_net": "landmarks", "depthnet": "depth", "aign": "depth", "regressor": "mesh",
+    "reconstructor": "reconstruct", "mesh_refiner": "refine", "identity": "identity",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from common.errors import CheckpointError
 
+DEFAULT_LANDMARKS = "landmarks_fast"  # the bundled landmark model that everything uses unless told otherwise
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 TASKS = ("detection", "landmarks", "depth", "mesh", "reconstruct", "refine", "identity")
 

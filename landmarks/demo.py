@@ -14,6 +14,7 @@ from common.files.atomic import write_file
 from common.files.pictures import save_picture
 from common.files.points import format_pts
 from common.logs import console
+from common.pretrained import DEFAULT_LANDMARKS
 from datasets.detection.boxes import BOX_KINDS
 from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_box, parse_save, process_photos
@@ -31,7 +32,7 @@ class DemoSettings:
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
     task: str = option("landmarks", "what to do with the faces: landmarks, depth or rotate", group="run")
     checkpoint: str = option(
-        "landmarks_300w", "bundled name, session, session/epoch or path", "-c", "-r", group="model"
+        DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-c", "-r", group="model"
     )
     out: Path | None = option(None, "folder for results; default <outputs>/demo", group="output")
     save: str = option(

@@ -1,6 +1,6 @@
 """The library's front door: photo in, faces with landmarks out.
 
-    detector = LandmarkDetector.from_pretrained("landmarks_300w")
+    detector = LandmarkDetector.from_pretrained()
     faces = detector(image)                      # (H, W, 3) uint8 RGB → list of Face
     faces = detector(image, [box], box_kind="dlib")   # boxes of your own, and what drew them
     faces = detector(image, crops=[square])      # squares that the network sees as they are
@@ -14,17 +14,22 @@ import numpy as np
 import torch
 
 from common.errors import CheckpointError, DataError
-from common.pretrained import full_name
+from common.pretrained import DEFAULT_LANDMARKS, full_name
 from common.runtime import choose_device
-from datasets.crop import Crop, crop_from_landmarks, turned_crop
+from datasets.crop import Crop, crop_from_box, crop_from_landmarks, turned_crop
 from datasets.detection.boxes import CROP_KIND, Detection, check_box, crop_of_detection
 from datasets.detection.detect import DEFAULT_DETECTOR, DetectFaces, make_detector
 from datasets.detection.locate import locate as locate_face
 from datasets.face import Face
+from datasets.sample import landmark_box
+from geometry.heatmaps import render_heatmaps
 from landmarks.confidence import Calibration, read_calibration
 from landmarks.inference import Prediction, predict, to_pictures, validation_transform
 from landmarks.models import LoadedModel, load_model
+from networks.landmark_heads import HEATMAP_SIZE
 
+DRAWN_SIGMA = 2.5  # px of 128, of heatmaps drawn from points
+UNBOUNDED = (2**31, 2**31)  # photo size of a crop rule that may leave the photo
 Boxes = Sequence[np.ndarray]  # (4,) left, top, right, bottom in continuous photo px
 
 
@@ -84,6 +89,7 @@ class LandmarkDetector:
         self.device = choose_device(device)
         self.networks = model.networks.to(self.device, memory_format=torch.channels_last).eval()
         self.scheme, self.crop_source = model.scheme, model.crop_source
+        self.extend: tuple[float, float] | None = crop_extension(model.info, model.folder)
         self.calibration: Calibration = read_calibration(model.info, model.folder)
         self.size = self.networks.config.input_size
         self.transform = validation_transform(self.size, self.networks.config.normalize)
@@ -91,7 +97,7 @@ class LandmarkDetector:
 
     @classmethod
     def from_pretrained(
-        cls, name: str = "landmarks_300w", snapshots: Path = Path("data/models/snapshots"), **options: object
+        cls, name: str = DEFAULT_LANDMARKS, snapshots: Path = Path("data/models/snapshots"), **options: object
     ) -> "LandmarkDetector":
         """By bundled name, session, session/epoch or path; options as in the constructor. Raises: CheckpointError."""
         return cls(load_model(full_name(name), snapshots), **options)
@@ -134,7 +140,10 @@ class LandmarkDetector:
         box_kind: str = "landmarks",
         crops: Sequence[Boxes] | None = None,
     ) -> list[list[Analysis]]:
-        """Like `predict_batch`, with crops, heatmaps and reconstructions (empty arrays with pictures=False)."""
+        """Like `predict_batch`, with crops, heatmaps and reconstructions (empty arrays with pictures=False).
+
+        A direct network has no reconstruction; its heatmaps are drawn from its points.
+        """
         images = [as_rgb(image) for image in images]
         found = given_faces(boxes, crops, box_kind, len(images))
         if found is None:
@@ -148,17 +157,25 @@ class LandmarkDetector:
         faces = self._faces(reading, detections)
         normalize, prediction = self.networks.config.normalize, reading.prediction
         shown = to_pictures(reading.data, normalize) if pictures else [np.empty(0)] * len(faces)
-        rebuilt = to_pictures(self.networks.P(prediction.z), normalize) if pictures else [np.empty(0)] * len(faces)
-        maps = prediction.heatmaps.cpu().numpy() if pictures else [np.empty(0)] * len(faces)
+        rebuilt, maps = self._drawn(prediction) if pictures else ([np.empty(0)] * len(faces),) * 2
         for owner, *parts in zip(owners, faces, shown, rebuilt, maps, strict=True):
             results[owner].append(Analysis(*parts))
         return results
+
+    def _drawn(self, prediction: Prediction) -> tuple[Sequence[np.ndarray], np.ndarray]:
+        """Reconstructions (empty without an autoencoder) and heatmaps (of a direct network drawn as sure as its points)."""
+        if prediction.heatmaps is None:
+            scale = HEATMAP_SIZE / self.size
+            maps = render_heatmaps(prediction.landmarks.float() * scale, HEATMAP_SIZE, DRAWN_SIGMA, prediction.scores)
+            return [np.empty(0)] * len(maps), maps.cpu().numpy()
+        rebuilt = to_pictures(self.networks.P(prediction.z), self.networks.config.normalize)
+        return rebuilt, prediction.heatmaps.cpu().numpy()
 
     @torch.inference_mode()
     def read(self, images: Sequence[np.ndarray], owners: Sequence[int], detections: Sequence[Detection]) -> Reading:
         """All passes over faces that were found: detections[i] is of images[owners[i]]. Raises: DataError for a bad box."""
         crops = [self._first_crop(d, images[i]) for d, i in zip(detections, owners, strict=True)]
-        passes = self.passes if self.crop_source.startswith("lm_") else 1
+        passes = self.passes if self.extend or self.crop_source.startswith("lm_") else 1
         landmarks: list[np.ndarray] = []
         before = None
         for number in range(passes):
@@ -174,7 +191,7 @@ class LandmarkDetector:
         check_box(detection.box, image.shape)
         if self.locate and detection.points is None and detection.kind != CROP_KIND:
             detection = locate_face(image, detection)
-        return crop_of_detection(detection, self.crop_source, self.size)
+        return crop_of_detection(detection, "lm_ground_truth" if self.extend else self.crop_source, self.size)
 
     def _features(
         self, prediction: Prediction, crops: list[Crop], landmarks: list[np.ndarray], before: list[np.ndarray] | None
@@ -191,9 +208,15 @@ class LandmarkDetector:
     def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
         """The crop by the last pass's landmarks, turned as the last one, or that one where they allow none."""
         try:
-            return turned_crop(lambda p: crop_from_landmarks(p, self.scheme, self.size), landmarks, crop.angle_rad)
+            return turned_crop(self._crop_by, landmarks, crop.angle_rad)
         except DataError:  # one hopeless box must not cost the other faces of the batch
             return crop
+
+    def _crop_by(self, landmarks: np.ndarray) -> Crop:
+        """The crop of an upright face by its landmarks, as the model was trained on. Raises: DataError."""
+        if self.extend is None:
+            return crop_from_landmarks(landmarks, self.scheme, self.size)
+        return crop_from_box(landmark_box(landmarks), self.size, UNBOUNDED, *self.extend)
 
     def _cut(self, images: list[np.ndarray], owners: list[int], crops: list[Crop]) -> torch.Tensor:
         cut = np.stack([crop.extract(images[i]) for crop, i in zip(crops, owners, strict=True)])
@@ -212,6 +235,21 @@ class LandmarkDetector:
             Face(box=d.box, detection_score=d.score, landmarks=points, scheme=self.scheme.name, crop=crop, score=score)
             for points, score, crop, d in rows
         ]
+
+
+def crop_extension(info: dict, source: Path) -> tuple[float, float] | None:
+    """How far crops reach beyond the box of the landmarks, up and down in box heights; None for the rule `crop_source`.
+
+    Raises: CheckpointError for a damaged entry of config.json.
+    """
+    values = info.get("crop_extend")
+    if values is None:
+        return None
+    try:
+        top, bottom = (float(value) for value in values)
+    except (TypeError, ValueError):
+        raise CheckpointError(f"{source}: its crop_extend is not two numbers; copy the snapshot again.") from None
+    return top, bottom
 
 
 def given_faces(

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from common.config import LocalConfig
+from common.pretrained import DEFAULT_LANDMARKS
 from datasets.face import Face
 from datasets.photos import parse_box
 from landmarks.detector import Boxes, LandmarkDetector
@@ -29,7 +30,7 @@ class LandmarkFinder:
 
     def __init__(
         self,
-        name: str = "landmarks_300w",
+        name: str = DEFAULT_LANDMARKS,
         snapshots: Path = Path("data/models/snapshots"),
         *,
         box: np.ndarray | None = None,

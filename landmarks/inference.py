@@ -8,23 +8,28 @@ from torch import Tensor
 
 from datasets.augment import BatchTransform
 from geometry.heatmaps import decode_heatmaps
+from landmarks.net_inference import locate
 from networks.aae import AAE
 from networks.autoencoder import PIXEL_MEAN
+from networks.landmark_net import LandmarkNet
 
 
 @dataclass(frozen=True)
 class Prediction:
     """What the networks say about a batch of crops.
 
-    Attributes: landmarks (B, K, 2), or (B, K, 3) with a depth head, in crop pixels; scores (B, K) heatmap peaks, about 1 when
-        sure; heatmaps (B, K, 128, 128); z (B, z_dim); disagreement (B,) mean distance between the landmarks of the crop and
-        of its mirror image, in crop sides, where they were averaged.
+    Attributes:
+        landmarks: (B, K, 2), or (B, K, 3) with a depth head, in crop pixels.
+        scores: (B, K) heatmap peaks or probabilities, about 1 when sure.
+        heatmaps, z: (B, K, 128, 128) and (B, z_dim) of an autoencoder.
+        disagreement: (B,) mean distance between the landmarks of the crop and of its mirror image, in crop sides, where they
+            were averaged.
     """
 
     landmarks: Tensor
     scores: Tensor
-    heatmaps: Tensor
-    z: Tensor
+    heatmaps: Tensor | None
+    z: Tensor | None
     disagreement: Tensor | None = None
 
 
@@ -40,7 +45,11 @@ def read_coords(networks: AAE, z: Tensor) -> Tensor:
 
 
 def predict(
-    networks: AAE, images: Tensor, flip_permutation: Tensor | None = None, subpixel: bool = True, readout: str | None = None
+    networks: AAE | LandmarkNet,
+    images: Tensor,
+    flip_permutation: Tensor | None = None,
+    subpixel: bool = True,
+    readout: str | None = None,
 ) -> Prediction:
     """Landmarks of a batch.
 
@@ -48,8 +57,11 @@ def predict(
         images: (B, 3, S, S) as the networks expect them.
         flip_permutation: (K,) of the scheme to average the heatmaps with those of the mirrored crop; None = single pass.
         subpixel: False decodes as 3FabRec does (integer peak × S/128, no half-pixel offset).
-        readout: heatmaps, coords (linear, from z) or mean of both; default the model's own.
+        readout: heatmaps, coords (linear, from z) or mean of both; default the model's own. The direct network has one.
     """
+    if isinstance(networks, LandmarkNet):
+        points, scores, disagreement = locate(networks, images, flip_permutation)
+        return Prediction(points, scores, None, None, disagreement)
     size = images.shape[-1]
     readout = readout or networks.config.readout
     z, heatmaps = predict_heatmaps(networks, images)

@@ -13,6 +13,8 @@ from common.logs import console
 from common.pretrained import PRETRAINED
 from common.runtime import is_main_process
 from geometry.schemes import LandmarkScheme, generic_scheme, scheme_from_dict, scheme_to_dict
+from landmarks.net_models import KIND as NET_KIND
+from landmarks.net_models import LoadedNet, load_net
 from networks.aae import AAE, AAEConfig
 
 
@@ -43,8 +45,11 @@ def model_config(networks: AAE, scheme: LandmarkScheme | None, crop_source: str,
 
 def load_model(
     name: str, snapshots: Path = Path("data/models/snapshots"), activation: str | None = None
-) -> LoadedModel:
-    """Load by bundled name, session, session/epoch or path; also the authors' `saae.mdl` (file, or folder that holds one).
+) -> LoadedModel | LoadedNet:
+    """A landmark model by bundled name, session, session/epoch or path: an autoencoder or a direct network.
+
+    The authors' `saae.mdl` (file, or folder that holds one) is one, too.
+
 
     Args: activation: of a `saae.mdl`, see `import_saae`; other models know theirs.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
@@ -54,6 +59,8 @@ def load_model(
         return import_saae(authors if authors.suffix == ".mdl" else authors / "saae.mdl", activation)
     folder = resolve_snapshot(name, snapshots, PRETRAINED)
     info = read_config(folder)
+    if info.get("kind") == NET_KIND:
+        return load_net(folder)
     if info.get("kind") != "aae":
         raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not an autoencoder; choose another -r/--resume.")
     networks = _build(info.get("networks"), folder)
@@ -61,6 +68,16 @@ def load_model(
     load_strict(networks, tensors, folder, optional=("D.", "D_z.") if info.get("inference_only") else ())
     scheme = None if info.get("scheme") is None else scheme_from_dict(info["scheme"])
     return LoadedModel(networks, scheme, info.get("crop_source", "bb_ground_truth"), info, folder)
+
+
+def load_autoencoder(
+    name: str, snapshots: Path = Path("data/models/snapshots"), activation: str | None = None
+) -> LoadedModel:
+    """As `load_model`, for what only an autoencoder can do. Raises: CheckpointError for a direct network, too."""
+    model = load_model(name, snapshots, activation)
+    if isinstance(model, LoadedNet):
+        raise CheckpointError(f"{model.folder}: holds a '{NET_KIND}', not an autoencoder; choose another -r/--resume.")
+    return model
 
 
 def _build(fields: object, source: Path) -> AAE:

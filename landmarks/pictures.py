@@ -162,28 +162,34 @@ def prediction_pictures(
     distances = normaliser(truth, scheme, ocular_norm, image_size=images.shape[-1])
     errors = landmark_errors(points, truth, distances, data.visibility[:count]).nanmean(dim=1)
     target = render_heatmaps(truth * (HEATMAP_SIZE / images.shape[-1]), HEATMAP_SIZE, sigma)
-    few = min(count, 5)
-    return {
-        "landmarks": landmark_picture(images, points.cpu().numpy(), truth.cpu().numpy(), errors.cpu().numpy(), normalize),
-        "heatmaps": heatmap_picture(images[:few], prediction.heatmaps[:few], target[:few], normalize),
-    }
+    arrays = (points.cpu().numpy(), truth.cpu().numpy(), errors.cpu().numpy())
+    pictures = {"landmarks": landmark_picture(images, *arrays, normalize)}
+    if prediction.heatmaps is not None:
+        few = min(count, 5)
+        pictures["heatmaps"] = heatmap_picture(images[:few], prediction.heatmaps[:few], target[:few], normalize)
+    return pictures
 
 
 def face_tiles(picture: np.ndarray, reconstruction: np.ndarray, heatmaps: np.ndarray, landmarks: np.ndarray,
                scheme: LandmarkScheme, tile_px: int = 256) -> np.ndarray:
     """The paper's five tiles: input, reconstruction, heatmaps, prediction in the reconstruction, prediction in the input.
 
-    Args: picture, reconstruction (S, S, 3) uint8; heatmaps (K, h, w); landmarks (K, 2+) in crop pixels; tile_px shown side.
+    Args: picture, reconstruction (S, S, 3) uint8, the latter empty where there is none: three tiles then; heatmaps (K, h, w);
+        landmarks (K, 2+) in crop pixels; tile_px shown side.
     """
-    zoom = tile_px / len(picture)
-    large = [cv2.resize(p, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC) for p in (picture, reconstruction)]
-    tiles = [large[0], large[1], overlay_heatmaps(large[0], heatmaps), large[1].copy(), large[0].copy()]
-    for tile in tiles[3:]:
-        draw_landmarks(tile, landmarks[:, :2] * zoom, scheme)
-    captions = ("input", "reconstruction", "heatmaps", "on reconstruction", "on input")
-    for tile, caption in zip(tiles, captions, strict=True):
+    zoom, points = tile_px / len(picture), landmarks[:, :2]
+    shown = cv2.resize(picture, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC)
+    tiles = {"input": shown.copy(), "heatmaps": overlay_heatmaps(shown, heatmaps)}
+    if reconstruction.size:
+        rebuilt = cv2.resize(reconstruction, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC)
+        tiles = {"input": tiles["input"], "reconstruction": rebuilt.copy(), "heatmaps": tiles["heatmaps"]}
+        tiles["on reconstruction"] = rebuilt
+        draw_landmarks(rebuilt, points * zoom, scheme)
+    draw_landmarks(shown, points * zoom, scheme)
+    tiles["on input"] = shown
+    for caption, tile in tiles.items():
         draw_text(tile, caption)
-    return np.concatenate(tiles, axis=1)
+    return np.concatenate(list(tiles.values()), axis=1)
 
 
 def photo_with_faces(image: np.ndarray, faces: list[tuple[np.ndarray, np.ndarray]], scheme: LandmarkScheme) -> np.ndarray:

@@ -23,7 +23,7 @@ from landmarks.data import (
 )
 from landmarks.inference import validation_transform
 from landmarks.losses import PerceptualLoss
-from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_model, model_config
+from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_autoencoder, model_config
 from landmarks.settings import CommonSettings, DepthSettings, LandmarkSettings, UnsupervisedSettings
 from networks.aae import AAE, AAEConfig, count_parameters
 from networks.autoencoder import PIXEL_MEAN
@@ -44,7 +44,7 @@ def start(settings: CommonSettings, local: LocalConfig) -> Run:
     """Device, seeds, and the model to continue from, if any; its sizes replace those of the settings."""
     accelerator = make_accelerator(settings.device, settings.precision)
     seed_everything(settings.seed, accelerator.process_index)
-    resumed = None if settings.resume is None else load_model(settings.resume, local.snapshots, settings.activation)
+    resumed = None if settings.resume is None else load_autoencoder(settings.resume, local.snapshots, settings.activation)
     if resumed is not None:
         config = resumed.networks.config
         settings = dataclasses.replace(

@@ -42,6 +42,9 @@ class LandmarkNetConfig:
     input_size: int = 128  # px, a multiple of 32
     width: int = 32  # channels of the first stage; the others have 2, 4 and 8 times as many
     blocks: int = 2  # residual blocks of every stage
+    normalize: bool = True  # subtract the pixel mean from images
+    readout: str = "joint"  # of the read-outs, the one that is taken
+    depth_head: bool = False  # there is none
 
     def to_dict(self) -> dict:
         """JSON-ready fields."""

@@ -9,6 +9,7 @@ import torch
 from common.config import LocalConfig, option
 from common.errors import DataError, FaceModelError
 from common.logs import console
+from common.pretrained import DEFAULT_LANDMARKS
 from datasets.detection.boxes import BOX_KINDS
 from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
@@ -44,7 +45,7 @@ class FitDemoSettings:
     landmarks_from: Path | None = option(
         None, "folder of <photo>.pts, .json or .txt with 68, 98 or 5 points; none: detect them", group="data"
     )
-    landmark_model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", group="model")
+    landmark_model: str = option(DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-r", group="model")
     detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
     box_kind: str = option(

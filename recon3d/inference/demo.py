@@ -10,6 +10,7 @@ from common.config import LocalConfig, option
 from common.errors import ConfigError, DataError
 from common.files.meshes import write_mesh
 from common.logs import console
+from common.pretrained import DEFAULT_LANDMARKS
 from datasets.detection.boxes import BOX_KINDS
 from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
@@ -67,7 +68,7 @@ class ReconstructSettings:
         None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect", group="data"
     )
     same_person: bool = option(False, "all photos show one person: average identity and albedo", group="data")
-    landmark_model: str = option("landmarks_300w", "bundled name, session, session/epoch or path", "-r", group="model")
+    landmark_model: str = option(DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-r", group="model")
     detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
     box_kind: str = option(

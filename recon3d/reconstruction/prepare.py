@@ -19,6 +19,7 @@ from tqdm import tqdm
 from common.errors import DataError, FaceModelError
 from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.points import read_json_points, read_pts
+from common.pretrained import DEFAULT_LANDMARKS
 from datasets.alignment import (
     MIN_PHOTO_PX,
     align,
@@ -157,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reference", default="head", help="five points: head, a model .safetensors, similarity_Lm3D_all.mat")
     parser.add_argument("--layout", choices=LAYOUTS, default="tf", help="tf (also GCN_ResNet's): crops; pt: photos and lists")
     parser.add_argument("--split", default="train", help="name of the lists of --layout pt")
-    parser.add_argument("--model", default="landmarks_300w", help="landmark model: bundled name, session or path")
+    parser.add_argument("--model", default=DEFAULT_LANDMARKS, help="landmark model: bundled name, session or path")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--again", action="store_true", help="also photos that were prepared before")
     options = parser.parse_args(arguments)
