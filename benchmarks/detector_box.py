@@ -63,9 +63,11 @@ def measure(kind: str, detect: Callable[[np.ndarray], list[Detection]] | None, d
         return
     low, median, high = np.percentile(np.array(rows), [10, 50, 90], axis=0)
     for target, rule in enumerate(BOX_RULES[kind]):
-        for column, reference, name in ((2, rule.side, "side"), (1, rule.down, "shift down"), (0, 0.0, "shift to the right")):
-            row(f"{kind}: {TARGETS[target]}, {name}", median[target, column], reference, "box")
-            note(f"10 % below {low[target, column]:+.3f}, 10 % above {high[target, column]:+.3f}")
+        row(f"{kind}: {TARGETS[target]}, side", median[target, 2], rule.side, "box")
+        note(f"10 % below {low[target, 2]:.3f}, 10 % above {high[target, 2]:.3f}")
+        for column, reference, name in ((1, rule.down, "down"), (0, 0.0, "to the right")):
+            middle, ends = median[target, column], (low[target, column], high[target, column])
+            note(f"shift {name} {middle:+.3f} (table {reference:+.3f}), 10 % below {ends[0]:+.3f}, 10 % above {ends[1]:+.3f}")
 
 
 def main(arguments: list[str] | None = None) -> None:

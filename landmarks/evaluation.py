@@ -16,13 +16,16 @@ from common.files.pictures import save_picture
 from common.logs import console
 from common.runtime import current_commit, make_accelerator
 from datasets.augment import Batch
+from datasets.detection.detect import DEFAULT_DETECTOR
 from datasets.loader import RawBatch
 from datasets.packing import SampleReader
 from datasets.sample import FaceDataset, Sample
 from drawing.curves import plot_ced
 from geometry.heatmaps import decode_heatmaps, render_heatmaps
 from geometry.schemes import LandmarkScheme
+from landmarks.box_evaluation import GIVEN, evaluate_boxes
 from landmarks.data import locate_dataset
+from landmarks.detector import LandmarkDetector
 from landmarks.inference import Prediction, predict, validation_transform
 from landmarks.models import LoadedModel, load_model
 from landmarks.pictures import prediction_pictures
@@ -174,9 +177,30 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
     if settings.val_count is not None:
         dataset.annotations = dataset.annotations[: settings.val_count]
     console().info(str(dataset))
-    report, first = evaluate_dataset(model, dataset, settings, accelerator)
+    if settings.boxes is not None:
+        report, first = evaluate_in_boxes(model, dataset, settings), None
+    else:
+        report, first = evaluate_dataset(model, dataset, settings, accelerator)
     publish(report, settings, local, first, model)
     return report
+
+
+def evaluate_in_boxes(model: LoadedModel, dataset: FaceDataset, settings: EvalSettings) -> LandmarkReport:
+    """The report of whole photos and boxes, with the areas under the risk-coverage curve. Raises: DataError."""
+    detector = LandmarkDetector(
+        model, device=settings.device, passes=settings.passes, flip=settings.flip,
+        detector=DEFAULT_DETECTOR if settings.boxes in GIVEN else settings.boxes,
+    )  # fmt: skip
+    if settings.jitter and settings.boxes != "landmarks":
+        raise ConfigError(f"--jitter {settings.jitter:g} moves given boxes: use it with --boxes landmarks.")
+    protocol = Protocol(
+        dataset=dataset.name, split=dataset.split, scheme=dataset.scheme.name, normaliser=settings.ocular_norm,
+        crop=f"boxes:{settings.boxes}±{settings.jitter:g}", threshold=settings.threshold, seed=settings.seed,
+        commit=current_commit(), flip=settings.flip, auc_steps=settings.auc_steps, readout=model.networks.config.readout,
+    )
+    scores = evaluate_boxes(detector, dataset, settings.boxes, protocol, settings.jitter, settings.seed)
+    scores.report.extra.update(scores.summary())
+    return scores.report
 
 
 def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, first, model: LoadedModel) -> None:

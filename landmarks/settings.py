@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.config import option
 from common.runtime import PRECISIONS
-from datasets.detection.detect import DETECTORS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.sample import CROP_SOURCES
 from metrics.landmarks import NORMALISERS
 from networks.aae import READOUTS
@@ -68,8 +68,7 @@ class CommonSettings(LoopSettings):
     use_cache: bool = option(True, "keep packed crops; 0 packs anew", group="data")
     scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file", group="data")
     detector: str = option(
-        "dlib", "finds the face in photos of a folder without points; none = the whole photo is the face",
-        choices=tuple(DETECTORS), group="data",
+        DEFAULT_DETECTOR, f"finds the face in photos of a folder without points: {DETECTOR_HELP}", group="data",
     )  # fmt: skip
     show: bool = option(True, "write pictures with every validation", group="logging")
     show_random_faces: bool = option(True, "random faces and interpolations among the pictures", group="logging")
@@ -182,6 +181,14 @@ class EvalSettings:
     crop_source: str | None = option(
         None, "rule that cuts faces out of photos; default: the model's", choices=CROP_SOURCES, group="protocol"
     )
+    boxes: str | None = option(
+        None, "find landmarks in whole photos: from `landmarks` (tight boxes around the annotated points), `crops` by them, or "
+        f"from a detector: {DETECTOR_HELP}; default: crops as in training", group="protocol",
+    )  # fmt: skip
+    jitter: float = option(
+        0.0, "with --boxes landmarks: random shift and scale, as shares of the box", group="protocol", minimum=0
+    )
+    passes: int = option(2, "with --boxes: 2 cuts again by the first landmarks", group="protocol", minimum=1)
     align: bool = option(False, "level the eyes in landmark crops", group="protocol")
     flip: bool = option(False, "average the heatmaps with those of the mirrored crop", group="protocol")
     subpixel: bool = option(True, "0: integer peaks, as 3FabRec decodes", group="protocol")
@@ -208,5 +215,5 @@ class EvalSettings:
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
     seed: int = option(
-        0, "of the model's training, written beside the score; an evaluation draws nothing", group="run", minimum=0
+        0, "of the model's training, written beside the score; of --jitter", group="run", minimum=0
     )

@@ -51,7 +51,7 @@ class Protocol:
 class LandmarkReport:
     """Errors of all images, a few floats per landmark and nothing else, whatever the size of the photos.
 
-    Attributes: controls: reports by name of answers that need no network, on the same images.
+    Attributes: controls: reports by name of answers that need no network, on the same images; extra: further numbers by name.
     """
 
     def __init__(self, protocol: Protocol, scheme: LandmarkScheme) -> None:
@@ -60,6 +60,7 @@ class LandmarkReport:
         self.names: list[str] = []
         self.failures: list[tuple[str, str]] = []
         self.controls: dict[str, LandmarkReport] = {}
+        self.extra: dict[str, float] = {}
         self._errors: list[Tensor] = []
         self._gte: list[Tensor] = []
 
@@ -114,6 +115,7 @@ class LandmarkReport:
             numbers |= {"gte": mean_error(gte), "std_gte": std_nme(gte), "gte_normaliser": kind}
         if self.controls:
             numbers["controls"] = {name: control.summary()["nme"] for name, control in self.controls.items()}
+        numbers |= self.extra
         unread = [{"name": name, "reason": reason} for name, reason in self.failures]
         return numbers | {"without_prediction": unread, "protocol": dataclasses.asdict(protocol)}
 
@@ -145,6 +147,7 @@ class LandmarkReport:
         if "gte" in s:
             lines += [f"GTE:   {s['gte']:6.3f}", f"STD_GTE:   {s['std_gte']:6.3f}"]
         lines += [f"control, {name}: NME {nme:6.3f}" for name, nme in s.get("controls", {}).items()]
+        lines += [f"{name}: {value:6.3f}" for name, value in self.extra.items()]
         return "\n".join(lines)
 
     def csv_text(self) -> str:

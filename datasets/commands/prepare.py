@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from common.errors import DataError
-from datasets.detection.detect import DETECTORS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.detection.first_faces import FirstFaces
 from datasets.packing import pack
 from datasets.registry import DATASETS, build_dataset
@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--crop-source", default="bb_ground_truth", choices=CROP_SOURCES)
     parser.add_argument("--align", action="store_true")
     parser.add_argument("--scheme", default=None, help="of `folder` data: a name or a .json file")
-    parser.add_argument("--detector", default="dlib", choices=tuple(DETECTORS), help="of `folder` photos without points [dlib]")
+    parser.add_argument(
+        "--detector", default=DEFAULT_DETECTOR, help=f"of `folder` photos without points: {DETECTOR_HELP} [yunet]"
+    )
     options = parser.parse_args(arguments)
     faces = None if options.detector == "none" else FirstFaces(options.detector, options.out / "faces")
     try:

@@ -98,6 +98,17 @@ def crop_of_detection(detection: Detection, crop_source: str, size: int) -> Crop
     return square_crop(centre, rule.side * unit, size, angle_rad=roll)
 
 
+def tight_square(detection: Detection) -> np.ndarray:
+    """(4,) the square around the face's landmarks, as far as its box tells; of tight boxes and crops the box itself."""
+    if detection.kind in ("landmarks", CROP_KIND):
+        return detection.box
+    rule = BOX_RULES[detection.kind].around_landmarks
+    left, top, right, bottom = (float(value) for value in detection.box)
+    unit, roll = ((right - left) * (bottom - top)) ** 0.5, detection.roll_rad
+    centre = np.array([(left + right) / 2, (top + bottom) / 2]) + rule.down * unit * np.array([-np.sin(roll), np.cos(roll)])
+    return np.concatenate([centre - rule.side * unit / 2, centre + rule.side * unit / 2])
+
+
 def check_box(box: np.ndarray, image_shape: tuple[int, ...]) -> None:
     """Raises: DataError naming a box that is not finite, has no area or does not touch the photo."""
     left, top, right, bottom = (float(value) for value in box)

@@ -10,13 +10,14 @@ from tqdm import tqdm
 from common.errors import DataError
 from common.files.atomic import write_file
 from common.files.images import read_image
-from datasets.detection.detect import Detection, make_detector
+from datasets.detection.boxes import Detection, tight_square
+from datasets.detection.detect import make_detector
 
 SAVE_EVERY = 200  # photos
 
 
 class FirstFaces:
-    """Photos → boxes of the surest face in each.
+    """Photos → boxes of the surest face in each, as tight as those of annotated landmarks.
 
     Args: detector: its name; folder: where the boxes of earlier runs lie, by path, size and time of the photo;
         make: makes the detector when a photo is new.
@@ -25,7 +26,7 @@ class FirstFaces:
     def __init__(
         self, detector: str, folder: Path, make: Callable[[str], Callable[[np.ndarray], list[Detection]]] = make_detector
     ) -> None:
-        self.name, self.file, self.make = detector, Path(folder) / f"{detector}.json", make
+        self.name, self.file, self.make = detector, Path(folder) / f"{detector.partition(':')[0]}_tight.json", make
 
     def __call__(self, photos: Sequence[Path]) -> dict[Path, np.ndarray | None]:
         """(4,) left, top, right, bottom of every photo, None where there is no face; photos that cannot be read are absent."""
@@ -38,7 +39,7 @@ class FirstFaces:
                 found = detect(read_image(photo))
             except DataError:  # named and counted where crops are cut
                 continue
-            known[keys[photo]] = np.asarray(found[0].box, dtype=float).tolist() if found else None
+            known[keys[photo]] = np.asarray(tight_square(found[0]), dtype=float).tolist() if found else None
             if number % SAVE_EVERY == 0:
                 write_file(self.file, json.dumps(known))
         if new:

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from datasets.crop import Crop, square_crop
-from datasets.detection.boxes import BOX_RULES, Detection, box_overlap
+from datasets.detection.boxes import BOX_RULES, Detection, box_overlap, tight_square
 from datasets.detection.yunet import YuNetDetector
 
 WINDOW = 2.0  # side of the surroundings, in sides of the square around the face's landmarks
@@ -23,10 +23,8 @@ def locate(image: np.ndarray, given: Detection) -> Detection:
 
     Args: image (H, W, 3) uint8 RGB; given: a face with a valid box of any kind but a crop.
     """
-    rule = BOX_RULES[given.kind].around_landmarks
-    left, top, right, bottom = (float(value) for value in given.box)
-    unit = ((right - left) * (bottom - top)) ** 0.5
-    centre, side = np.array([(left + right) / 2, (top + bottom) / 2 + rule.down * unit]), rule.side * unit
+    left, top, right, bottom = (float(value) for value in tight_square(given))
+    centre, side = np.array([(left + right) / 2, (top + bottom) / 2]), max(right - left, bottom - top)
     window = square_crop(centre, WINDOW * side, WINDOW_PX)
     expected = _yunet_box(centre, side)
     found = [_in_photo(face, window) for face in _yunet()(window.extract(image))]
