@@ -8,10 +8,8 @@ from tqdm import tqdm
 
 from common.errors import DataError
 from common.files.images import read_image
-from datasets.crop import crop_from_landmarks
 from datasets.detection.boxes import CROP_KIND, Detection, box_overlap
 from datasets.sample import Annotation, FaceDataset, landmark_box
-from geometry.schemes import LandmarkScheme
 from landmarks.detector import LandmarkDetector
 from metrics.landmarks import per_image
 from metrics.report import LandmarkReport, Protocol
@@ -81,7 +79,7 @@ def evaluate_boxes(
         for annotation in dataset.annotations[start : start + BATCH]:
             try:
                 image = read_image(annotation.path, annotation.span)
-                found.append((annotation, image, _find(annotation, image, dataset.scheme, kind, detector, jitter, rng)))
+                found.append((annotation, image, _find(annotation, image, kind, detector, jitter, rng)))
             except DataError as error:
                 report.add_failure(annotation.name, str(error))
                 scores.append(MISSED_SCORE)
@@ -97,14 +95,13 @@ def evaluate_boxes(
 
 
 def _find(
-    annotation: Annotation, image: np.ndarray, scheme: LandmarkScheme, kind: str, detector: LandmarkDetector, jitter: float,
-    rng: np.random.Generator,
+    annotation: Annotation, image: np.ndarray, kind: str, detector: LandmarkDetector, jitter: float, rng: np.random.Generator
 ) -> Detection:
     """The annotated face as a box of that kind. Raises: DataError where the detector misses it."""
     tight = landmark_box(annotation.landmarks)
     if kind == "crops":
-        crop = crop_from_landmarks(annotation.landmarks, scheme, 1)
-        return Detection(crop.invert(np.array([[0.0, 0.0], [1.0, 1.0]])).ravel(), float("nan"), CROP_KIND)
+        crop = detector.crop_by_landmarks(annotation.landmarks)
+        return Detection(crop.invert(np.array([[0.0, 0.0], [crop.size] * 2])).ravel(), float("nan"), CROP_KIND)
     if kind == "landmarks":
         return Detection(jittered(tight, jitter, rng), float("nan"), "landmarks")
     face = max(detector.detect(image), key=lambda face: box_overlap(face.box, tight), default=None)

@@ -208,11 +208,11 @@ class LandmarkDetector:
     def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
         """The crop by the last pass's landmarks, turned as the last one, or that one where they allow none."""
         try:
-            return turned_crop(self._crop_by, landmarks, crop.angle_rad)
+            return turned_crop(self.crop_by_landmarks, landmarks, crop.angle_rad)
         except DataError:  # one hopeless box must not cost the other faces of the batch
             return crop
 
-    def _crop_by(self, landmarks: np.ndarray) -> Crop:
+    def crop_by_landmarks(self, landmarks: np.ndarray) -> Crop:
         """The crop of an upright face by its landmarks, as the model was trained on. Raises: DataError."""
         if self.extend is None:
             return crop_from_landmarks(landmarks, self.scheme, self.size)
