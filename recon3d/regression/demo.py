@@ -54,7 +54,10 @@ class MeshSettings:
     detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
     weights: Path | None = option(None, "weights of the detector", group="model")
     out: Path | None = option(None, "folder for results; default <outputs>/mesh", group="output")
-    bbox_init: str = option("one", "one, or two: cut again by the first landmarks", choices=tuple(STEPS), group="run")
+    bbox_init: str | None = option(
+        None, "one, or two: cut again by the first landmarks; default two, with --authors one", choices=tuple(STEPS),
+        group="run",
+    )  # fmt: skip
     dlib_bbox: bool = option(True, "0: read boxes from <photo>.bbox instead of detecting", group="run")
     dump_res: bool = option(True, "landmarks drawn on the photo", group="output")
     dump_vertex: bool = option(False, "vertices of every face as .npy (V, 3), photo px", group="output")
@@ -155,7 +158,8 @@ def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     face_model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(
-        loaded, face_model, detector=settings.detector, weights=settings.weights, steps=STEPS[settings.bbox_init],
+        loaded, face_model, detector=settings.detector, weights=settings.weights,
+        steps=None if settings.bbox_init is None else STEPS[settings.bbox_init],
         authors=settings.authors, device=settings.device,
     )  # fmt: skip
     if settings.onnx is not None:

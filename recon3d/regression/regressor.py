@@ -46,7 +46,7 @@ class FaceRegressor:
     Args:
         loaded: from `load_regressor`.  face_model: with landmarks "ibug68" and enough components.
         detector: a name of `datasets.detection.detect.DETECTORS`, or any function image → list of Detection; weights: its file.
-        steps: 2 cuts every face again by the landmarks of the first pass.
+        steps: 2 cuts every face again by the landmarks of the first pass; default 2, with `authors` 1 as their code has it.
         authors: crop, decode and pose exactly as 3DDFA and 3DDFA_V2 do, for comparisons: crops on whole pixels that are pasted
             back unrounded, biased pixels, a rotation that need not be one.
         device: auto, cpu, cuda or mps.
@@ -60,10 +60,11 @@ class FaceRegressor:
         *,
         detector: str | DetectFaces = DEFAULT_DETECTOR,
         weights: Path | None = None,
-        steps: int = 1,
+        steps: int | None = None,
         authors: bool = False,
         device: str = "auto",
     ) -> None:
+        steps = steps or (1 if authors else 2)
         if steps not in (1, 2):
             raise DataError(f"--bbox-init knows one and two steps, not {steps}.")
         fits(loaded.model, face_model, f"face model {face_model.name}")
