@@ -18,7 +18,8 @@ class Face:
         landmarks: (K, 2), or (K, 3) with z toward the viewer in the same unit.
         scheme: name of their landmark scheme, see `geometry.schemes`.
         crop: the crop that the networks saw.
-        score: how sure the landmark network is; mean height of the heatmaps' peaks, about 0.9 for a clear face.
+        score: of the landmark network: the probability that their error is below 10 % of the eyes' distance, as
+            `landmarks.calibrate` fitted it; of a model without calibration the mean of its points' scores.
         depth: (K,) of the landmarks, toward the viewer, where it was estimated apart from them.
         parameters: (P,) of the face model, as the network's convention counts them.
         head_landmarks: (K, 2) of a second, direct landmark head.

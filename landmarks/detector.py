@@ -30,6 +30,7 @@ from networks.landmark_heads import HEATMAP_SIZE
 
 DRAWN_SIGMA = 2.5  # px of 128, of heatmaps drawn from points
 UNBOUNDED = (2**31, 2**31)  # photo size of a crop rule that may leave the photo
+MOST_RESIZED = 4.0  # a second crop that differs more in size comes of landmarks that are none
 Boxes = Sequence[np.ndarray]  # (4,) left, top, right, bottom in continuous photo px
 
 
@@ -208,9 +209,10 @@ class LandmarkDetector:
     def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
         """The crop by the last pass's landmarks, turned as the last one, or that one where they allow none."""
         try:
-            return turned_crop(self.crop_by_landmarks, landmarks, crop.angle_rad)
+            refined = turned_crop(self.crop_by_landmarks, landmarks, crop.angle_rad)
         except DataError:  # one hopeless box must not cost the other faces of the batch
             return crop
+        return refined if 1 / MOST_RESIZED < refined.scale / crop.scale < MOST_RESIZED else crop
 
     def crop_by_landmarks(self, landmarks: np.ndarray) -> Crop:
         """The crop of an upright face by its landmarks, as the model was trained on. Raises: DataError."""

@@ -14,6 +14,7 @@ from datasets.crop import Crop, face_roll, square_crop
 
 UPRIGHT_RAD = np.deg2rad(30)  # faces that lean less are not turned: networks are trained on photos that lean as well
 MIN_SIDE_PX = 2.0  # a box below this holds no picture of a face
+MOST_PHOTOS = 20  # larger boxes, in sides of the photo, show nothing but a dot of it
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ def check_box(box: np.ndarray, image_shape: tuple[int, ...]) -> None:
         raise DataError(f"{shown} is not finite; correct the box.")
     if min(right - left, bottom - top) < MIN_SIDE_PX:
         raise DataError(f"{shown} is under {MIN_SIDE_PX:g} px wide or high; give left, top, right, bottom of a face.")
+    if max(right - left, bottom - top) > MOST_PHOTOS * max(width, height):
+        raise DataError(f"{shown} is over {MOST_PHOTOS} times as large as the {width}×{height} photo; correct the box.")
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise DataError(f"{shown} lies outside the {width}×{height} photo; correct the box.")
 

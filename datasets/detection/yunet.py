@@ -14,7 +14,7 @@ BORDER = 0.25  # of the photo's longer side, black, around photos that a face ma
 OVERLAP = 0.3  # of two boxes that are the same face
 MOST_ENLARGED = 4.0  # photos are scaled up at most by this
 # Turned faces are found too, with wrong points and lower scores. Of 500 training photos of 300-W all upright faces have 0.887
-# and more (median 0.94), turned by ±90° 0.72, by 180° 0.87 in the median; the upright copy always has the highest score.
+# and more (median 0.94), turned by ±90° 0.72, by 180° 0.87 in the median.
 SURE = 0.88
 _LOGGING = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 and 4 have the level of their log
 
@@ -23,7 +23,7 @@ class YuNetDetector:
     """Faces from about 10 px to the whole photo, in all poses up to profile, upright or lying.
 
     The photo is searched at `sides` of its longer side. Where nothing is found, `more_sides` are tried, then the photo with
-    a black border; where nothing is sure, its turned copies, and every face keeps the turn with the highest score.
+    a black border; where nothing is sure, its turned copies, whose faces count where they are sure or no other is found.
 
     Args: weights: `face_detection_yunet_*.onnx`, default the bundled ones; threshold: score from which a box counts;
         sides, more_sides: px; those that would enlarge the photo more than four times are left out.
@@ -56,7 +56,8 @@ class YuNetDetector:
         found = next((faces for faces in self._attempts(image) if faces), [])
         if not any(face.score >= SURE for face in found):
             copies = [(quarters, np.rot90(image, quarters)) for quarters in (1, 2, 3)]
-            found += [turned_back(f, k, image.shape) for k, copy in copies for f in self._search_sides(copy)]
+            turned = [turned_back(f, k, image.shape) for k, copy in copies for f in self._search_sides(copy)]
+            found += [face for face in turned if face.score >= SURE or not found]  # hard upright faces look turned as well
         return distinct(found)
 
     def _attempts(self, image: np.ndarray) -> Iterator[list[Detection]]:

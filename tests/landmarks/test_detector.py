@@ -134,6 +134,14 @@ def test_lying_faces_get_the_landmarks_of_upright_ones(astronaut, quarters):
     np.testing.assert_allclose(points, upright.landmarks, atol=1.5)
 
 
+def test_landmarks_that_are_none_do_not_cut_the_second_crop(snapshots, astronaut, monkeypatch):
+    """Points far beyond the crop, as networks give for no face, would make a crop too large to be resampled."""
+    detector = LandmarkDetector.from_pretrained("random", snapshots)
+    monkeypatch.setattr(detector, "_to_photo", lambda prediction, crops: [np.random.default_rng(0).normal(0, 1e7, (68, 2))])
+    (face,) = detector(astronaut, crops=[np.array([150.0, 40, 300, 190])])
+    assert 128 / face.crop.scale == pytest.approx(150)
+
+
 def test_analyse_returns_what_the_tiles_show(snapshots, astronaut):
     detector = LandmarkDetector.from_pretrained("random", snapshots)
     ((analysis,),) = detector.analyse([astronaut], [[np.array([150.0, 40, 300, 190])]])

@@ -85,6 +85,7 @@ def test_a_turned_rule_is_the_rule_of_the_turned_photo():
         ([50, 50, 5, 5], "under 2 px"),
         ([900, 0, 950, 50], "lies outside the 100×80 photo"),
         ([-90, 0, -5, 50], "lies outside"),
+        ([-9e8, 0, 9e8, 50], "over 20 times as large as the 100×80 photo"),
     ],
 )
 def test_wrong_boxes_are_named(box, message):
