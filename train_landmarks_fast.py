@@ -2,7 +2,7 @@
 
     python train_landmarks_fast.py --dataset w300 --epochs 200
     python train_landmarks_fast.py --dataset w300 data/packed/rendered --repeats 8 1 --epochs 60 --precision bf16
-    python train_landmarks_fast.py -r landmarks_fast --dataset w300 --new-stage 1 --epochs 300
+    python train_landmarks_fast.py -r landmark_net --dataset w300 --new-stage 1 --epochs 300
     accelerate launch --num_processes 4 train_landmarks_fast.py ...                  # several GPUs or machines
 
 Reads the datasets named in local_config.ini, or folders of packed crops; writes snapshots to <data>/models/snapshots/<session>/
@@ -52,7 +52,7 @@ def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> N
     if settings.eval:
         console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
         return
-    options = LoopOptions.from_settings(settings, local, settings.sessionname or "landmarks_fast")
+    options = LoopOptions.from_settings(settings, local, settings.sessionname or "landmark_net")
     train(method, resident, resident.collate, faces.name, options, accelerator, folder)
 
 

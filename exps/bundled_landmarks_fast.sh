@@ -20,7 +20,7 @@ for folder in ${PHOTOS:-}; do
 done
 repeats=(6 1)
 for _ in "${labelled[@]}"; do repeats+=(1); done
-fast --sessionname landmarks_fast --width "${WIDTH:-48}" --dataset w300 "$WORK/rendered" "${labelled[@]}" --repeats "${repeats[@]}" \
+fast --sessionname fast_student --width "${WIDTH:-48}" --dataset w300 "$WORK/rendered" "${labelled[@]}" --repeats "${repeats[@]}" \
   --max-minutes "$(minutes 6)"
-"$PYTHON" -m landmarks.bundle landmarks_fast "$WORK/landmarks_fast" --config "$CONFIG"
+"$PYTHON" -m landmarks.bundle fast_student "$WORK/landmarks_fast" --config "$CONFIG"
 [ "${SMOKE:-0}" = 1 ] || { mkdir -p pretrained/landmarks_fast && cp "$WORK"/landmarks_fast/{config.json,model.safetensors} pretrained/landmarks_fast/; }
