@@ -18,7 +18,7 @@ from pathlib import Path
 from common.checkpoint import read_config, resolve_snapshot
 from common.config import read_local_config
 from common.errors import CheckpointError, UserError
-from common.pretrained import PRETRAINED, TASKS, full_name, list_models, markdown_table, model_entries, model_entry, verify
+from common.pretrained import TASKS, full_name, list_models, markdown_table, model_entries, model_entry, verify
 from common.runtime import choose_device
 
 __all__ = ["list_models", "load_model"]
@@ -58,7 +58,7 @@ def _task_of(name: str, snapshots: Path) -> str:
         if label in known:
             return known[label]
     try:
-        kind = read_config(resolve_snapshot(name, snapshots, PRETRAINED)).get("kind")
+        kind = read_config(resolve_snapshot(name, snapshots)).get("kind")
     except CheckpointError:
         raise CheckpointError(
             f"no model, session or path '{name}'; known models: {', '.join(list_models())}. For an author's file name its task."

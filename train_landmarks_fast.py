@@ -16,7 +16,6 @@ import torch
 from common.checkpoint import resolve_snapshot
 from common.config import LocalConfig
 from common.logs import console
-from common.pretrained import PRETRAINED
 from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
 from datasets.resident import ResidentFaces
@@ -41,7 +40,7 @@ def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> N
     if settings.resume is None:
         networks, folder = new_networks(settings, scheme), None
     else:
-        folder = resolve_snapshot(settings.resume, local.snapshots, PRETRAINED)
+        folder = resolve_snapshot(settings.resume, local.snapshots)
         networks = load_networks(folder, settings.ema)
     networks.to(accelerator.device, memory_format=torch.channels_last)
     synchronise(networks, accelerator)

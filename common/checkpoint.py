@@ -9,17 +9,23 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from common.config import read_local_config
 from common.errors import CheckpointError
+from common.pretrained import PRETRAINED
 
 FORMAT = 1
 MAX_BYTES = 4 * 2**30
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_snapshot(folder: Path, tensors: dict[str, Tensor], config: dict, state: dict | None = None) -> None:
@@ -152,12 +158,62 @@ def load_strict(module: nn.Module, tensors: dict[str, Tensor], source: Path, opt
     return fresh
 
 
-def resolve_snapshot(name: str, snapshots: Path, bundled: Path | None = None) -> Path:
-    """Folder that -r/--resume means: a path, `session/00001`, a session (its newest snapshot), or a bundled name.
+@dataclass(frozen=True)
+class Snapshot:
+    """What inference needs of a snapshot.
 
-    Raises: CheckpointError listing what there is.
+    Attributes: folder; info, content of config.json; tensors by name, floating-point ones in float32.
     """
-    snapshots = Path(snapshots)
+
+    folder: Path
+    info: dict
+    tensors: dict[str, Tensor]
+
+    def restore(
+        self, build: Callable[[], Network], optional: tuple[str, ...] = (), tensors: dict[str, Tensor] | None = None
+    ) -> Network:
+        """A network with the weights of the snapshot, in evaluation mode.
+
+        Args: build: makes the network that config.json describes; optional as of `load_strict`; tensors: instead of all.
+        Raises: CheckpointError for a description that cannot be built, and as `load_strict`.
+        """
+        try:
+            network = build()
+        except CheckpointError:
+            raise
+        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.folder}: its network description is not usable ({error}); update the code or copy the snapshot again."
+            ) from None
+        load_strict(network, self.tensors if tensors is None else tensors, self.folder, optional)
+        return network.eval()
+
+
+def read_snapshot(folder: Path, title: str, *kinds: str) -> Snapshot:
+    """A snapshot of one of some kinds: its config.json first, then its tensors.
+
+    Args: title: of these kinds in the message, with its article; kinds: allowed values of config.json's `kind`.
+    Raises: CheckpointError for another kind, and as `read_config` and `read_tensors`.
+    """
+    info = read_config(folder)
+    kind = info.get("kind")
+    if kind not in kinds:
+        raise CheckpointError(f"{folder}: holds a '{kind}', not {title}; choose another snapshot.")
+    tensors = read_tensors(Path(folder) / "model.safetensors")
+    return Snapshot(Path(folder), info, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+
+
+def sessions_folder(snapshots: Path | None = None) -> Path:
+    """Where the sessions lie: as given, else as local_config.ini says. Raises: ConfigError for an unreadable ini file."""
+    return read_local_config().snapshots if snapshots is None else Path(snapshots)
+
+
+def resolve_snapshot(name: str | Path, snapshots: Path | None = None) -> Path:
+    """Folder that a name means: a path, `session/00001`, a session (its newest snapshot), or a bundled name.
+
+    Args: snapshots: as of `sessions_folder`. Raises: CheckpointError listing what there is.
+    """
+    snapshots = sessions_folder(snapshots)
     for base in (Path(name), snapshots / name):
         restore_interrupted(base.parent)
         if base.is_dir():
@@ -167,10 +223,9 @@ def resolve_snapshot(name: str, snapshots: Path, bundled: Path | None = None) ->
         newest = newest_snapshot(base)
         if newest is not None:
             return newest
-    if bundled is not None and (bundled / name / "config.json").is_file():
-        return bundled / name
-    known = sorted(p.name for p in snapshots.glob("*") if p.is_dir()) if snapshots.is_dir() else []
-    known += sorted(p.name for p in bundled.glob("*") if p.is_dir()) if bundled is not None and bundled.is_dir() else []
+    if (PRETRAINED / name / "config.json").is_file():
+        return PRETRAINED / name
+    known = [p.name for folder in (snapshots, PRETRAINED) for p in sorted(folder.glob("*")) if p.is_dir()]
     there = ", ".join(known) or "none"
     raise CheckpointError(f"no model '{name}' (looked in ., {snapshots} and pretrained); there are: {there}.")
 

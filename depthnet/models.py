@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
+from common.checkpoint import load_strict, read_snapshot, read_state, resolve_snapshot, save_snapshot
 from common.errors import CheckpointError
-from common.pretrained import PRETRAINED
 from networks.aign import AIGN, AIGNConfig
 from networks.depthnet import DepthNet, DepthNetConfig
 
@@ -33,24 +32,21 @@ def model_config(networks: DepthNet | AIGN, **more: object) -> dict:
     return {"kind": kind, "networks": dataclasses.asdict(networks.config), **more}
 
 
-def load_model(name: str, snapshots: Path) -> LoadedDepthNet:
-    """By bundled name, session, session/epoch, path, or an author's .pkl. Raises: CheckpointError."""
-    path = resolve_snapshot(name, snapshots, PRETRAINED)
+def load_model(name: str, snapshots: Path | None = None) -> LoadedDepthNet:
+    """By bundled name, session, session/epoch, path, or an author's .pkl.
+
+    Args: snapshots: folder of sessions, default that of local_config.ini. Raises: CheckpointError.
+    """
+    path = resolve_snapshot(name, snapshots)
     if path.is_file():
         return import_authors(path)
-    config = read_config(path)
-    if config.get("kind") not in KINDS:
-        raise CheckpointError(f"{path}: is no DepthNet or AIGN but of kind '{config.get('kind')}'; choose another model.")
+    snapshot = read_snapshot(path, "a DepthNet or AIGN", *KINDS)
+    config = snapshot.info
     network_type, config_type = KINDS[config["kind"]]
-    try:
-        networks = network_type(config_type(**config["networks"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path / 'config.json'}: does not describe a network ({error}).") from None
-    tensors = read_tensors(path / "model.safetensors")
     # a bundled model comes without its adversary
     optional = ("d.",) if config.get("inference_only") else ()
-    load_strict(networks, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, path, optional)
-    return LoadedDepthNet(networks.eval(), config["kind"], config, path)
+    networks = snapshot.restore(lambda: network_type(config_type(**config["networks"])), optional)
+    return LoadedDepthNet(networks, config["kind"], config, path)
 
 
 def save_for_inference(model: LoadedDepthNet, folder: Path, seed: int = 0) -> None:

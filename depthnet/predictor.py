@@ -30,12 +30,16 @@ class DepthPredictor:
     def from_pretrained(
         cls,
         name: str = "depthnet_gan",
-        snapshots: Path = Path("data/models/snapshots"),
+        snapshots: Path | None = None,
         *,
         device: str = "auto",
         **options: object,
     ) -> "DepthPredictor":
-        """By bundled name, session, session/epoch or path; options of the `LandmarkFinder`. Raises: CheckpointError."""
+        """By bundled name, session, session/epoch or path.
+
+        Args: snapshots: folder of sessions, default that of local_config.ini; options of the `LandmarkFinder`.
+        Raises: CheckpointError.
+        """
         lifter = Lifter(load_model(name, snapshots), choose_device(device))
         return cls(lifter, LandmarkFinder(snapshots=snapshots, device=device, **options))
 

@@ -98,9 +98,13 @@ class LandmarkDetector:
 
     @classmethod
     def from_pretrained(
-        cls, name: str = DEFAULT_LANDMARKS, snapshots: Path = Path("data/models/snapshots"), **options: object
+        cls, name: str = DEFAULT_LANDMARKS, snapshots: Path | None = None, **options: object
     ) -> "LandmarkDetector":
-        """By bundled name, session, session/epoch or path; options as in the constructor. Raises: CheckpointError."""
+        """By bundled name, session, session/epoch or path.
+
+        Args: snapshots: folder of sessions, default that of local_config.ini; options as in the constructor.
+        Raises: CheckpointError.
+        """
         return cls(load_model(full_name(name), snapshots), **options)
 
     def __call__(

@@ -31,7 +31,7 @@ class LandmarkFinder:
     def __init__(
         self,
         name: str = DEFAULT_LANDMARKS,
-        snapshots: Path = Path("data/models/snapshots"),
+        snapshots: Path | None = None,
         *,
         box: np.ndarray | None = None,
         box_kind: str = "landmarks",

@@ -7,20 +7,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
+from common.checkpoint import (
+    load_strict,
+    read_snapshot,
+    read_state,
+    read_tensors,
+    resolve_snapshot,
+    save_snapshot,
+    sessions_folder,
+)
 from common.errors import CheckpointError
 from common.logs import console
-from common.pretrained import PRETRAINED
 from common.runtime import is_main_process
 from geometry.schemes import LandmarkScheme, generic_scheme, scheme_from_dict, scheme_to_dict
 from landmarks.net_models import KIND as NET_KIND
-from landmarks.net_models import LoadedNet, load_net
+from landmarks.net_models import LoadedNet, restore_net
 from networks.aae import AAE, AAEConfig
+
+KIND = "aae"
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """Networks with what they were trained for.
+    """Networks with what they were trained for, in evaluation mode.
 
     Attributes: scheme, or None without a landmark head; crop_source the model expects; info, config.json of the snapshot.
     """
@@ -35,7 +44,7 @@ class LoadedModel:
 def model_config(networks: AAE, scheme: LandmarkScheme | None, crop_source: str, **extra: object) -> dict:
     """JSON-ready content of config.json that `load_model` rebuilds the networks from."""
     return {
-        "kind": "aae",
+        "kind": KIND,
         "networks": networks.config.to_dict(),
         "scheme": None if scheme is None else scheme_to_dict(scheme),
         "crop_source": crop_source,
@@ -43,68 +52,49 @@ def model_config(networks: AAE, scheme: LandmarkScheme | None, crop_source: str,
     }
 
 
-def load_model(
-    name: str, snapshots: Path = Path("data/models/snapshots"), activation: str | None = None
-) -> LoadedModel | LoadedNet:
+def load_model(name: str, snapshots: Path | None = None, activation: str | None = None) -> LoadedModel | LoadedNet:
     """A landmark model by bundled name, session, session/epoch or path: an autoencoder or a direct network.
 
     The authors' `saae.mdl` (file, or folder that holds one) is one, too.
 
-
-    Args: activation: of a `saae.mdl`, see `import_saae`; other models know theirs.
+    Args: snapshots: folder of sessions, default that of local_config.ini; activation: of a `saae.mdl`, see `import_saae`; other
+        models know theirs.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
     """
+    return _load(name, snapshots, activation, "an autoencoder or a landmark network", KIND, NET_KIND)
+
+
+def load_autoencoder(name: str, snapshots: Path | None = None, activation: str | None = None) -> LoadedModel:
+    """As `load_model`, for what only an autoencoder can do. Raises: CheckpointError for a direct network, too."""
+    return _load(name, snapshots, activation, "an autoencoder", KIND)
+
+
+def _load(
+    name: str, snapshots: Path | None, activation: str | None, title: str, *kinds: str
+) -> LoadedModel | LoadedNet:
+    snapshots = sessions_folder(snapshots)
     authors = next((p for p in (Path(name), snapshots / name) if p.suffix == ".mdl" or (p / "saae.mdl").is_file()), None)
     if authors is not None:
         return import_saae(authors if authors.suffix == ".mdl" else authors / "saae.mdl", activation)
-    folder = resolve_snapshot(name, snapshots, PRETRAINED)
-    info = read_config(folder)
-    if info.get("kind") == NET_KIND:
-        return load_net(folder)
-    if info.get("kind") != "aae":
-        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not an autoencoder; choose another -r/--resume.")
-    networks = _build(info.get("networks"), folder)
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
-    load_strict(networks, tensors, folder, optional=("D.", "D_z.") if info.get("inference_only") else ())
+    snapshot = read_snapshot(resolve_snapshot(name, snapshots), title, *kinds)
+    info = snapshot.info
+    if info["kind"] == NET_KIND:
+        return restore_net(snapshot)
+    optional = ("D.", "D_z.") if info.get("inference_only") else ()
+    networks = snapshot.restore(lambda: AAE(AAEConfig(**info["networks"])), optional)
     scheme = None if info.get("scheme") is None else scheme_from_dict(info["scheme"])
-    return LoadedModel(networks, scheme, info.get("crop_source", "bb_ground_truth"), info, folder)
-
-
-def load_autoencoder(
-    name: str, snapshots: Path = Path("data/models/snapshots"), activation: str | None = None
-) -> LoadedModel:
-    """As `load_model`, for what only an autoencoder can do. Raises: CheckpointError for a direct network, too."""
-    model = load_model(name, snapshots, activation)
-    if isinstance(model, LoadedNet):
-        raise CheckpointError(f"{model.folder}: holds a '{NET_KIND}', not an autoencoder; choose another -r/--resume.")
-    return model
-
-
-def _build(fields: object, source: Path) -> AAE:
-    try:
-        return AAE(_config_from(fields, source))
-    except (TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{source}: its network description is not usable ({error}); copy the snapshot again.") from None
-
-
-def _config_from(fields: object, source: Path) -> AAEConfig:
-    known = {item.name for item in dataclasses.fields(AAEConfig)}
-    if not isinstance(fields, dict) or not set(fields) <= known:
-        raise CheckpointError(f"{source}: its network description is not one that this version knows; update the code.")
-    return AAEConfig(**fields)
+    return LoadedModel(networks, scheme, info.get("crop_source", "bb_ground_truth"), info, snapshot.folder)
 
 
 def adapt(model: LoadedModel, **changes: object) -> AAE:
-    """Networks of a changed configuration with all weights that they share with the loaded ones (a new stage adds a head).
+    """Networks of a changed configuration, in training mode, with all weights that they share with the loaded ones.
 
-    Args: changes of AAEConfig fields; parts that the change adds keep their initial values.
+    Args: changes of AAEConfig fields, as a new stage adds a head; parts that the change adds keep their initial values.
     Raises: CheckpointError when a shared part does not fit.
     """
     config = dataclasses.replace(model.networks.config, **changes)
     if config == model.networks.config:
-        return model.networks
+        return model.networks.train()
     networks = AAE(config)
     old = model.networks.config
     fresh = []
@@ -158,7 +148,7 @@ def import_saae(path: Path, activation: str | None = None) -> LoadedModel:
     load_strict(networks, tensors, path, optional=("D.", "D_z."))
     scheme = generic_scheme(config.num_landmarks) if config.num_landmarks else None
     info = model_config(networks, scheme, "bb_ground_truth", imported_from=path.name, epoch=0)
-    return LoadedModel(networks, scheme, "bb_ground_truth", info, path)
+    return LoadedModel(networks.eval(), scheme, "bb_ground_truth", info, path)
 
 
 def _config_of_tensors(tensors: dict[str, Tensor], activation: str | None) -> AAEConfig:

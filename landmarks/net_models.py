@@ -3,10 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from torch import Tensor
-
-from common.checkpoint import load_strict, read_config, read_tensors, save_snapshot
-from common.errors import CheckpointError
+from common.checkpoint import Snapshot, read_snapshot, save_snapshot
 from geometry.schemes import LandmarkScheme, scheme_from_dict
 from networks.landmark_net import LandmarkNet, LandmarkNetConfig
 
@@ -30,31 +27,25 @@ class LoadedNet:
 
 def load_net(folder: Path) -> LoadedNet:
     """The averaged weights of a snapshot's folder. Raises: CheckpointError."""
-    info, tensors = read_net(folder)
+    return restore_net(read_net(folder))
+
+
+def read_net(folder: Path) -> Snapshot:
+    """A snapshot of such a network. Raises: CheckpointError for one of another kind."""
+    return read_snapshot(folder, "a landmark network", KIND)
+
+
+def restore_net(snapshot: Snapshot) -> LoadedNet:
+    """The averaged weights of a snapshot. Raises: CheckpointError."""
+    info, tensors = snapshot.info, snapshot.tensors
     averaged = {k.removeprefix(AVERAGE): v for k, v in tensors.items() if k.startswith(AVERAGE)}
-    net = build_net(info, folder)
-    load_strict(net, averaged or tensors, folder)
-    return LoadedNet(net.eval(), scheme_from_dict(info["scheme"]), info["crop_source"], info, folder)
+    net = snapshot.restore(lambda: build_net(info), tensors=averaged or tensors)
+    return LoadedNet(net, scheme_from_dict(info["scheme"]), info["crop_source"], info, snapshot.folder)
 
 
-def read_net(folder: Path) -> tuple[dict, dict[str, Tensor]]:
-    """config.json and tensors in float32 of a snapshot. Raises: CheckpointError for one of another kind."""
-    info = read_config(folder)
-    if info.get("kind") != KIND:
-        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not a landmark network; choose another checkpoint.")
-    tensors = read_tensors(folder / "model.safetensors")
-    return info, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-
-
-def build_net(info: dict, source: Path) -> LandmarkNet:
-    """An untrained network as config.json describes it. Raises: CheckpointError for a description of another version."""
-    fields, known = info.get("network"), {item.name for item in dataclasses.fields(LandmarkNetConfig)}
-    if not isinstance(fields, dict) or not set(fields) <= known:
-        raise CheckpointError(f"{source}: its network description is not one that this version knows; update the code.")
-    try:
-        return LandmarkNet(LandmarkNetConfig(**fields))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{source}: its network description is not usable ({error}); copy the snapshot again.") from None
+def build_net(info: dict) -> LandmarkNet:
+    """An untrained network as config.json describes it."""
+    return LandmarkNet(LandmarkNetConfig(**info["network"]))
 
 
 def save_net(model: LoadedNet, folder: Path) -> None:

@@ -8,7 +8,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from common.checkpoint import load_strict
 from common.errors import ConfigError
 from common.runtime import apply_gradients
 from datasets.augment import Augmentation, Batch, BatchTransform
@@ -154,11 +153,7 @@ def new_networks(settings: LandmarkNetSettings, scheme: LandmarkScheme) -> WithA
 
 def load_networks(folder: Path, decay: float) -> WithAverage:
     """Network and average to go on with from a snapshot; a bundled model gives both. Raises: CheckpointError."""
-    info, tensors = read_net(folder)
-    networks = WithAverage(build_net(info, folder), decay)
-    if any(key.startswith(AVERAGE) for key in tensors):
-        load_strict(networks, tensors, folder)
-    else:
-        load_strict(networks.net, tensors, folder)
-        load_strict(networks.averaged, tensors, folder)
-    return networks
+    snapshot = read_net(folder)
+    if any(key.startswith(AVERAGE) for key in snapshot.tensors):
+        return snapshot.restore(lambda: WithAverage(build_net(snapshot.info), decay))
+    return WithAverage(snapshot.restore(lambda: build_net(snapshot.info)), decay)

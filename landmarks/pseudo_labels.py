@@ -18,7 +18,6 @@ from common.checkpoint import resolve_snapshot
 from common.config import read_local_config
 from common.errors import UserError
 from common.logs import console
-from common.pretrained import PRETRAINED
 from common.runtime import choose_device
 from datasets.augment import Level, hash_uniform, sample_matrices, transform_points, warp
 from datasets.loader import FaceSet
@@ -77,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         snapshots, device = read_local_config(options.config).snapshots, choose_device(options.device)
-        models = [load_net(resolve_snapshot(name, snapshots, PRETRAINED)) for name in options.models]
+        models = [load_net(resolve_snapshot(name, snapshots)) for name in options.models]
         for model in models:
             model.networks.to(device, memory_format=torch.channels_last)
         for folder in options.packed:

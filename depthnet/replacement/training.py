@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
-from common.checkpoint import load_strict, read_config, read_tensors
+from common.checkpoint import read_snapshot
 from common.config import LocalConfig, check_session, option
 from common.errors import ConfigError
 from common.logs import console
@@ -23,6 +23,7 @@ from networks.cyclegan import CycleGAN, CycleGANConfig, discriminator_parameters
 from training.loop import EpochPosition
 from training.settings import LoopSettings
 
+KIND = "cyclegan"
 ROWS = 6  # of the picture
 
 
@@ -138,7 +139,7 @@ class CycleGANMethod:
     def config(self) -> dict:
         """Rebuilds the networks."""
         return {
-            "kind": "cyclegan", "networks": dataclasses.asdict(self.networks.config),
+            "kind": KIND, "networks": dataclasses.asdict(self.networks.config),
             "settings": dataclasses.asdict(self.settings),
         }
 
@@ -165,12 +166,9 @@ def load_or_build(settings: CycleGANSettings, domains: Domains, folder: Path | N
 
 
 def load_cyclegan(folder: Path, config: CycleGANConfig | None = None) -> CycleGAN:
-    """Networks of a snapshot. Raises: CheckpointError, ConfigError for another kind or other sizes than config's."""
-    stored = read_config(folder)
-    if stored.get("kind") != "cyclegan":
-        raise ConfigError(f"{folder}: is no CycleGAN but of kind '{stored.get('kind')}'; choose another --resume.")
-    networks = CycleGAN(CycleGANConfig(**stored["networks"]))
+    """Networks of a snapshot. Raises: CheckpointError, also for another kind; ConfigError for other sizes than config's."""
+    snapshot = read_snapshot(folder, "a CycleGAN", KIND)
+    networks = snapshot.restore(lambda: CycleGAN(CycleGANConfig(**snapshot.info["networks"])))
     if config is not None and networks.config != config:
         raise ConfigError(f"{folder}: has {networks.config}, but the flags say {config}; give the flags of that run.")
-    load_strict(networks, read_tensors(folder / "model.safetensors"), folder)
     return networks

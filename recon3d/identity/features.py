@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
+from common.checkpoint import load_strict, read_config, read_snapshot, read_state, read_tensors, resolve_snapshot, save_snapshot
 from common.errors import CheckpointError, DataError
 from common.pretrained import PRETRAINED
 from datasets.augment import warp
@@ -80,20 +80,15 @@ def load_identity(kind: str, path: Path | None = None, device: torch.device | st
     return IdentityFeatures(kind, network).to(device)
 
 
-def load_small_identity(name: str, snapshots: Path = Path("data/models/snapshots")) -> tuple[FaceEmbedding, Path]:
-    """The network trained here and its folder, by bundled name, session, session/epoch or path. Raises: CheckpointError."""
-    folder = resolve_snapshot(name, snapshots, PRETRAINED)
-    info = read_config(folder)
-    if info.get("kind") != KIND:
-        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not an identity network; choose another.")
-    try:
-        network = FaceEmbedding(FaceEmbeddingConfig(**info["network"]))
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: its network description is not usable ({error}); copy the snapshot again.") from None
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
-    own = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-    load_strict(network, own, folder)
-    return network.eval(), folder
+def load_small_identity(name: str, snapshots: Path | None = None) -> tuple[FaceEmbedding, Path]:
+    """The network trained here and its folder, by bundled name, session, session/epoch or path.
+
+    Args: snapshots: folder of sessions, default that of local_config.ini. Raises: CheckpointError.
+    """
+    snapshot = read_snapshot(resolve_snapshot(name, snapshots), "an identity network", KIND)
+    own = {k.removeprefix("network."): v for k, v in snapshot.tensors.items() if k.startswith("network.")}
+    network = snapshot.restore(lambda: FaceEmbedding(FaceEmbeddingConfig(**snapshot.info["network"])), tensors=own)
+    return network, snapshot.folder
 
 
 def save_small_identity(name: str, snapshots: Path, folder: Path) -> None:

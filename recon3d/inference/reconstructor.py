@@ -8,13 +8,12 @@ faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from common.config import LocalConfig
+from common.config import LocalConfig, read_local_config
 from common.errors import DataError
 from common.pretrained import PRETRAINED
 from common.runtime import choose_device
@@ -161,17 +160,18 @@ class Reconstructor:
     ) -> "Reconstructor":
         """By bundled name, session, path, or published `.pth`.
 
-        Args: refiner: bundled name, session or path of one that was trained behind this network; "none"; "auto": <name>_gcn
-            where that is bundled; texture: a texture refiner, or "none". Raises: CheckpointError, DataError in one sentence.
+        Args: local: default, local_config.ini; refiner: bundled name, session or path of one that was trained behind this
+            network; "none"; "auto": <name>_gcn where that is bundled; texture: a texture refiner, or "none".
+        Raises: CheckpointError, DataError, FaceModelError in one sentence.
         """
-        snapshots = Path("data/models/snapshots") if local is None else local.snapshots
-        loaded = load_reconstructor(name, snapshots)
+        local = local or read_local_config()
+        loaded = load_reconstructor(name, local.snapshots)
         model = open_face_model(face_model or loaded.net.face_model, local, loaded.net)
         device = choose_device(device)
         if refiner == "auto":
             refiner = f"{name}_gcn" if (PRETRAINED / f"{name}_gcn/config.json").is_file() else "none"
-        mesh = None if refiner == "none" else load_refiner(refiner, snapshots)
-        colour = None if texture == "none" else load_texture_refiner(texture, snapshots)
+        mesh = None if refiner == "none" else load_refiner(refiner, local.snapshots)
+        colour = None if texture == "none" else load_texture_refiner(texture, local.snapshots)
         infos = {name: found.info for name, found in ((refiner, mesh), (texture, colour)) if found is not None}
         used = [info["inputs"]["identity"] for info in infos.values() if (info.get("inputs") or {}).get("identity")]
         identity = load_identity(*used[0], device) if used else None

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from common.checkpoint import load_strict, read_config, read_state, read_tensors, resolve_snapshot, save_snapshot
+from common.checkpoint import load_strict, read_snapshot, read_state, read_tensors, resolve_snapshot, save_snapshot
 from common.config import LocalConfig
 from common.errors import CheckpointError, DataError, FaceModelError
-from common.pretrained import PRETRAINED
 from morphable.model import FaceModel
 from morphable.open import load_face_model
 from networks.coefficient_net import MOBILENETS, CoefficientNet, CoefficientNetConfig
@@ -61,26 +60,23 @@ class LoadedReconstructor:
     folder: Path
 
 
-def load_reconstructor(name: str, snapshots: Path = Path("data/models/snapshots")) -> LoadedReconstructor:
+def load_reconstructor(name: str, snapshots: Path | None = None) -> LoadedReconstructor:
     """By bundled name, session, session/epoch or path; also `.pth` of Deep3DFaceRecon_pytorch.
 
+    Args: snapshots: folder of sessions, default that of local_config.ini.
     Raises: CheckpointError in one sentence for anything missing, damaged or of another architecture.
     """
     if name.endswith((".pth", ".pt")):
         net = import_deep3d(Path(name))
         return LoadedReconstructor(net, net.describe(), Path(name))
-    folder = resolve_snapshot(name, snapshots, PRETRAINED)
-    info = read_config(folder)
-    if info.get("kind") != KIND:
-        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not a reconstructor; choose another.")
-    try:
-        config = CoefficientNetConfig(**info["network"])
-        net = ReconstructionNet(config, str(info["face_model"]), bool(info.get("half_pixel_shift", False)))
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: its network description is not usable ({error}); copy the snapshot again.") from None
-    tensors = read_tensors(folder / "model.safetensors")
-    load_strict(net, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, folder)
-    return LoadedReconstructor(net.eval(), info, folder)
+    snapshot = read_snapshot(resolve_snapshot(name, snapshots), "a reconstructor", KIND)
+    info = snapshot.info
+
+    def build() -> ReconstructionNet:
+        half_pixel_shift = bool(info.get("half_pixel_shift", False))
+        return ReconstructionNet(CoefficientNetConfig(**info["network"]), str(info["face_model"]), half_pixel_shift)
+
+    return LoadedReconstructor(snapshot.restore(build), info, snapshot.folder)
 
 
 def save_for_inference(loaded: LoadedReconstructor, folder: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import TensorDataset
 
-from common.checkpoint import load_strict, read_config, read_tensors, resolve_snapshot
+from common.checkpoint import read_snapshot, resolve_snapshot
 from common.config import LocalConfig, check_session, option
 from common.errors import CheckpointError, ConfigError, DataError, FaceModelError
 from common.logs import console
@@ -73,10 +73,10 @@ def train_autoencoder(settings: AutoencoderSettings, local: LocalConfig) -> dict
     resumed = None if settings.resume is None else resolve_snapshot(settings.resume, local.snapshots)
     describe = {"face_model": settings.face_model, "code": settings.code, "pyramid": pyramid.digest}
     if resumed is not None:
-        info = read_config(resumed)
-        if {key: info.get(key) for key in ("kind", *describe)} != {"kind": KIND, **describe}:
+        snapshot = read_snapshot(resumed, "a mesh autoencoder", KIND)
+        if {key: snapshot.info.get(key) for key in describe} != describe:
             raise CheckpointError(f"{resumed}: not an autoencoder of this mesh with this --code; choose another --resume.")
-        load_strict(networks, read_tensors(resumed / "model.safetensors"), resumed)
+        snapshot.restore(lambda: networks)
     networks.to(accelerator.device)
     synchronise(networks, accelerator)
     method = AutoencoderMethod(networks, accelerator, settings.lr, unseen, describe)

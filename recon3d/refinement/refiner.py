@@ -122,9 +122,10 @@ class LoadedRefiner:
     folder: Path
 
 
-def load_refiner(name: str, snapshots: Path = Path("data/models/snapshots")) -> LoadedRefiner:
+def load_refiner(name: str | Path, snapshots: Path | None = None) -> LoadedRefiner:
     """Load by bundled name, session, session/epoch or path.
 
+    Args: snapshots: folder of sessions, default that of local_config.ini.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another kind.
     """
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from common.checkpoint import load_strict, read_config, read_tensors, resolve_snapshot, save_snapshot
-from common.errors import CheckpointError
-from common.pretrained import PRETRAINED
+from common.checkpoint import read_snapshot, resolve_snapshot, save_snapshot
 from morphable.model import FaceModel
 from networks.graph import GraphLevels
 from recon3d.refinement.levels import graph_levels
@@ -76,27 +74,27 @@ class Stored:
 
 
 def load_stored(
-    name: str, snapshots: Path, kind: str, title: str, build: Callable[[dict, MeshPyramid], OnFaceMesh], prefix: str = ""
+    name: str | Path,
+    snapshots: Path | None,
+    kind: str,
+    title: str,
+    build: Callable[[dict, MeshPyramid], OnFaceMesh],
+    prefix: str = "",
 ) -> Stored:
     """Load by bundled name, session, session/epoch or path.
 
-    Args: kind, of config.json, and its title in messages; build: from config.json and pyramid; prefix: of its tensors in files
-        that hold several networks.
+    Args: snapshots: folder of sessions, None: that of local_config.ini; kind, of config.json, and its title in messages;
+        build: from config.json and pyramid; prefix: of its tensors in files that hold several networks.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another kind.
     """
-    folder = resolve_snapshot(str(name), snapshots, PRETRAINED)
-    info = read_config(folder)
-    if info.get("kind") != kind:
-        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not a {title}; choose another snapshot.")
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
+    snapshot = read_snapshot(resolve_snapshot(name, snapshots), f"a {title}", kind)
+    info, tensors = snapshot.info, snapshot.tensors
     own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)} or tensors
-    try:
-        network = build(info, MeshPyramid.from_arrays(info["pyramid"], _stored_arrays(own)))
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise CheckpointError(f"{folder}: its description is not usable ({error}); copy the snapshot again.") from None
-    load_strict(network, own, folder)
+    network = snapshot.restore(
+        lambda: build(info, MeshPyramid.from_arrays(info["pyramid"], _stored_arrays(own))), tensors=own
+    )
     others = {k: v for k, v in tensors.items() if not k.startswith(prefix)} if own is not tensors else {}
-    return Stored(network.eval(), info, folder, others)
+    return Stored(network, info, snapshot.folder, others)
 
 
 def _as_stored(pyramid: MeshPyramid) -> dict:

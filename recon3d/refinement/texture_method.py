@@ -55,9 +55,10 @@ class TextureRefiner(OnFaceMesh):
         return {"kind": KIND, "generator": asdict(self.config), "layout": self.layout, **super().describe()}
 
 
-def load_texture_refiner(name: str, snapshots: Path = Path("data/models/snapshots")) -> Stored:
+def load_texture_refiner(name: str | Path, snapshots: Path | None = None) -> Stored:
     """Load by bundled name, session, session/epoch or path; a critic's tensors are among `others`.
 
+    Args: snapshots: folder of sessions, default that of local_config.ini.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another kind.
     """
 

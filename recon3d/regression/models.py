@@ -5,9 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from common.checkpoint import load_strict, read_config, read_tensors, resolve_snapshot, save_snapshot
+from common.checkpoint import Snapshot, read_snapshot, resolve_snapshot, save_snapshot
 from common.errors import CheckpointError
-from common.pretrained import PRETRAINED
 from morphable.model import FaceModel
 from networks.regressor import normalise
 from networks.regressors import RegressorConfig, build_regressor
@@ -67,12 +66,11 @@ class LoadedRegressor:
     folder: Path
 
 
-def load_regressor(
-    name: str, snapshots: Path = Path("data/models/snapshots"), whitening: Path | None = None
-) -> LoadedRegressor:
+def load_regressor(name: str, snapshots: Path | None = None, whitening: Path | None = None) -> LoadedRegressor:
     """Load by bundled name, session, session/epoch or path; also the authors' `.pth` and `.pth.tar`.
 
-    Args: whitening: the `.pkl` of an authors' checkpoint, default: searched for beside it.
+    Args: snapshots: folder of sessions, default that of local_config.ini; whitening: the `.pkl` of an authors' checkpoint,
+        default: searched for beside it.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
     """
     if name.endswith((".pth", ".pth.tar", ".tar")):
@@ -80,22 +78,17 @@ def load_regressor(
 
         model = import_regressor(Path(name), whitening)
         return LoadedRegressor(model, model.describe(), Path(name))
-    folder = resolve_snapshot(name, snapshots, PRETRAINED)
-    info = read_config(folder)
-    if info.get("kind") != KIND:
-        raise CheckpointError(f"{folder}: holds a '{info.get('kind')}', not a 3DMM regressor; choose another --checkpoint.")
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(folder / "model.safetensors").items()}
-    if not {"mean", "std"} <= set(tensors):
-        raise CheckpointError(f"{folder}: lacks the whitening of its parameters; it is of another version.")
-    try:
-        fields = dict(info["network"])
-        config = RegressorConfig(**{**fields, "replay": tuple(fields.get("replay", ()))})
-        stored = Whitening(tensors["mean"], tensors["std"])
-        model = ParameterRegressor(config, stored, info["convention"], info.get("face_model", ""))
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: its network description is not usable ({error}); copy the snapshot again.") from None
-    load_strict(model, tensors, folder)
-    return LoadedRegressor(model.eval(), info, folder)
+    snapshot = read_snapshot(resolve_snapshot(name, snapshots), "a 3DMM regressor", KIND)
+    return LoadedRegressor(snapshot.restore(lambda: _described(snapshot)), snapshot.info, snapshot.folder)
+
+
+def _described(snapshot: Snapshot) -> ParameterRegressor:
+    if not {"mean", "std"} <= set(snapshot.tensors):
+        raise CheckpointError(f"{snapshot.folder}: lacks the whitening of its parameters; it is of another version.")
+    fields = dict(snapshot.info["network"])
+    config = RegressorConfig(**{**fields, "replay": tuple(fields.get("replay", ()))})
+    whitening = Whitening(snapshot.tensors["mean"], snapshot.tensors["std"])
+    return ParameterRegressor(config, whitening, snapshot.info["convention"], snapshot.info.get("face_model", ""))
 
 
 def save_for_inference(loaded: LoadedRegressor, folder: Path, half: bool = True) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.config import LocalConfig, read_local_config
 from common.errors import DataError
 from common.runtime import choose_device
 from datasets.crop import Crop
@@ -85,17 +86,21 @@ class FaceRegressor:
         cls,
         name: str,
         face_model: FaceModel | str | None = None,
-        snapshots: Path = Path("data/models/snapshots"),
+        snapshots: Path | None = None,
+        *,
+        local: LocalConfig | None = None,
         **options: object,
     ) -> "FaceRegressor":
         """By bundled name, session, session/epoch, or path (the authors' checkpoints too).
 
-        Args: face_model: or what `load_face_model` takes; None: the one that the regressor was trained for; options as in the
-            constructor. Raises: CheckpointError, DataError.
+        Args: face_model: or what `load_face_model` takes; None: the one that the regressor was trained for; snapshots: folder
+            of sessions, default that of `local`; local: default, local_config.ini; options as in the constructor.
+        Raises: CheckpointError, DataError, FaceModelError.
         """
-        loaded = load_regressor(name, snapshots)
+        local = local or read_local_config()
+        loaded = load_regressor(name, snapshots or local.snapshots)
         if not isinstance(face_model, FaceModel):
-            face_model = open_face_model(face_model, None, loaded.model)
+            face_model = open_face_model(face_model, local, loaded.model)
         return cls(loaded, face_model, **options)
 
     @property

@@ -18,7 +18,6 @@ from common.files.atomic import write_file
 from common.files.images import read_image
 from common.files.points import read_pts
 from common.logs import console
-from common.pretrained import PRETRAINED
 from datasets.alignment import crop_of_five, five_of_68, read_five
 from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
 from landmarks.finder import LandmarkFinder
@@ -48,7 +47,7 @@ def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
     if settings.checkpoint is None or settings.checkpoint.endswith((".pth", ".tar")):
         return settings.checkpoint is not None and settings.five is not None
     try:
-        return read_config(resolve_snapshot(settings.checkpoint, local.snapshots, PRETRAINED)).get("kind") == "reconstructor"
+        return read_config(resolve_snapshot(settings.checkpoint, local.snapshots)).get("kind") == "reconstructor"
     except CheckpointError:
         return settings.five is not None
 

@@ -19,11 +19,13 @@ from common.checkpoint import (
     json_safe,
     load_strict,
     read_config,
+    read_snapshot,
     read_state,
     read_tensors,
     resolve_snapshot,
     restore_interrupted,
     save_snapshot,
+    sessions_folder,
     sessions_part,
 )
 from common.errors import CheckpointError
@@ -117,19 +119,46 @@ def test_failed_save_leaves_the_old_snapshot_and_no_rest(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["00001"]
 
 
-def test_names_of_snapshots(tmp_path):
+def test_names_of_snapshots(tmp_path, monkeypatch):
     for name, step in (("run/00001", 10), ("run/00002", 20), ("run/interrupted", 25), ("flat", 5)):
         save_snapshot(tmp_path / name, {"a": torch.zeros(1)}, {"step": step})
     bundled = tmp_path / "pretrained"
     save_snapshot(bundled / "shipped", {"a": torch.zeros(1)}, {})
+    monkeypatch.setattr("common.checkpoint.PRETRAINED", bundled)
     assert resolve_snapshot("run/00001", tmp_path).name == "00001"
     assert resolve_snapshot("run", tmp_path).name == "interrupted", "the one that has seen most steps"
     assert resolve_snapshot("flat", tmp_path).name == "flat"
     assert resolve_snapshot(str(tmp_path / "run" / "00002"), tmp_path / "elsewhere").name == "00002"
-    assert resolve_snapshot("shipped", tmp_path, bundled) == bundled / "shipped"
-    with pytest.raises(CheckpointError, match="no model 'none'.*flat.*run"):
+    assert resolve_snapshot("shipped", tmp_path) == bundled / "shipped"
+    with pytest.raises(CheckpointError, match="no model 'none'.*flat.*run.*shipped"):
         resolve_snapshot("none", tmp_path)
     assert sessions_part("run/00001", tmp_path) == "run" == sessions_part(str(tmp_path / "run/00001"), tmp_path)
+
+
+def test_sessions_lie_where_the_ini_file_says_unless_a_folder_is_given(tmp_path, monkeypatch):
+    (tmp_path / "local_config.ini").write_text("[Paths]\ndata = store\n")
+    monkeypatch.chdir(tmp_path)
+    assert sessions_folder() == tmp_path / "store/models/snapshots" and sessions_folder("there") == Path("there")
+    save_snapshot(tmp_path / "store/models/snapshots/mine", {"a": torch.zeros(1)}, {})
+    assert resolve_snapshot("mine").name == "mine"
+
+
+def test_a_snapshot_is_checked_before_it_is_restored(tmp_path):
+    layer = torch.nn.Linear(2, 1)
+    save_snapshot(tmp_path / "a", {k: v.half() for k, v in layer.state_dict().items()}, {"kind": "toy"})
+    snapshot = read_snapshot(tmp_path / "a", "a toy", "other", "toy")
+    restored = snapshot.restore(lambda: torch.nn.Linear(2, 1))
+    assert not restored.training and torch.allclose(restored.weight, layer.weight, atol=1e-3)
+    assert snapshot.tensors["weight"].dtype == torch.float32 and snapshot.info["kind"] == "toy"
+    with pytest.raises(CheckpointError, match="weight has shape .1, 2. where .1, 3. is expected"):
+        snapshot.restore(lambda: torch.nn.Linear(3, 1))
+    with pytest.raises(CheckpointError, match="/a: its network description is not usable .*depth"):
+        snapshot.restore(lambda: snapshot.info["depth"])
+    (tmp_path / "a/model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="/a: holds a 'toy', not a ship; choose another snapshot"):
+        read_snapshot(tmp_path / "a", "a ship", "ship")
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_snapshot(tmp_path / "a", "a toy", "toy")
 
 
 def test_config_of_another_format(tmp_path):

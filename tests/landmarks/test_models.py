@@ -29,7 +29,8 @@ def test_round_trip(tmp_path):
     for name in ("session/00003", "session", str(tmp_path / "session/00003")):
         loaded = load_model(name, tmp_path)
         assert loaded.scheme == IBUG_68 and loaded.crop_source == "lm_ground_truth"
-        assert loaded.networks.config == model.networks.config
+        assert loaded.networks.config == model.networks.config and not loaded.networks.training
+        assert adapt(loaded).training and adapt(loaded, coords_head=True).training
         for (name_a, a), b in zip(model.networks.state_dict().items(), loaded.networks.state_dict().values(), strict=True):
             assert torch.equal(a, b), name_a
 
@@ -62,7 +63,7 @@ def test_other_architectures_are_refused(tmp_path):
         with pytest.raises(CheckpointError):
             load_model("s/00001", tmp_path)
     path.write_text(json.dumps(info | {"kind": "depthnet"}))
-    with pytest.raises(CheckpointError, match="depthnet"):
+    with pytest.raises(CheckpointError, match="holds a 'depthnet', not an autoencoder"):
         load_model("s/00001", tmp_path)
     with pytest.raises(CheckpointError, match="no model 'nothing'"):
         load_model("nothing", tmp_path)

@@ -50,7 +50,7 @@ def test_dump_and_figures(place):
         (["--compute-stats", "--dataset", "x"], "not found"),
         (["--dump-depths", "d.npz", "-r", "a", "depthnet_gan"], "takes one model"),
         (["--compute-stats", "--stats-count", "1"], "--stats-count"),
-        (["--compute-stats", "-r", "landmarks_300w"], "no DepthNet"),
+        (["--compute-stats", "-r", "landmarks_300w"], "not a DepthNet or AIGN"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_one_sentence(place, capsys, more, says):

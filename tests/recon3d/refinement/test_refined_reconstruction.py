@@ -96,8 +96,7 @@ def test_the_bundled_refiner_is_taken_unless_told_otherwise(place, local, tmp_pa
     for name, bundled in (("r", "r"), ("g", "r_gcn")):
         shutil.copytree(place / "data/models/snapshots" / name, tmp_path / bundled)
     monkeypatch.setattr(module, "PRETRAINED", tmp_path)
-    monkeypatch.setattr("recon3d.reconstruction.models.PRETRAINED", tmp_path)
-    monkeypatch.setattr("recon3d.refinement.stored.PRETRAINED", tmp_path)
+    monkeypatch.setattr("common.checkpoint.PRETRAINED", tmp_path)
     assert Reconstructor.from_pretrained("r", local).refiner is not None
     assert Reconstructor.from_pretrained("r", local, refiner="none").refiner is None
 
