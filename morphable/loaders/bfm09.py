@@ -14,10 +14,10 @@ import torch
 from common.errors import FaceModelError
 from common.files.mat import read_mat_file
 from morphable.loaders.arrays import DM_PER_MICROMETRE, IBUG_68, checked, ids, outward, vertices
+from morphable.loaders.names import BFM09_FRONT, BFM09_RAW
 from morphable.model import FaceModel, SurfacePoints
 
-FRONT_FILE, RAW_FILE = "BFM_model_front.mat", "01_MorphableModel.mat"
-RAW_FILES = (RAW_FILE, "Exp_Pca.bin", "std_exp.txt", "BFM_front_idx.mat", "BFM_exp_idx.mat", "facemodel_info.mat")
+RAW_FILES = (BFM09_RAW, "Exp_Pca.bin", "std_exp.txt", "BFM_front_idx.mat", "BFM_exp_idx.mat", "facemodel_info.mat")
 LICENCE = "Basel Face Model 2009: research only, not to be redistributed (faces.dmi.unibas.ch/bfm)"
 SIZES = (80, 64, 80)  # identity, expression, albedo
 _MAX_BYTES = 2**31
@@ -34,8 +34,8 @@ def load(path: Path, part: str | None = None) -> FaceModel:
     """
     if part not in (None, "cropped"):
         raise FaceModelError(f"{path}: BFM 2009 has no part '{part}'; choose cropped or none.")
-    if path.is_dir() and (path / FRONT_FILE).is_file():
-        path = path / FRONT_FILE
+    if path.is_dir() and (path / BFM09_FRONT).is_file():
+        path = path / BFM09_FRONT
     if path.is_dir():
         model = build(path)
     else:
@@ -85,8 +85,8 @@ def build(folder: Path) -> FaceModel:
     """BFM 2009 and its expressions from one folder. Raises: FaceModelError naming the missing or wrong file."""
     absent = [name for name in RAW_FILES if not (folder / name).is_file()]
     if absent:
-        raise FaceModelError(f"{folder}: neither {FRONT_FILE} nor the originals; {' and '.join(absent)} missing.")
-    raw = folder / RAW_FILE
+        raise FaceModelError(f"{folder}: neither {BFM09_FRONT} nor the originals; {' and '.join(absent)} missing.")
+    raw = folder / BFM09_RAW
     fields = read_mat_file(raw, max_bytes=_MAX_BYTES)
     flat = len(checked(raw, fields, "shapeMU"))
     expression, expression_count = read_expressions(folder)

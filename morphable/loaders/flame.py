@@ -14,13 +14,13 @@ import torch
 from common.errors import FaceModelError
 from common.files.arrays import read_npz
 from morphable.loaders.arrays import IBUG_68, checked, constant_albedo, ids, outward
+from morphable.loaders.names import FLAME
 from morphable.loaders.pickles import read_object_npy, read_pickled
 from morphable.model import FaceModel, SurfacePoints
 
 DM_PER_METRE = 10.0
 IDENTITY_MODES = 300
 FIELDS = ("v_template", "shapedirs", "f")
-FILES = ("generic_model.pkl", "flame2023.pkl", "FLAME_NEUTRAL.pkl", "generic_model.npz")
 EMBEDDINGS = ("landmark_embedding.npy", "landmark_embedding.npz")
 _FULL = ("full_lmk_faces_idx", "full_lmk_bary_coords")
 LICENCE = "FLAME: see the licence of the file's version at flame.is.tue.mpg.de (2023: CC BY 4.0; earlier: research only)"
@@ -35,7 +35,7 @@ def load(path: Path, part: str | None = None) -> FaceModel:
     if part is not None:
         raise FaceModelError(f"{path}: FLAME has no part '{part}'.")
     if path.is_dir():
-        path = next((path / name for name in FILES if (path / name).is_file()), path / FILES[0])
+        path = next((path / name for name in FLAME if (path / name).is_file()), path / FLAME[0])
     fields = dict(zip(FIELDS, read_npz(path, FIELDS))) if path.suffix == ".npz" else read_pickled(path)
     if not isinstance(fields, dict):
         raise FaceModelError(f"{path}: holds {type(fields).__name__}, expected a dictionary with {', '.join(FIELDS)}.")

@@ -18,12 +18,13 @@ from common.errors import FaceModelError
 from common.files.arrays import read_npz
 from common.files.meshes import read_obj, read_obj_vertices
 from morphable.loaders.arrays import IBUG_68, checked, constant_albedo, corner_order, ids, mirror_partners
+from morphable.loaders.names import ICT_NEUTRAL
 from morphable.model import FaceModel, SurfacePoints
 
 PARTS = {None: 6706, "narrow": 6706, "face": 9409}
 DM_PER_CM = 0.1
 SHIFT_DM = (0.0, -0.0515, -0.7621)  # 0.04 mm sideways are left out, so that the mirror plane stays x = 0
-NEUTRAL_FILE, INDEX_FILE = "generic_neutral_mesh.obj", "vertex_indices.json"
+INDEX_FILE = "vertex_indices.json"
 _NPZ_FIELDS = ("neutral", "identity", "expression", "expression_names", "faces", "uv", "uv_faces")
 LICENCE = "ICT-FaceKit light: MIT, © 2020 USC Institute for Creative Technologies"
 
@@ -119,12 +120,12 @@ def _read_index(path: Path) -> dict:
 
 def _read_folder(path: Path) -> tuple[dict, Path]:
     """The same fields from the OBJ files of the repository."""
-    folder = next((p for p in (path, path / "FaceXModel") if (p / NEUTRAL_FILE).is_file()), None)
+    folder = next((p for p in (path, path / "FaceXModel") if (p / ICT_NEUTRAL).is_file()), None)
     if folder is None:
-        raise FaceModelError(f"{path}: no {NEUTRAL_FILE} here or in FaceXModel/.")
-    mesh = read_obj(folder / NEUTRAL_FILE)
+        raise FaceModelError(f"{path}: no {ICT_NEUTRAL} here or in FaceXModel/.")
+    mesh = read_obj(folder / ICT_NEUTRAL)
     if mesh.uv is None:
-        raise FaceModelError(f"{folder / NEUTRAL_FILE}: has no texture coordinates.")
+        raise FaceModelError(f"{folder / ICT_NEUTRAL}: has no texture coordinates.")
     names = [name for name in _read_index(folder / INDEX_FILE)["expressions"] if (folder / f"{name}.obj").is_file()]
     identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
     if not names or not identities:
@@ -133,7 +134,7 @@ def _read_folder(path: Path) -> tuple[dict, Path]:
     for file in tqdm([*identities, *(folder / f"{name}.obj" for name in names)], desc="ICT-FaceKit", unit="file"):
         shape = read_obj_vertices(file)
         if shape.shape != mesh.vertices.shape:
-            raise FaceModelError(f"{file}: has {len(shape)} vertices, {NEUTRAL_FILE} {len(mesh.vertices)}.")
+            raise FaceModelError(f"{file}: has {len(shape)} vertices, {ICT_NEUTRAL} {len(mesh.vertices)}.")
         deltas.append(shape - mesh.vertices)
     return {
         "neutral": mesh.vertices,

@@ -13,9 +13,9 @@ import torch
 
 from common.errors import FaceModelError
 from morphable.loaders.arrays import checked, constant_albedo, ids, outward, vertices
+from morphable.loaders.names import SURREY
 from morphable.model import FaceModel, SurfacePoints
 
-FILE = "sfm_shape_3448.bin"
 EXPRESSION_FILE, LANDMARK_FILE = "expression_blendshapes_3448.bin", "ibug_to_sfm.txt"
 DM_PER_MM = 0.01
 LICENCE = "Surrey Face Model: free for non-commercial purposes (University of Surrey); not to be redistributed"
@@ -29,7 +29,7 @@ def load(path: Path, part: str | None = None) -> FaceModel:
     """
     if part is not None:
         raise FaceModelError(f"{path}: the Surrey model has no part '{part}'.")
-    path = path / FILE if path.is_dir() else path
+    path = path / SURREY if path.is_dir() else path
     if not path.is_file():
         raise FaceModelError(f"{path}: no such file; it lies in the share/ folder of the eos repository.")
     try:

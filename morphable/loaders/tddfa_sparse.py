@@ -11,11 +11,11 @@ from scipy.spatial import Delaunay
 
 from common.errors import FaceModelError
 from morphable.loaders.arrays import DM_PER_MICROMETRE, IBUG_68, checked, constant_albedo, vertices
+from morphable.loaders.names import TDDFA_SPARSE
 from morphable.loaders.tddfa_files import LICENCE, read_numbers
 from morphable.loaders.tddfa_v1 import matching_spreads
 from morphable.model import FaceModel, SurfacePoints
 
-MARKER = "u_base.txt"
 POINTS = 68
 
 
@@ -26,7 +26,7 @@ def load(path: Path, part: str | None = None) -> FaceModel:
     """
     if part is not None:
         raise FaceModelError(f"{path}: the sparse model has no part '{part}'.")
-    mean = vertices(_table(path / MARKER, 3 * POINTS), DM_PER_MICROMETRE)
+    mean = vertices(_table(path / TDDFA_SPARSE, 3 * POINTS), DM_PER_MICROMETRE)
     identity = vertices(_table(path / "w_shp_base.txt", 3 * POINTS, None), DM_PER_MICROMETRE)
     expression = vertices(_table(path / "w_exp_base.txt", 3 * POINTS, None), DM_PER_MICROMETRE)
     identity_std, expression_std = matching_spreads(path, identity.shape[2], expression.shape[2])

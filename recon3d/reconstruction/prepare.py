@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common.errors import DataError, FaceModelError
+from common.errors import DataError
 from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.points import read_json_points, read_pts
 from common.pretrained import DEFAULT_LANDMARKS
@@ -102,10 +102,7 @@ def reference_points(source: str) -> np.ndarray:
     """(5, 3) dm of `head`, a face model file of ours (.safetensors) or similarity_Lm3D_all.mat. Raises: DataError."""
     if source.endswith(".mat"):
         return read_reference(Path(source))
-    try:
-        return FaceModel.load(EMBEDDED_HEAD if source == "head" else Path(source)).five_points.double().numpy()
-    except FaceModelError as error:
-        raise DataError(f"--reference: {error}") from None
+    return FaceModel.load(EMBEDDED_HEAD if source == "head" else Path(source)).five_points.double().numpy()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 from common.checkpoint import read_snapshot, resolve_snapshot
 from common.config import LocalConfig, check_session, option
-from common.errors import CheckpointError, ConfigError, DataError, FaceModelError
+from common.errors import CheckpointError, ConfigError
 from common.logs import console
 from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
@@ -61,10 +61,7 @@ def train_autoencoder(settings: AutoencoderSettings, local: LocalConfig) -> dict
         raise ConfigError("--shapes, --held-out, --batch-size, --code and --epochs are at least 1.")
     accelerator = make_accelerator(settings.device)
     seed_everything(settings.seed, accelerator.process_index)
-    try:
-        model = load_face_model(settings.face_model, local)
-    except FaceModelError as error:
-        raise DataError(f"--face-model: {error}") from None
+    model = load_face_model(settings.face_model, local)
     pyramid = cached_pyramid(model.mean, model.triangles, local.data / "pyramids")
     shapes = random_shapes(model, settings.shapes + settings.held_out, settings.seed)
     training, unseen = shapes[: settings.shapes], shapes[settings.shapes :]

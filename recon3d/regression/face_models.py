@@ -1,7 +1,7 @@
 """The face model that a regressor's parameters belong to."""
 
 from common.config import LocalConfig
-from common.errors import DataError, FaceModelError
+from common.errors import FaceModelError
 from morphable.model import FaceModel
 from morphable.open import load_face_model
 from recon3d.regression.models import ParameterRegressor
@@ -12,13 +12,10 @@ SCHEME = "ibug68"
 def open_face_model(source: str | None, local: LocalConfig | None, regressor: ParameterRegressor | None = None) -> FaceModel:
     """A face model with landmarks for regression, by default the one that a regressor was trained for.
 
-    Raises: DataError naming what is wrong with it.
+    Raises: FaceModelError for one that cannot be read or has no such landmarks.
     """
     source = source or (regressor.face_model if regressor is not None else "") or "head"
-    try:
-        model = load_face_model(source, local)
-    except FaceModelError as error:
-        raise DataError(f"--face-model: {error}") from None
+    model = load_face_model(source, local)
     if SCHEME not in model.landmarks:
-        raise DataError(f"--face-model {source}: has no landmarks {SCHEME}, which regression needs.")
+        raise FaceModelError(f"face model {source}: has no landmarks {SCHEME}, which regression needs; choose another.")
     return model

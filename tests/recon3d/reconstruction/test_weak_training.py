@@ -98,7 +98,7 @@ def test_bad_training_input_is_one_sentence(place, capsys):
     cases = [
         ([], "--data: name folders"),
         (["--data", str(place)], "neither lm"),
-        (["--data", str(place / "prepared"), "--face-model", "bfm09:/nowhere"], "go on with --face-model head"),
+        (["--data", str(place / "prepared"), "--face-model", "bfm09:/nowhere"], "go on with 'head'"),
         (["--data", str(place / "prepared"), "--identity-network", "arcface"], "needs --identity-weights"),
     ]
     for arguments, message in cases:

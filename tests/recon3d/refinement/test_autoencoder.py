@@ -33,7 +33,7 @@ def test_wrong_input(local, tmp_path, capsys):
     config.write_text(f"[Paths]\ndata = {tmp_path}\noutputs = {tmp_path}\n[Runtime]\ndevice = cpu\n")
     for flags, text in (
         (["--code", "0"], "--code and --epochs are at least 1"),
-        (["--face-model", "nobody"], "--face-model: no face model 'nobody'"),
+        (["--face-model", "nobody"], "error: no face model 'nobody': there are head"),
         (["-r", "nothing"], "no model 'nothing'"),
     ):
         given = ["--config", str(config), "--shapes", "4", "--held-out", "2", *flags]

@@ -144,7 +144,7 @@ def test_bad_input_is_one_sentence(place, net, model, capsys):
         (["--rnet", "c"], "not a reconstructor"),
         (["-r", "r"], "not a mesh refiner"),
         (["-r", "c", "--rnet", "other"], "trained behind another reconstructor (r)"),
-        (["--face-model", "bfm09:/nowhere"], "go on with --face-model head"),
+        (["--face-model", "bfm09:/nowhere"], "go on with 'head'"),
     ]
     for arguments, message in cases:
         assert train(place, "-e", "2", *arguments) == 2

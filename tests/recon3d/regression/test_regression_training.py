@@ -117,7 +117,7 @@ def test_radan_trains(workspace):
         (["--face-model", "head"], None),
         (["--data", "nowhere"], r"nowhere/info.json: not the description"),
         (["--train-count", "99"], r"--train-count 99 is not within 1..48"),
-        (["--face-model", "nowhere.safetensors"], r"--face-model"),
+        (["--face-model", "nowhere.safetensors"], r"no face model 'nowhere.safetensors': there are head"),
         (["--flip", "0.5"], r"--flip: face model .* knows no mirror partners"),
         (["-r", "nowhere"], r"no model 'nowhere'"),
     ],
