@@ -8,8 +8,8 @@ import math
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from common.config import read_local_config
 from common.errors import CheckpointError
+from common.files.atomic import flush, publish_folder, temporary_name
 from common.pretrained import PRETRAINED
 
 FORMAT = 1
@@ -29,59 +30,49 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_snapshot(folder: Path, tensors: dict[str, Tensor], config: dict, state: dict | None = None) -> None:
-    """Write a snapshot beside its place and rename it there, replacing an older one; a kill leaves old or new, never half.
+    """Write a snapshot beside its place and publish it in one step; a kill leaves old or new, never half.
 
     Args: tensors by name; config, JSON-ready; state, tensors, numbers, strings and containers (optimisers, RNG, position).
+    Raises: CheckpointError when the disk refuses it; what stood there stays.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with _new_folder(Path(folder)) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary / "model.safetensors")
         if state is not None:
             torch.save(state, temporary / "state.pt")
         (temporary / "config.json").write_text(json.dumps({"format": FORMAT, **config}, indent=1))
         for file in temporary.iterdir():
             file.chmod(0o644)
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-        temporary.chmod(0o755)
-        _replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def link_snapshot(source: Path, folder: Path) -> None:
     """A second name of a snapshot that was just written: its files as hard links, or copies where there are none."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with _new_folder(Path(folder)) as temporary:
         for file in source.iterdir():
             try:
                 os.link(file, temporary / file.name)
             except OSError:  # a file system without links
                 shutil.copy2(file, temporary / file.name)
-        temporary.chmod(0o755)
-        _replace_folder(temporary, folder)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is published under the name when the block ends. Raises: CheckpointError."""
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(folder)
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            flush(file)
+        flush(temporary)
+        publish_folder(temporary, folder)
+    except (OSError, safetensors.SafetensorError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:120]
+        raise CheckpointError(f"{folder}: cannot be written ({reason}); make room or choose another place.") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    """Rename a folder over another; the older one is moved aside first and removed last (see `resolve_snapshot`)."""
-    old = target.parent / f".{target.name}.old"
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def restore_interrupted(parent: Path) -> None:
-    """Bring back a snapshot whose replacement was killed between its two renames."""
-    for old in Path(parent).glob(".*.old"):
-        target = old.parent / old.name[1 : -len(".old")]
-        if not target.exists():
-            os.replace(old, target)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_config(folder: Path) -> dict:
@@ -215,9 +206,6 @@ def resolve_snapshot(name: str | Path, snapshots: Path | None = None) -> Path:
     """
     snapshots = sessions_folder(snapshots)
     for base in (Path(name), snapshots / name):
-        restore_interrupted(base.parent)
-        if base.is_dir():
-            restore_interrupted(base)
         if (base / "config.json").is_file() or base.is_file():
             return base
         newest = newest_snapshot(base)

@@ -29,7 +29,7 @@ def write_movie(path: Path, frames: Sequence[np.ndarray], fps: float = 25.0) -> 
             for name, frame in zip(names, tqdm(frames, desc=path.name, leave=False), strict=True):
                 save_picture(name, frame)
             return names
-        with replacing(path) as temporary:
+        with replacing(path, keep_suffix=True) as temporary:
             (_write_gif if path.suffix.lower() == ".gif" else _write_mp4)(temporary, frames, fps)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place.") from None

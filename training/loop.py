@@ -9,7 +9,7 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -27,6 +27,7 @@ from common.config import LocalConfig
 from common.errors import CheckpointError, ConfigError, DivergenceError, Interrupted
 from common.logs import console
 from common.runtime import average_buffers, gather_objects, main_object, random_state, restore_random_state
+from training.lock import session_lock
 from training.runlog import RunLog
 from training.sampling import EpochBatches
 from training.schedules import learning_rate_factor
@@ -216,6 +217,14 @@ def train(
         resume: snapshot whose position (and, in the same stage, optimisers and generators) is continued.
     Raises: DivergenceError, Interrupted; ConfigError for a session that holds another run.
     """
+    with session_lock(options.session, accelerator):
+        return _train(method, dataset, collate, names, options, accelerator, resume)
+
+
+def _train(
+    method: Method, dataset: Dataset, collate: Callable[[list], Batch], names: Callable[[int], str], options: LoopOptions,
+    accelerator: Accelerator, resume: Path | None,
+) -> Position:
     refuse_to_mix(options.session, resume)
     position = restore(method, options, accelerator, resume)
     log = RunLog(options.log_folder, accelerator.is_main_process)
@@ -267,7 +276,7 @@ def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[s
     meters, recent = Means(), Means()
     watch = FiniteWatch(run.names, interval=1 if accelerator.device.type == "cpu" else options.print_every)
     bar = tqdm(
-        loader,
+        start_workers(loader),
         total=len(batches),
         initial=position.batches_done,
         disable=not accelerator.is_main_process,
@@ -492,13 +501,31 @@ class FiniteWatch:
         raise DivergenceError(f"the loss is not finite{which}; batch: {files}. The last good snapshot is kept; lower --lr.")
 
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def start_workers(loader: DataLoader) -> Iterator[Batch]:
+    """The loader's batches, from workers that both signals pass by.
+
+    One that goes to the whole process group would else end them before the loop has saved. They inherit the blocked signals,
+    so there is no instant in which they can be reached.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where no signal goes to a group
+        return iter(loader)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class SignalGuard:
     """Turns SIGINT and SIGTERM into a flag that the loop reads between steps."""
 
     def __enter__(self) -> "SignalGuard":
         self.number = 0
         self._previous = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             try:
                 self._previous[number] = signal.signal(number, self._note)
             except ValueError:  # not in the main thread: whoever runs us handles signals

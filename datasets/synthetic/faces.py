@@ -75,7 +75,7 @@ def render_split(root: Path, split: str) -> None:
         truth = {name: getattr(batch, name).numpy() for name in TRUTH}
         for scheme, points in batch.landmarks.items():
             truth |= {f"landmarks_{scheme}": points.numpy(), f"visibility_{scheme}": batch.visibility[scheme].numpy()}
-        with replacing(folder.with_suffix(".npz")) as temporary:
+        with replacing(folder.with_suffix(".npz"), keep_suffix=True) as temporary:
             np.savez(temporary, **truth)
 
 

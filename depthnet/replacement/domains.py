@@ -141,6 +141,6 @@ def load_domains(path: Path, build: str, faces: FaceCrops, lifter: Lifter, model
         with np.load(path, allow_pickle=False) as content:
             return Domains(content["a"], content["b"])
     domains = BUILDERS[build](faces, lifter)
-    with replacing(path) as temporary:
+    with replacing(path, keep_suffix=True) as temporary:
         np.savez(temporary, a=domains.a, b=domains.b)
     return domains

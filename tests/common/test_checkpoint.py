@@ -23,7 +23,6 @@ from common.checkpoint import (
     read_state,
     read_tensors,
     resolve_snapshot,
-    restore_interrupted,
     save_snapshot,
     sessions_folder,
     sessions_part,
@@ -106,7 +105,6 @@ def test_kill_in_the_middle_of_saving_leaves_a_whole_snapshot(tmp_path):
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        restore_interrupted(tmp_path)
         tensor = read_tensors(tmp_path / "00001" / "model.safetensors")["a"]
         assert (tensor == read_config(tmp_path / "00001")["n"]).all()
 
@@ -180,3 +178,47 @@ def test_second_name_of_a_snapshot_outlives_the_first(tmp_path):
     assert checkpoint.read_state(tmp_path / "00001/state.pt") == {"step": 1}
     assert torch.equal(checkpoint.read_tensors(tmp_path / "00001/model.safetensors")["w"], torch.ones(2))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["00001", "best"]
+
+
+def test_looking_for_a_model_renames_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, tmp_path / "snapshots", tmp_path / "snapshots/run"):
+        folder.mkdir(exist_ok=True)
+        (folder / ".zshrc.old").write_text("of the user")
+    for name in ("face.jpg", "run"):
+        with pytest.raises(CheckpointError):
+            resolve_snapshot(name, tmp_path / "snapshots")
+    assert len(list(tmp_path.rglob(".zshrc.old"))) == 3 and not list(tmp_path.rglob("zshrc"))
+
+
+def test_readers_never_miss_a_snapshot_that_is_being_replaced(tmp_path):
+    save_snapshot(tmp_path / "run/best", {"a": torch.zeros(1)}, {"step": 0})
+    code = (
+        "import torch, sys; from pathlib import Path; from common.checkpoint import save_snapshot\n"
+        "for i in range(150):\n"
+        "    save_snapshot(Path(sys.argv[1]) / 'best', {'a': torch.full((9,), float(i))}, {'step': i})\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    reads = 0
+    while writer.poll() is None:
+        read_config(resolve_snapshot("run/best", tmp_path))
+        read_tensors(tmp_path / "run/best/model.safetensors")
+        reads += 1
+    assert writer.returncode == 0 and reads > 100
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["best"]
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_last_snapshot(tmp_path):
+    save_snapshot(tmp_path / "best", {"a": torch.zeros(1)}, {"n": 1})
+    code = (
+        "import resource, signal, sys, torch; from pathlib import Path; from common.checkpoint import save_snapshot\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "big, small = torch.zeros(int(1e6)), torch.zeros(1)\n"
+        "for tensors, state in (({'a': big}, None), ({'a': small}, {'s': big})):\n"
+        "    try: save_snapshot(Path(sys.argv[1]), tensors, {'n': 2}, state)\n"
+        "    except ValueError as error: print(error)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "best")], env=environment, capture_output=True, text=True)
+    assert done.stdout.count("best: cannot be written (") == 2, done.stderr
+    assert read_config(tmp_path / "best")["n"] == 1 and [p.name for p in tmp_path.iterdir()] == ["best"]

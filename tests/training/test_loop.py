@@ -1,6 +1,7 @@
 """The loop: exact resume, stops, signals, several processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.checkpoint import newest_snapshot, read_state, read_tensors
+from common.checkpoint import newest_snapshot, read_config, read_state, read_tensors
 from common.errors import ConfigError, DivergenceError
 from common.runtime import random_state, restore_random_state
 from tests.training import toy
@@ -86,6 +87,38 @@ def test_signal_in_a_process_saves_and_exits_143(tmp_path):
     toy.run(tmp_path, resume=tmp_path / "session/interrupted", epochs=3)
 
 
+def test_a_signal_to_the_whole_group_saves_with_workers_too(tmp_path):
+    command = [sys.executable, toy.__file__, "slow", str(tmp_path), "2"]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = start(command, tmp_path / "session/00001/config.json")
+        os.killpg(process.pid, number)
+        assert process.wait(60) == 128 + number
+        assert newest_snapshot(tmp_path / "session").name == "interrupted"
+        shutil.rmtree(tmp_path / "session")
+
+
+def test_two_runs_on_one_session_and_a_crash_that_leaves_no_lock(tmp_path):
+    process = start([sys.executable, toy.__file__, "slow", str(tmp_path), "2"], tmp_path / "session/00001/config.json")
+    before = read_config(tmp_path / "session/00001")
+    with pytest.raises(ConfigError, match="session 'session' is being trained by another process"):
+        toy.run(tmp_path, resume=tmp_path / "session/00001")
+    process.kill()
+    process.wait()
+    assert read_config(tmp_path / "session/00001") == before
+    newest = newest_snapshot(tmp_path / "session")
+    toy.run(tmp_path, resume=newest, epochs=read_config(newest)["epoch"] + 1)
+
+
+def start(command, awaited):
+    """A program in a process group of its own, once a file of it is there."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 90
+    while not awaited.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
 def test_two_processes_equal_one(tmp_path):
     """Gloo: both ranks end with the same weights, those of one process with the same global batch."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -126,7 +159,7 @@ def test_best_keep_and_patience(tmp_path):
     scores = {2: 3.0, 4: 1.0, 6: 2.0, 8: 2.0, 10: 2.0}
     toy.run(tmp_path, epochs=10, keep=2, patience=2, toy={"score": lambda e: {"score": scores[e]}})
     names = sorted(p.name for p in (tmp_path / "session").iterdir())
-    assert names == ["00007", "00008", "best"], "stopped after epoch 8, two snapshots kept"
+    assert names == [".lock", "00007", "00008", "best"], "stopped after epoch 8, two snapshots kept"
     assert read_state(tmp_path / "session/best/state.pt")["position"]["best_score"] == 1.0
 
 

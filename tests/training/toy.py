@@ -133,7 +133,7 @@ if __name__ == "__main__":
         from common.errors import Interrupted
 
         try:
-            run(folder, toy={"delay": 0.1}, epochs=1000)
+            run(folder, toy={"delay": 0.1}, epochs=1000, workers=int((sys.argv[3:] or ["0"])[0]))
         except Interrupted as error:
             sys.exit(error.exit_code)
     if what == "processes":
