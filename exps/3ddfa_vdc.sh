@@ -9,6 +9,10 @@ drawn_heads
 vdc=(--loss vdc -b 512 --base-lr 1e-5 --milestones 30 40)
 train_regressor 50 --sessionname 3ddfa_vdc "${vdc[@]}"
 score_regressor '3DDFA vdc, AFLW2000-3D' '5.030 (README of 3DDFA)' -c 3ddfa_vdc
-[ "${SMOKE:-0}" = 1 ] && train_regressor 50 --sessionname 3ddfa_wpdc --loss wpdc
-train_regressor 100 -r 3ddfa_wpdc --sessionname 3ddfa_wpdc_vdc "${vdc[@]}"
+first=3ddfa_wpdc
+if [ "${SMOKE:-0}" = 1 ]; then
+  first=3ddfa_wpdc_first
+  train_regressor 50 --sessionname "$first" --loss wpdc
+fi
+train_regressor 100 -r "$first" --sessionname 3ddfa_wpdc_vdc "${vdc[@]}"
 score_regressor '3DDFA wpdc then vdc, AFLW2000-3D' '4.252 (README of 3DDFA)' -c 3ddfa_wpdc_vdc

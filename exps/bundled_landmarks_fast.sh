@@ -24,3 +24,4 @@ fast --sessionname fast_student --width "${WIDTH:-48}" --dataset w300 "$WORK/ren
   --max-minutes "$(minutes 6)"
 "$PYTHON" -m landmarks.bundle fast_student "$WORK/landmarks_fast" --config "$CONFIG"
 [ "${SMOKE:-0}" = 1 ] || { mkdir -p pretrained/landmarks_fast && cp "$WORK"/landmarks_fast/{config.json,model.safetensors} pretrained/landmarks_fast/; }
+score 'bundled direct network, 300-W common (LFPW photos)' none -c "$WORK/landmarks_fast" --dataset w300 --test-split common

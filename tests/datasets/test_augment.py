@@ -117,5 +117,5 @@ def test_depth_scales_with_the_affine():
 
 
 def test_unknown_level():
-    with pytest.raises(ValueError, match="0..7"):
-        Augmentation(8)
+    with pytest.raises(ValueError, match="0..8"):
+        Augmentation(9)

@@ -373,4 +373,4 @@ def test_bad_input_is_one_sentence_and_exit_code_2(place, landmarks, case, capsy
 def test_alias_and_dry_run(place):
     command = [sys.executable, "eval_aae_landmarks.py", "-r", "x", "--dry-run", "--config", str(place[0])]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout)["resume"] == "x"
+    assert json.loads(result.stdout)["checkpoint"] == "x"
