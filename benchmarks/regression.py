@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     few = max(1, repeats // 10)
     loaded = load_regressor(options.checkpoint, local.snapshots)
     face_model = open_face_model(options.face_model, local, loaded.model)
-    regressor = FaceRegressor(loaded, face_model, detector="none", steps=1, device="cpu")
+    regressor = FaceRegressor(loaded, face_model, detector="none", device="cpu")
     photo, box = photo_and_box(options.photo, options.faceboxes)
     crops = [crop_from_detection(box + 2 * i, regressor.size, photo.shape) for i in range(8)]
 

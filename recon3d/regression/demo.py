@@ -26,13 +26,12 @@ from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import load_regressor
 from recon3d.regression.profiling import spread
-from recon3d.regression.regressor import FaceRegressor
+from recon3d.regression.regressor import STEPS, FaceRegressor
 from recon3d.regression.tracking import SMOOTHINGS
 from recon3d.regression.video import KINDS, VideoOptions, is_video, process_video
 
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
 HOLE = 0.02  # of a texture's side: half the width of holes that are filled in
-STEPS = {"one": 1, "two": 2}
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from recon3d.regression.roi import crop_from_detection, crop_from_points, rounde
 
 SCHEME = "ibug68"
 FOCAL = 1.2  # assumed focal length in longer sides of the photo
+STEPS = {"one": 1, "two": 2}  # --bbox_init: passes from a box on
 BATCH = 128  # crops that go through the network at once
 
 
@@ -47,7 +48,8 @@ class FaceRegressor:
     Args:
         loaded: from `load_regressor`.  face_model: with landmarks "ibug68" and enough components.
         detector: a name of `datasets.detection.detect.DETECTORS`, or any function image → list of Detection; weights: its file.
-        steps: 2 cuts every face again by the landmarks of the first pass; default 2, with `authors` 1 as their code has it.
+        steps: 2 cuts every face that a box starts again by the landmarks of a first pass; default 2, with `authors` 1 as their
+            code has it.
         authors: crop, decode and pose exactly as 3DDFA and 3DDFA_V2 do, for comparisons: crops on whole pixels that are pasted
             back unrounded, biased pixels, a rotation that need not be one.
         device: auto, cpu, cuda or mps.
@@ -66,7 +68,7 @@ class FaceRegressor:
         device: str = "auto",
     ) -> None:
         steps = steps or (1 if authors else 2)
-        if steps not in (1, 2):
+        if steps not in STEPS.values():
             raise DataError(f"--bbox-init knows one and two steps, not {steps}.")
         fits(loaded.model, face_model, f"face model {face_model.name}")
         self.device = choose_device(device)
@@ -128,7 +130,10 @@ class FaceRegressor:
         owners = [i for i, photo in enumerate(found) for _ in photo]
         detections = [detection for photo in found for detection in photo]
         crops = [crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)]
-        faces = self.regress_crops([images[i] for i in owners], crops, detections)
+        photos = [images[i] for i in owners]
+        if self.steps == 2:
+            crops = self._second_crops(photos, crops)
+        faces = self.regress_crops(photos, crops, detections)
         results: list[list[Face]] = [[] for _ in images]
         for owner, face in zip(owners, faces, strict=True):
             results[owner].append(face)
@@ -138,14 +143,8 @@ class FaceRegressor:
     def regress_crops(
         self, images: Sequence[np.ndarray], crops: list[Crop], detections: list[Detection] | None = None
     ) -> list[Face]:
-        """One face in each crop of each photo, as tracking needs it; `steps` holds here too."""
-        if not crops:
-            return []
-        results = self._predict(self._cut(images, crops), crops)
-        for _ in range(self.steps - 1):
-            crops = [self._refined(points, crop) for points, crop in zip(results[1], crops, strict=True)]
-            results = self._predict(self._cut(images, crops), crops)
-        return self._faces(crops, detections, *results)
+        """One face in each crop of each photo, in one pass: for crops by landmarks, as in tracking."""
+        return self._faces(crops, detections, *self._predict(self._cut(images, crops), crops)) if crops else []
 
     @torch.inference_mode()
     def regress_cut(self, cuts: Sequence[np.ndarray], crops: list[Crop]) -> list[Face]:
@@ -230,6 +229,13 @@ class FaceRegressor:
         else:
             whitened, *head = self.model.network.with_landmarks(normalise(pixels))
         return self.model.whitening.restore(whitened), head[0] if head else None
+
+    def _second_crops(self, images: Sequence[np.ndarray], crops: list[Crop]) -> list[Crop]:
+        """By the landmarks of a first pass over crops by boxes."""
+        if not crops:
+            return []
+        landmarks = self._predict(self._cut(images, crops), crops)[1]
+        return [self._refined(points, crop) for points, crop in zip(landmarks, crops, strict=True)]
 
     def _refined(self, landmarks: np.ndarray, crop: Crop) -> Crop:
         """The crop by the first pass's landmarks, or the first one where those allow none."""

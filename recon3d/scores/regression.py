@@ -143,7 +143,7 @@ def open_regressor(settings: EvalSettings, local: LocalConfig) -> FaceRegressor:
         raise DataError("--checkpoint: name a model, or give --predictions.")
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     model = open_face_model(settings.face_model, local, loaded.model)
-    return FaceRegressor(loaded, model, detector="none", steps=1, authors=settings.authors, device=settings.device)
+    return FaceRegressor(loaded, model, detector="none", authors=settings.authors, device=settings.device)
 
 
 def read_predictions(settings: EvalSettings, count: int) -> Predictions:

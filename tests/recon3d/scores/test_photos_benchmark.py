@@ -23,7 +23,7 @@ def test_photos_are_scored_against_their_points(tmp_path, capsys):
         (tmp_path / f"{i}.pts").write_text(format_pts(points[i]))
     arguments = ["-c", "regressor_120", "--benchmark", "photos", "--json", str(tmp_path / "s.json")]
     assert eval_recon3d.main([*arguments, "--images", str(tmp_path)]) == 0
-    regressor = FaceRegressor.from_pretrained("regressor_120", load_face_model("head"), detector="none", steps=1)
+    regressor = FaceRegressor.from_pretrained("regressor_120", load_face_model("head"), detector="none")
     nme = []
     for i, truth in enumerate(points):
         image = read_image(tmp_path / f"{i}.png")
