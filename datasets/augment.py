@@ -126,9 +126,7 @@ def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
     in the unit of the input.
     """
     source = images.shape[-1]
-    linear, offset = matrices[:, :, :2], matrices[:, :, 2:]
-    inverse = torch.linalg.inv(linear)
-    back = torch.cat([inverse, -inverse @ offset], dim=2)  # target → source pixels
+    back = inverse_matrices(matrices)  # target → source pixels
     # affine_grid works in [−1, 1] with align_corners=False, where pixel p has coordinate 2p/side − 1
     theta = back.clone()
     theta[:, :, :2] = back[:, :, :2] * (size / source)
@@ -139,6 +137,12 @@ def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
     rows = steps[None, :, None] * theta[:, None, :, 1]
     grid = columns[:, None] + rows[:, :, None]
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def inverse_matrices(matrices: Tensor) -> Tensor:
+    """(B, 2, 3) affine maps → those that lead back."""
+    linear = torch.linalg.inv(matrices[:, :, :2])
+    return torch.cat([linear, -linear @ matrices[:, :, 2:]], dim=2)
 
 
 def transform_points(matrices: Tensor, landmarks: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,17 +114,32 @@ def pack(dataset: FaceDataset, cache: Path, progress: bool = True) -> PackedData
     """
     target = Path(cache) / f"{dataset.name}-{dataset.split}-{dataset.image_size}-{packing_key(dataset)}"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
-            _write(dataset, temporary, progress)
-            os.replace(temporary, target)
+            with _published(target) as temporary:
+                _write(dataset, temporary, progress)
         except OSError:
             if not target.exists():  # another process may have been quicker
                 raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     return PackedDataset(target)
+
+
+@contextmanager
+def _published(target: Path) -> Iterator[Path]:
+    """A folder to fill beside its place, which gets its name when the block ends well and is gone otherwise."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _new_folder(folder: Path) -> AbstractContextManager[Path]:
+    """As `_published`. Raises: DataError where the folder is there already."""
+    if folder.exists():
+        raise DataError(f"{folder}: is there already; choose another folder or delete it.")
+    return _published(folder)
 
 
 class SampleReader(Dataset):
@@ -166,17 +182,9 @@ def write_packed(folder: Path, samples: Iterable[Sample], image_size: int) -> Pa
 
     Args: image_size: inner side S of the crops in px. Raises: DataError where the folder is there already or nothing comes.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise DataError(f"{folder}: is there already; choose another folder or delete it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with _new_folder(Path(folder)) as temporary:
         if not _write_samples(temporary, samples, image_size):
             raise DataError(f"{folder}: there is no sample to pack.")
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return PackedDataset(folder)
 
 
@@ -243,11 +251,7 @@ def replace_landmarks(
     Args: rows: (M,) of the packed set to keep; landmarks (N, K, 2 or 3) and visibility (N, K) for all of its N rows.
     Raises: DataError where the folder is there already.
     """
-    if folder.exists():
-        raise DataError(f"{folder}: is there already; choose another folder or delete it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with _new_folder(Path(folder)) as temporary:
         for shard in sorted(packed.folder.glob("shard-*.bin")):
             shutil.copy(shard, temporary / shard.name)
         np.savez(
@@ -256,7 +260,4 @@ def replace_landmarks(
             visibility=visibility[rows].astype(np.float32), matrices=packed.matrices[rows], names=packed.names[rows],
             image_size=packed.image_size, resolution=packed.resolution,
         )  # fmt: skip
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return PackedDataset(folder)

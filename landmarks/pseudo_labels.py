@@ -19,7 +19,7 @@ from common.config import read_local_config
 from common.errors import UserError
 from common.logs import console
 from common.runtime import choose_device
-from datasets.augment import Level, hash_uniform, sample_matrices, transform_points, warp
+from datasets.augment import Level, hash_uniform, inverse_matrices, sample_matrices, transform_points, warp
 from datasets.loader import FaceSet
 from datasets.packing import PackedDataset, replace_landmarks
 from datasets.resident import ResidentFaces
@@ -55,9 +55,8 @@ def _answers(model: LoadedNet, images: Tensor, rows: Tensor, view: int) -> tuple
     matrices = sample_matrices(VIEW, uniform, resolution, size, flip)
     crops = warp(images, matrices, size) / 255 - torch.tensor(PIXEL_MEAN, device=images.device)[:, None, None]
     joint = model.networks(crops.contiguous(memory_format=torch.channels_last)).joint
-    linear = torch.linalg.inv(matrices[:, :, :2])
-    back = torch.cat([linear, -linear @ matrices[:, :, 2:]], dim=2)
-    points, weights = transform_points(back, (joint.points + 1) * (size / 2)), (-2 * joint.log_scales).exp()
+    points = transform_points(inverse_matrices(matrices), (joint.points + 1) * (size / 2))
+    weights = (-2 * joint.log_scales).exp()
     if view % 2:
         permutation = torch.as_tensor(model.scheme.flip_permutation, device=images.device)
         points, weights = points[:, permutation], weights[:, permutation]
