@@ -1,14 +1,17 @@
 """The one landmark finder that other methods use: photo in, landmarks of its faces out, networks loaded when first asked."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from common.config import LocalConfig
+from common.config import LocalConfig, option
 from common.pretrained import DEFAULT_LANDMARKS
+from datasets.detection.boxes import BOX_KINDS
+from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.face import Face
 from datasets.photos import parse_box
 from landmarks.detector import Boxes, LandmarkDetector
@@ -66,15 +69,18 @@ class LandmarkFinder:
         )
 
 
-class FinderSettings(Protocol):
-    """The options of a demo that say how landmarks are found."""
+@dataclass(frozen=True)
+class FinderSettings:
+    """The options of a demo that say how landmarks are found; a demo's settings inherit them."""
 
-    landmark_model: str
-    detector: str
-    box: str | None
-    box_kind: str
-    flip: bool
-    device: str
+    landmark_model: str = option(DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-r", group="model")
+    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
+    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
+    box_kind: str = option(
+        "landmarks", "what --box was drawn by; landmarks: tight around the face", choices=BOX_KINDS, group="data"
+    )
+    flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
+    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
 
 
 def open_finder(settings: FinderSettings, local: LocalConfig) -> LandmarkFinder:

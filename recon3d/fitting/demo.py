@@ -9,11 +9,8 @@ import torch
 from common.config import LocalConfig, option
 from common.errors import DataError
 from common.logs import console
-from common.pretrained import DEFAULT_LANDMARKS
-from datasets.detection.boxes import BOX_KINDS
-from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
-from landmarks.finder import open_finder
+from landmarks.finder import FinderSettings, open_finder
 from morphable.fit import fit_landmarks
 from morphable.meshes import FRAMES
 from morphable.model import FaceModel
@@ -33,7 +30,7 @@ meshes and parameters; several faces share one depth buffer.
 
 
 @dataclass(frozen=True)
-class FitDemoSettings:
+class FitDemoSettings(FinderSettings):
     """demo.py --task fit."""
 
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
@@ -45,13 +42,6 @@ class FitDemoSettings:
     landmarks_from: Path | None = option(
         None, "folder of <photo>.pts, .json or .txt with 68, 98 or 5 points; none: detect them", group="data"
     )
-    landmark_model: str = option(DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-r", group="model")
-    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
-    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
-    box_kind: str = option(
-        "landmarks", "what --box was drawn by; landmarks: tight around the face", choices=BOX_KINDS, group="data"
-    )
-    flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
     out: Path | None = option(None, "folder for results; default <outputs>/fit", group="output")
     save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
     frame: str = option(

@@ -10,11 +10,8 @@ from common.config import LocalConfig, option
 from common.errors import ConfigError, DataError
 from common.files.meshes import write_mesh
 from common.logs import console
-from common.pretrained import DEFAULT_LANDMARKS
-from datasets.detection.boxes import BOX_KINDS
-from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
-from landmarks.finder import LandmarkFinder, open_finder
+from landmarks.finder import FinderSettings, LandmarkFinder, open_finder
 from morphable.meshes import FRAMES, coloured_mesh
 from recon3d.fitting.given_landmarks import read_landmarks
 from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
@@ -47,7 +44,7 @@ BUNDLED = "reconstructor"
 
 
 @dataclass(frozen=True)
-class ReconstructSettings:
+class ReconstructSettings(FinderSettings):
     """demo.py --task reconstruct."""
 
     inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
@@ -68,19 +65,11 @@ class ReconstructSettings:
         None, "folder of <photo>.pts, .json or .txt (68, 98 or 5 points); none: detect", group="data"
     )
     same_person: bool = option(False, "all photos show one person: average identity and albedo", group="data")
-    landmark_model: str = option(DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-r", group="model")
-    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
-    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
-    box_kind: str = option(
-        "landmarks", "what --box was drawn by; landmarks: tight around the face", choices=BOX_KINDS, group="data"
-    )
-    flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
     out: Path | None = option(None, "folder for results; default <outputs>/reconstruct", group="output")
     save: str = option(",".join(WRITERS), f"comma-separated results to write: {', '.join(WRITERS)}", group="output")
     frame: str = option(
         "posed", "of the lit mesh: canonical (unposed, dm), posed (dm) or image (px)", choices=FRAMES, group="output"
     )
-    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
 
 
 @dataclass(frozen=True)
