@@ -23,7 +23,7 @@ from recon3d.regression.face_models import open_face_model
 from recon3d.regression.method import RegressionMethod
 from recon3d.regression.models import fits, load_regressor
 from recon3d.regression.settings import RegressionSettings
-from training.loop import LoopOptions, train
+from training.loop import LoopOptions, session_name, train
 
 
 def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
@@ -55,7 +55,7 @@ def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
         console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
         return
 
-    options = LoopOptions.from_settings(settings, local, phases.session_name(settings, local))
+    options = LoopOptions.from_settings(settings, local, session_name(settings, local, "regressor"))
     train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)
 
 

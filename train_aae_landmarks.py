@@ -21,9 +21,9 @@ from landmarks.training import (
     landmark_validation,
     make_networks,
     run_loop,
-    session_name,
     start,
 )
+from training.loop import session_name
 
 
 def train_landmarks(settings: LandmarkSettings, local: LocalConfig) -> None:
@@ -47,7 +47,7 @@ def train_landmarks(settings: LandmarkSettings, local: LocalConfig) -> None:
         describe=describe_landmarks(run, networks, faces, scheme, names),
         validation=landmark_validation(run, settings, networks.config),
     )
-    run_loop(run, method, faces, session_name(run, default="landmarks"))
+    run_loop(run, method, faces, session_name(settings, local, default="landmarks"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,9 +20,9 @@ from landmarks.training import (
     make_networks,
     refuse_flat,
     run_loop,
-    session_name,
     start,
 )
+from training.loop import session_name
 
 
 def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
@@ -45,7 +45,7 @@ def train_landmarks_3d(settings: DepthSettings, local: LocalConfig) -> None:
         describe=describe_landmarks(run, networks, faces, scheme, names),
         validation=landmark_validation(run, settings, networks.config),
     )
-    run_loop(run, method, faces, session_name(run, default="landmarks_3d"))
+    run_loop(run, method, faces, session_name(settings, local, default="landmarks_3d"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,10 +22,10 @@ from landmarks.training import (
     make_networks,
     perceptual_loss,
     run_loop,
-    session_name,
     start,
     unsupervised_validation,
 )
+from training.loop import session_name
 
 
 def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> None:
@@ -48,7 +48,7 @@ def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> Non
         perceptual=perceptual_loss(run, settings, config),
         baseline=lambda: linear_faces_of(faces, config.input_size, config.z_dim, settings.seed),
     )
-    run_loop(run, method, faces, session_name(run, default="aae"))
+    run_loop(run, method, faces, session_name(settings, local, default="aae"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from landmarks.data import training_set, validation_set
 from landmarks.net_settings import LandmarkNetSettings
 from landmarks.net_training import LandmarkNetMethod, describe, load_networks, new_networks, repeated
 from networks.aae import count_parameters
-from training.loop import LoopOptions, train
+from training.loop import LoopOptions, session_name, train
 
 
 def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> None:
@@ -51,7 +51,7 @@ def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> N
     if settings.eval:
         console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
         return
-    options = LoopOptions.from_settings(settings, local, settings.sessionname or "landmark_net")
+    options = LoopOptions.from_settings(settings, local, session_name(settings, local, default="landmark_net"))
     train(method, resident, resident.collate, faces.name, options, accelerator, folder)
 
 

@@ -29,7 +29,7 @@ from recon3d.reconstruction.method import ReconstructionMethod
 from recon3d.reconstruction.models import load_reconstructor, open_face_model
 from recon3d.reconstruction.renderer import FaceRenderer
 from recon3d.reconstruction.settings import ReconstructionSettings
-from training.loop import LoopOptions, train
+from training.loop import LoopOptions, session_name, train
 
 STAGES = ("rnet", "gcn", "gcn_texture")
 
@@ -59,7 +59,7 @@ def train_reconstructor(settings: ReconstructionSettings, local: LocalConfig) ->
     )
     phases.report_start(networks, model, method, len(data), 0 if validation is None else len(validation))
 
-    options = LoopOptions.from_settings(settings, local, phases.session_name(settings, local, "rnet"))
+    options = LoopOptions.from_settings(settings, local, session_name(settings, local, "rnet"))
     train(method, data, collate, data.name, options, accelerator, None if resumed is None else resumed.folder)
 
 

@@ -16,12 +16,12 @@ from datasets.packing import PackedDataset, pack
 from datasets.registry import DATASETS, build_dataset
 from datasets.sample import FaceDataset
 from geometry.schemes import LandmarkScheme, generic_scheme
-from landmarks.settings import CommonSettings
+from landmarks.settings import FaceSettings
 from networks.autoencoder import PIXEL_MEAN
 from training.loop import Indexed
 
 
-def open_dataset(key: str, split: str, settings: CommonSettings, local: LocalConfig) -> FaceDataset:
+def open_dataset(key: str, split: str, settings: FaceSettings, local: LocalConfig) -> FaceDataset:
     """One dataset by its key (`key` or `key:split`) at its place in local_config.ini, or a folder of photos by its path."""
     s = settings
     return locate_dataset(key, split, local, s.input_size, s.crop_source, s.align, s.scheme, s.detector)
@@ -40,7 +40,7 @@ def locate_dataset(
     return build_dataset(key, root, own_split or split, image_size, crop_source, align, scheme, faces)
 
 
-def open_packed(dataset: FaceDataset, settings: CommonSettings, local: LocalConfig) -> PackedDataset:
+def open_packed(dataset: FaceDataset, settings: FaceSettings, local: LocalConfig) -> PackedDataset:
     """The packed crops of a dataset, made when they are not there (or always with --use-cache 0)."""
     cache: Path = local.cache(dataset.name)
     if not settings.use_cache and is_main_process():
@@ -58,7 +58,7 @@ def held_out_split(key: str) -> str:
 
 
 def training_set(
-    keys: list[str], split: str, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
+    keys: list[str], split: str, settings: FaceSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None, list[str]]:
     """All training datasets, their few-shot rows chosen; with the scheme and the datasets' names."""
     packed, scheme, names = open_all(keys, split, settings, local)
@@ -70,7 +70,7 @@ def training_set(
 
 
 def open_all(
-    keys: list[str], split: str | None, settings: CommonSettings, local: LocalConfig
+    keys: list[str], split: str | None, settings: FaceSettings, local: LocalConfig
 ) -> tuple[list[PackedDataset], LandmarkScheme | None, list[str]]:
     """The packed crops of datasets, or folders that hold packed crops already; the scheme of the first; all names.
 
@@ -92,12 +92,23 @@ def open_all(
 
 
 def validation_set(
-    keys: list[str], split: str | None, settings: CommonSettings, local: LocalConfig, with_landmarks: bool
+    keys: list[str], split: str | None, settings: FaceSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None]:
     """All validation datasets, at most --val-count rows of each; split None = each one's held-out one."""
     packed, scheme, _ = open_all(keys, split, settings, local)
     rows = [np.arange(len(p) if settings.val_count is None else min(len(p), settings.val_count)) for p in packed]
     return FaceSet(packed, rows, with_landmarks), scheme
+
+
+def crop_extension(keys: list[str], crop_source: str) -> tuple[float, float] | None:
+    """How far crops by boxes reach beyond the box, up and down in its heights; None for crops by landmarks.
+
+    The first of the datasets decides; folders of photos and of packed crops know no extension.
+    """
+    if not crop_source.startswith("bb_"):
+        return None
+    known = [DATASETS[name] for name in (key.partition(":")[0] for key in keys) if name in DATASETS]
+    return (known[0].extend_top, known[0].extend_bottom) if known else None
 
 
 def mean_shape(faces: FaceSet) -> np.ndarray:
@@ -111,16 +122,14 @@ def mean_shape(faces: FaceSet) -> np.ndarray:
     return sums / np.maximum(counts, 1)
 
 
-def validation_loader(faces: FaceSet, settings: CommonSettings) -> DataLoader:
+def validation_loader(faces: FaceSet, settings: FaceSettings) -> DataLoader:
     """All rows in order, nothing dropped."""
     numbered = Indexed(faces)
     return DataLoader(numbered, batch_size=settings.batch_size_eval, collate_fn=collate, num_workers=settings.workers)
 
 
-def training_transform(settings: CommonSettings, normalize: bool, scheme: LandmarkScheme | None) -> BatchTransform:
+def training_transform(settings: FaceSettings, normalize: bool, scheme: LandmarkScheme | None) -> BatchTransform:
     """Augmentation as the settings say."""
-    augmentation = Augmentation(
-        settings.daug, occlusion=settings.occ, colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg
-    )
+    augmentation = Augmentation(settings.daug, **settings.degradation())
     permutation = None if scheme is None else scheme.flip_permutation
     return BatchTransform(settings.input_size, PIXEL_MEAN if normalize else None, permutation, augmentation, settings.seed)

@@ -14,6 +14,8 @@ from datasets.augment import Augmentation, Batch, BatchTransform
 from datasets.loader import FaceSet
 from datasets.resident import ResidentFaces
 from geometry.schemes import LandmarkScheme, scheme_to_dict
+from landmarks.data import crop_extension, training_transform
+from landmarks.inference import validation_transform
 from landmarks.net_losses import readout_loss
 from landmarks.net_models import AVERAGE, KIND, build_net, read_net
 from landmarks.net_settings import LandmarkNetSettings
@@ -43,13 +45,10 @@ class LandmarkNetMethod:
         """describe: content of config.json."""
         self.networks, self.settings, self.accelerator = networks.train(), settings, accelerator
         self.scheme, self.describe, self.validation = scheme, describe, validation
-        permutation = scheme.flip_permutation
-        self.transform = BatchTransform(
-            settings.input_size, PIXEL_MEAN, permutation, augmentation(settings), settings.seed
-        )
-        self.moved = BatchTransform(
-            settings.input_size, PIXEL_MEAN, permutation, Augmentation(settings.daug, flip=0.0), JITTER_SEED
-        )
+        self.transform = training_transform(settings, normalize=True, scheme=scheme)
+        self.centre = validation_transform(settings.input_size, normalize=True)
+        moves = Augmentation(settings.daug, flip=0.0)
+        self.moved = BatchTransform(settings.input_size, PIXEL_MEAN, scheme.flip_permutation, moves, JITTER_SEED)
         betas = (settings.beta1, settings.beta2)
         optimizer = torch.optim.AdamW(networks.net.parameters(), settings.lr, betas, weight_decay=settings.weight_decay)
         self.optimizers = {"net": optimizer}
@@ -80,13 +79,11 @@ class LandmarkNetMethod:
         """NME in % of the averaged weights on true crops and on moved ones; `score` is the mean of both."""
         if self.validation is None:
             return {}
-        centre = BatchTransform(self.settings.input_size, PIXEL_MEAN)
         net = self.networks.averaged.eval()
         scores: dict[str, float] = {}
-        for name, transform in (("", centre), ("_moved", self.moved)):
+        for name, transform in (("", self.centre), ("_moved", self.moved)):
             errors = torch.cat([self._errors_of(net, rows, transform) for rows in self._validation_rows()])
             scores |= {f"nme{name}": float(errors.mean()), f"failed{name}": float((errors > 10).float().mean() * 100)}
-        net.train()
         return scores | {"score": (scores["nme"] + scores["nme_moved"]) / 2}
 
     def _validation_rows(self) -> tuple[Tensor, ...]:
@@ -119,14 +116,6 @@ def half_sides(data: Batch) -> Tensor:
     return data.landmarks[..., :2] / data.images.shape[-1] * 2 - 1
 
 
-def augmentation(settings: LandmarkNetSettings) -> Augmentation:
-    """As the settings say."""
-    return Augmentation(
-        settings.daug, occlusion=settings.occ, colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg,
-        grey=settings.grey, noise=settings.noise,
-    )  # fmt: skip
-
-
 def repeated(faces: FaceSet, repeats: list[int]) -> FaceSet:
     """The set with every part seen that many times. Raises: ConfigError unless there is one number for each part."""
     if not repeats:
@@ -141,7 +130,8 @@ def describe(settings: LandmarkNetSettings, net: LandmarkNet, scheme: LandmarkSc
     """Content of config.json."""
     return {
         "kind": KIND, "network": net.config.to_dict(), "scheme": scheme_to_dict(scheme),
-        "crop_source": settings.crop_source, "datasets": names, "settings": dataclasses.asdict(settings),
+        "crop_source": settings.crop_source, "crop_extend": crop_extension(settings.dataset, settings.crop_source),
+        "datasets": names, "settings": dataclasses.asdict(settings),
     }  # fmt: skip
 
 

@@ -10,23 +10,16 @@ from datasets.sample import CROP_SOURCES
 from metrics.landmarks import NORMALISERS
 from networks.aae import READOUTS
 from networks.blocks import ACTIVATIONS
-from training.settings import LoopSettings
+from training.settings import DegradationSettings, LoopSettings
 
 
 @dataclass(frozen=True)
-class CommonSettings(LoopSettings):
-    """What all training scripts and the evaluation share."""
+class FaceSettings(DegradationSettings, LoopSettings):
+    """What all landmark trainings share: data, crops, augmentation, optimisation."""
 
-    embedding_dims: int = option(99, "length of the latent z", "-z", group="model", minimum=1)
     input_size: int = option(256, "side of the networks' input in px", "-i", choices=(128, 256, 512), group="model")
-    activation: str | None = option(
-        None, "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose file does not "
-        "tell; other resumed models keep theirs", choices=ACTIVATIONS, group="model",
-    )  # fmt: skip
-    normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own", group="model")
     batch_size: int = option(50, "samples per step, all processes together", "-b", group="run", minimum=1)
     eval: bool = option(False, "validate once and stop", group="run")
-    phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"), group="run")
     lr: float = option(2e-5, "learning rate of encoder and decoder", group="optimisation", minimum=0)
     beta1: float = option(0.0, "Adam's first momentum", group="optimisation", minimum=0, maximum=1)
     beta2: float = option(0.999, "Adam's second momentum", group="optimisation", minimum=0, maximum=1)
@@ -51,29 +44,32 @@ class CommonSettings(LoopSettings):
         choices=tuple(range(9)), group="augmentation",
     )  # fmt: skip
     align: bool = option(False, "level the eyes in landmark crops", group="data")
-    occ: float = option(
-        0.0, "share of samples with a pasted occluder, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
-    colour: float = option(
-        0.0, "share of samples with changed colours, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
-    blur: float = option(0.0, "share of blurred samples, 0 = off", group="augmentation", minimum=0, maximum=1)
-    jpeg: float = option(
-        0.0, "share of samples with JPEG artefacts, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
     crop_source: str = option(
         "bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES, group="data"
     )
-    resident: bool = option(False, "keep all crops decoded on the device: 0.1 MB each at 128 px", group="data")
     use_cache: bool = option(True, "keep packed crops; 0 packs anew", group="data")
     scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file", group="data")
     detector: str = option(
         DEFAULT_DETECTOR, f"finds the face in photos of a folder without points: {DETECTOR_HELP}", group="data",
     )  # fmt: skip
-    show: bool = option(True, "write pictures with every validation", group="logging")
-    show_random_faces: bool = option(True, "random faces and interpolations among the pictures", group="logging")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
     compile: bool = option(False, "torch.compile the networks", group="run")
+
+
+@dataclass(frozen=True)
+class CommonSettings(FaceSettings):
+    """What the autoencoder's training scripts share."""
+
+    embedding_dims: int = option(99, "length of the latent z", "-z", group="model", minimum=1)
+    activation: str | None = option(
+        None, "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose file does not "
+        "tell; other resumed models keep theirs", choices=ACTIVATIONS, group="model",
+    )  # fmt: skip
+    normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own", group="model")
+    phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"), group="run")
+    resident: bool = option(False, "keep all crops decoded on the device: 0.1 MB each at 128 px", group="data")
+    show: bool = option(True, "write pictures with every validation", group="logging")
+    show_random_faces: bool = option(True, "random faces and interpolations among the pictures", group="logging")
     init_weights: Path | None = option(
         None, "torchvision ResNet-18 weights to start a new encoder, and a new depth head, from", group="model"
     )

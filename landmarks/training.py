@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from common.checkpoint import sessions_part
 from common.config import LocalConfig
 from common.errors import ConfigError
 from common.logs import console
@@ -91,15 +90,6 @@ def new_parts(run: Run, networks: AAE) -> list[str]:
     if not parts:
         raise ConfigError(f"--init-weights: {run.settings.resume} brings all that it could start; leave it out.")
     return parts
-
-
-def session_name(run: Run, default: str) -> str:
-    """--sessionname, else the session that --resume is in, else the script's default."""
-    if run.settings.sessionname:
-        return run.settings.sessionname
-    if run.resumed is not None and run.settings.resume is not None:
-        return sessions_part(run.settings.resume, run.local.snapshots)
-    return default
 
 
 def resume_folder(run: Run) -> Path | None:

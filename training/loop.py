@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from common.checkpoint import json_safe, link_snapshot, newest_snapshot, read_state, save_snapshot
+from common.checkpoint import json_safe, link_snapshot, newest_snapshot, read_state, save_snapshot, sessions_part
 from common.config import LocalConfig
 from common.errors import CheckpointError, ConfigError, DivergenceError, Interrupted
 from common.logs import console
@@ -141,6 +141,11 @@ class LoopOptions:
             "report_folder": local.outputs / "reports" / (reports or session),
         }
         return cls(**(values | folders | changes))
+
+
+def session_name(settings: LoopSettings, local: LocalConfig, default: str) -> str:
+    """--sessionname, else the session that --resume is in, else the script's or stage's own."""
+    return settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else default)
 
 
 @dataclass

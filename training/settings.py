@@ -1,6 +1,7 @@
 """What every training script lets its user choose about the run itself; a method's settings inherit it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from common.config import check_session, option
 from training.schedules import SCHEDULES
@@ -41,6 +42,30 @@ class LoopSettings:
     keep: int = option(0, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
     eval_every: int = option(1, "epochs between validations and pictures", group="logging", minimum=1)
     print_every: int = option(20, "steps between console lines", "-p", group="logging", minimum=1)
+
+
+def share_of_samples(default: float, what: str) -> Any:
+    """An option of the augmentation: the share, 0 to 1, of samples that something is done to."""
+    return option(default, f"share of samples {what}, 0 = off", group="augmentation", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class DegradationSettings:
+    """What makes training pictures worse, wherever it is done to crops."""
+
+    occ: float = share_of_samples(0.0, "with a pasted occluder")
+    colour: float = share_of_samples(0.0, "with changed colours")
+    blur: float = share_of_samples(0.0, "that are blurred")
+    jpeg: float = share_of_samples(0.0, "with JPEG artefacts")
+    grey: float = share_of_samples(0.0, "without colour")
+    noise: float = share_of_samples(0.0, "with sensor noise")
+
+    def degradation(self) -> dict[str, float]:
+        """Arguments of `datasets.augment.Degradation`."""
+        return {
+            "occlusion": self.occ, "colour": self.colour, "blur": self.blur, "jpeg": self.jpeg, "grey": self.grey,
+            "noise": self.noise,
+        }  # fmt: skip
 
 
 def warmup_share(warmup: float, epochs: int | None) -> float:

@@ -37,9 +37,7 @@ class IdentityMethod:
         self.networks, self.settings, self.accelerator = networks.train(), settings, accelerator
         self.describe, self.verification = describe, verification
         self.optimizers = {"all": torch.optim.AdamW(networks.parameters(), settings.lr, weight_decay=settings.weight_decay)}
-        augmentation = Augmentation(
-            level=settings.daug, occlusion=settings.occ, colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg
-        )
+        augmentation = Augmentation(level=settings.daug, **settings.degradation())
         self.transform = BatchTransform(INPUT_PX, None, None, augmentation, settings.seed)
 
     def training_step(self, batch: PeopleBatch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from common.config import option
 from common.runtime import PRECISIONS
 from training.schedules import SCHEDULES
-from training.settings import LoopSettings
+from training.settings import DegradationSettings, LoopSettings, share_of_samples
 
 
 @dataclass(frozen=True)
-class IdentitySettings(LoopSettings):
+class IdentitySettings(DegradationSettings, LoopSettings):
     """python -m recon3d.identity.training."""
 
     resume: str | None = option(None, "session, session/epoch or path to continue from", "-r", group="run")
@@ -27,16 +27,10 @@ class IdentitySettings(LoopSettings):
         3, "0–7: level of rotation, shift and scale (datasets.augment.LEVELS)",
         group="augmentation", minimum=0, maximum=7,
     )
-    colour: float = option(
-        0.6, "share of samples with changed colours, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
-    blur: float = option(0.2, "share of blurred samples, 0 = off", group="augmentation", minimum=0, maximum=1)
-    jpeg: float = option(
-        0.1, "share of samples with JPEG artefacts, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
-    occ: float = option(
-        0.3, "share of samples with a pasted rectangle of another, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
+    colour: float = share_of_samples(0.6, "with changed colours")
+    blur: float = share_of_samples(0.2, "that are blurred")
+    jpeg: float = share_of_samples(0.1, "with JPEG artefacts")
+    occ: float = share_of_samples(0.3, "with a pasted occluder")
     lr: float = option(2e-3, "learning rate of AdamW", group="optimisation", minimum=0)
     weight_decay: float = option(0.05, "on everything", group="optimisation", minimum=0)
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from common.checkpoint import json_safe, load_strict, read_tensors, sessions_part
+from common.checkpoint import json_safe, load_strict, read_tensors
 from common.config import LocalConfig
 from common.errors import ConfigError
 from common.logs import console
@@ -27,7 +27,7 @@ from recon3d.identity.data import People, collate_people, pack_people, split_peo
 from recon3d.identity.features import KIND, SFace, installed_sface, load_small_identity, save_small_identity
 from recon3d.identity.method import IdentityMethod, IdentityTraining, features_of
 from recon3d.identity.settings import IdentitySettings
-from training.loop import LoopOptions, train
+from training.loop import LoopOptions, session_name, train
 
 SPLIT_SEED = 0
 _CLASSIFIER = ("classifier.",)
@@ -84,7 +84,7 @@ def train_identity(settings: IdentitySettings, local: LocalConfig) -> None:
             f"Training: {len(known)} frames of {len(known.persons)} people; to verify: {len(unknown)} of"
             f" {len(unknown.persons)} others; trainable params: {count:,} without the people's directions"
         )
-    session = settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else "identity")
+    session = session_name(settings, local, "identity")
     options = LoopOptions.from_settings(settings, local, session)
     train(method, known, collate_people, known.name, options, accelerator, None if resumed is None else resumed[1])
 

@@ -3,8 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from common.checkpoint import json_safe, sessions_part
-from common.config import LocalConfig
+from common.checkpoint import json_safe
 from common.errors import ConfigError, DataError
 from common.logs import console
 from common.runtime import is_main_process
@@ -19,7 +18,6 @@ from recon3d.reconstruction.models import (
     load_backbone,
 )
 from recon3d.reconstruction.settings import ReconstructionSettings
-from training.settings import LoopSettings
 
 
 def make_networks(
@@ -71,8 +69,3 @@ def report_start(
         seen = f", {held_out} to validate on" if held_out else ""
         off = "" if method.identity is not None else "; no identity network, so the perceptual term is off"
         console().info(f"Training photos: {photos}{seen}; face model {model.name}; trainable params: {count:,}{off}")
-
-
-def session_name(settings: LoopSettings, local: LocalConfig, default: str) -> str:
-    """--sessionname, else the session that --resume is in, else the stage's."""
-    return settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else default)

@@ -20,14 +20,14 @@ from recon3d.reconstruction.method import augmentation_of
 from recon3d.reconstruction.models import load_reconstructor, open_face_model
 from recon3d.reconstruction.renderer import FaceRenderer
 from recon3d.reconstruction.strips import MAX_ROWS, refinement_strips
-from recon3d.reconstruction.training import open_data, open_identity, session_name
+from recon3d.reconstruction.training import open_data, open_identity
 from recon3d.refinement.frozen import FrozenNetworks
 from recon3d.refinement.method import RefinementBatch, RefinementWeights, RefinerMethod
 from recon3d.refinement.pyramid import cached_pyramid
 from recon3d.refinement.refiner import MeshRefiner, RefinerConfig, load_refiner
 from recon3d.refinement.settings import GraphStageSettings, RefineSettings
 from recon3d.refinement.views import ViewBatch, ViewDataset, cached_views
-from training.loop import Indexed, LoopOptions, train
+from training.loop import Indexed, LoopOptions, session_name, train
 
 UNSEEN_WEIGHT = 0.1  # in the truth term, of vertices that are no facial skin: scalp, neck, eyeballs
 EVAL_BATCH = 32

@@ -7,7 +7,7 @@ from common.config import option
 from common.runtime import PRECISIONS
 from networks.regressors import ARCHITECTURES
 from training.schedules import SCHEDULES
-from training.settings import LoopSettings
+from training.settings import DegradationSettings, LoopSettings
 
 LOSSES = ("pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta")
 OPTIMIZERS = ("sgd", "adamw")
@@ -15,7 +15,7 @@ OPT_STYLES = ("resample", "all")
 
 
 @dataclass(frozen=True)
-class RegressionSettings(LoopSettings):
+class RegressionSettings(DegradationSettings, LoopSettings):
     """train_3dmm.py."""
 
     data: list[str] = option(
@@ -72,16 +72,6 @@ class RegressionSettings(LoopSettings):
     scale: float = option(0.0, "augmentation: size up to ± share", group="augmentation", minimum=0, maximum=1)
     shift: float = option(
         0.0, "augmentation: shift up to ± share of the crop's side", group="augmentation", minimum=0, maximum=1
-    )
-    colour: float = option(
-        0.0, "share of samples with changed colours, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
-    blur: float = option(0.0, "share of blurred samples, 0 = off", group="augmentation", minimum=0, maximum=1)
-    jpeg: float = option(
-        0.0, "share of samples with JPEG artefacts, 0 = off", group="augmentation", minimum=0, maximum=1
-    )
-    occ: float = option(
-        0.0, "share of samples with a pasted occluder, 0 = off", group="augmentation", minimum=0, maximum=1
     )
     flip: float = option(
         0.0, "share of mirrored samples, 0 = off; only for face models that are symmetric",

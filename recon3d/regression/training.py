@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Subset
 
-from common.checkpoint import json_safe, load_strict, sessions_part
-from common.config import LocalConfig
+from common.checkpoint import json_safe, load_strict
 from common.errors import CheckpointError, ConfigError, DataError
 from common.logs import console
 from common.runtime import is_main_process
@@ -125,9 +124,8 @@ def open_data(settings: RegressionSettings) -> tuple[RegressionSet, RegressionSe
 def crop_transform(settings: RegressionSettings, data: RegressionSet) -> CropTransform:
     """Augmentation of the crops. Raises: ConfigError for movements without a margin to move in."""
     augmentation = CropAugmentation(
-        rotation_deg=settings.rotation, scale=settings.scale, shift=settings.shift,
-        colour=settings.colour, blur=settings.blur, jpeg=settings.jpeg, occlusion=settings.occ,
-    )  # fmt: skip
+        rotation_deg=settings.rotation, scale=settings.scale, shift=settings.shift, **settings.degradation()
+    )
     if augmentation.moves and data.resolution == data.size:
         raise ConfigError("--rotation, --scale and --shift need crops with a margin; these have none, so leave them at 0.")
     return CropTransform(data.size, augmentation, settings.seed)
@@ -148,8 +146,3 @@ def report_start(
         count = sum(p.numel() for p in networks.network.parameters())
         held_out = "" if validation is None else f", {len(validation)} to validate on"
         console().info(f"Training crops: {len(data)}{held_out}; trainable params {settings.arch}: {count:,}; lr: {settings.lr}")
-
-
-def session_name(settings: RegressionSettings, local: LocalConfig) -> str:
-    """--sessionname, else the session that --resume is in, else "regressor"."""
-    return settings.sessionname or (sessions_part(settings.resume, local.snapshots) if settings.resume else "regressor")

@@ -14,10 +14,11 @@ from datasets.packing import pack
 from datasets.readers.w300 import W300
 from datasets.resident import ResidentFaces
 from geometry.schemes import IBUG_68
+from landmarks.data import crop_extension
 from landmarks.net_losses import confidence, laplace_nll, readout_loss
 from landmarks.net_models import load_net, save_net
 from landmarks.net_settings import LandmarkNetSettings
-from landmarks.net_training import LandmarkNetMethod, new_networks, repeated
+from landmarks.net_training import LandmarkNetMethod, describe, new_networks, repeated
 from landmarks.pseudo_labels import label
 from networks.landmark_net import LandmarkReadouts, Located
 from train_landmarks_fast import main
@@ -110,3 +111,12 @@ def test_the_script_trains_resumes_to_the_bit_and_gives_a_bundle(packed, tmp_pat
     bundled = load_net(tmp_path / "bundle")
     averaged = parts["ema.module.stem.0.weight"].half().float()
     torch.testing.assert_close(bundled.networks.stem[0].weight, averaged)
+
+
+def test_a_snapshot_says_how_far_its_crops_reach_beyond_the_points():
+    """The detector cuts the second crop by it: without, a trained network would see other crops than it learned from."""
+    net = new_networks(SETTINGS, IBUG_68).net
+    told = describe(SETTINGS, net, IBUG_68, ["w300/train"])["crop_extend"]
+    assert told == (W300.extend_top, W300.extend_bottom) == (0.2, 0.12)
+    assert crop_extension(["folder_of_packed_crops", "w300:train"], "bb_ground_truth") == told
+    assert crop_extension(["w300"], "lm_ground_truth") is None and crop_extension(["packed"], "bb_ground_truth") is None

@@ -15,6 +15,7 @@ import train_aae_landmarks_3d
 import train_aae_unsupervised
 import train_depthnet
 import train_facewarp_cyclegan
+import train_landmarks_fast
 import train_recon3d
 import warp_face
 from common.config import GROUPS, build_parser
@@ -22,6 +23,7 @@ from depthnet import settings as depth_settings
 from depthnet.replacement.training import CycleGANSettings
 from landmarks import settings as landmark_settings
 from landmarks.demo import DemoSettings
+from landmarks.net_settings import LandmarkNetSettings
 from recon3d.fitting.demo import FitDemoSettings
 from recon3d.inference.demo import ObjSettings, ReconstructSettings, RendererSettings
 from recon3d.reconstruction.settings import ReconstructionSettings
@@ -34,6 +36,7 @@ TRAINING = {
     train_aae_unsupervised: ([], landmark_settings.UnsupervisedSettings),
     train_aae_landmarks: ([], landmark_settings.LandmarkSettings),
     train_aae_landmarks_3d: ([], landmark_settings.DepthSettings),
+    train_landmarks_fast: ([], LandmarkNetSettings),
     train_depthnet: ([], depth_settings.TrainSettings),
     train_facewarp_cyclegan: ([], CycleGANSettings),
     train_3dmm: ([], RegressionSettings),
