@@ -17,9 +17,10 @@ from pathlib import Path
 
 from common.checkpoint import read_config, resolve_snapshot
 from common.config import read_local_config
-from common.errors import CheckpointError, UserError
+from common.errors import CheckpointError
 from common.pretrained import TASKS, find_entry, full_name, list_models, markdown_table, model_entries, model_entry, verify
 from common.runtime import choose_device
+from common.scripts import exits_with_user_errors
 
 __all__ = ["list_models", "load_model"]
 KINDS = {
@@ -126,23 +127,20 @@ def _print_list() -> None:
                 sys.stdout.write(f"    {entry.origin}\n")
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 when a bundled file is not the published one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--markdown", action="store_true", help="the bundled models as the table of README.md")
     parser.add_argument("--verify", action="store_true", help="compare the bundled weights with their SHA-256")
     options = parser.parse_args(arguments)
-    try:
-        if options.markdown:
-            sys.stdout.write(markdown_table() + "\n")
-        elif options.verify:
-            for name in list_models(bundled=True):
-                sys.stdout.write(f"{verify(name)}: as published\n")
-        else:
-            _print_list()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    if options.markdown:
+        sys.stdout.write(markdown_table() + "\n")
+    elif options.verify:
+        for name in list_models(bundled=True):
+            sys.stdout.write(f"{verify(name)}: as published\n")
+    else:
+        _print_list()
     return 0
 
 

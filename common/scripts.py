@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -55,6 +56,19 @@ def run_bundler(
     except UserError as error:
         return _complain(error, 2)
     return 0
+
+
+def exits_with_user_errors(main: Callable[..., int]) -> Callable[..., int]:
+    """Decorates the `main` of a command with a parser of its own: a UserError becomes one sentence and exit code 2."""
+
+    @functools.wraps(main)
+    def guarded(*arguments: object) -> int:
+        try:
+            return main(*arguments)
+        except UserError as error:
+            return _complain(error, 2)
+
+    return guarded
 
 
 def _complain(error: Exception, code: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.errors import DataError
 from common.files.mat import read_mat_file
-from common.files.points import read_text
+from common.files.points import read_rows
 from datasets.crop import Crop
 from geometry.schemes import FIVE_OF_68
 
@@ -118,22 +118,6 @@ def crop_of_five(five: np.ndarray) -> np.ndarray:
     side = 2.95 * max(np.linalg.norm(five[1] - five[0]), np.linalg.norm(mouth - eyes))
     centre = eyes + 0.54 * (mouth - eyes)
     return np.concatenate([centre - side / 2, centre + side / 2])
-
-
-def read_rows(path: Path) -> np.ndarray:
-    """Lines "x y", separated by blanks, tabs or commas → (n, 2) as the file has them. Raises: DataError with the line."""
-    rows = []
-    for number, line in enumerate(read_text(Path(path)).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            x, y = (float(value) for value in line.replace(",", " ").split())
-        except ValueError:
-            raise DataError(f"{path}:{number}: expected 'x y', found '{line.strip()[:60]}'.") from None
-        if not np.isfinite([x, y]).all():
-            raise DataError(f"{path}:{number}: a coordinate is not finite; correct or remove the file.")
-        rows.append((x, y))
-    return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
 
 def read_five(path: Path) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Append one line to the results: python exps/append_depth.py RESULTS NAME PAPER_VALUE SCORES_JSON"""
 
-import datetime
 import json
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from append_result import append
 
 
 def commit() -> str:
@@ -32,10 +33,8 @@ def main(arguments: list[str]) -> int:
         "protocol": {"dataset": settings["dataset"], "split": "test", "pairs": "all ordered pairs"},
         "controls": {key: value.get("depth_corr") for key, value in scores["controls"].get("test", {}).items()},
         "command": f"eval_depthnet.py --compute-stats -r {session} --dataset {settings['dataset']}",
-        "date": datetime.date.today().isoformat(),
     }  # fmt: skip
-    with Path(results).open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    append(results, row)
     print(f"{name}: DepthCorr {means['depth_corr']:.2f} (paper: {paper}), {len(runs)} seeds, appended to {results}")
     return 0
 

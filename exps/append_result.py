@@ -6,6 +6,12 @@ import sys
 from pathlib import Path
 
 
+def append(results: str, row: dict) -> None:
+    """Add a line to the results, with today's date."""
+    with Path(results).open("a") as file:
+        file.write(json.dumps({**row, "date": datetime.date.today().isoformat()}) + "\n")
+
+
 def main(arguments: list[str]) -> int:
     """PAPER_VALUE is a number with its source, such as '3.36 (paperswithcode)', or 'none'."""
     results, name, paper, summary_file, *command = arguments
@@ -15,14 +21,13 @@ def main(arguments: list[str]) -> int:
         "experiment": name, "paper": paper, "nme": summary["nme"], "auc": summary["auc"],
         "failure_rate": summary["failure_rate"], "n": summary["n"],
         "protocol": protocol, "commit": protocol["commit"], "seed": protocol["seed"],
-        "command": " ".join(command), "date": datetime.date.today().isoformat(),
+        "command": " ".join(command),
     }
     if "controls" in summary:
         row["controls"] = summary["controls"]
     if "gte" in summary:
         row["gte"] = summary["gte"]
-    with Path(results).open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    append(results, row)
     print(f"{name}: NME {summary['nme']:.3f} % (paper: {paper}), n = {summary['n']}, appended to {results}")
     return 0
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from common.config import LocalConfig, read_local_config
-from common.errors import ConfigError, UserError
+from common.errors import ConfigError
 from common.files.atomic import write_file
+from common.scripts import exits_with_user_errors
 from datasets.sample import FaceDataset
 from landmarks.box_evaluation import evaluate_boxes
 from landmarks.confidence import FAILED_PERCENT, KEY, Calibration, fit_weights
@@ -82,6 +83,7 @@ def run(options: argparse.Namespace, local: LocalConfig) -> None:
     write_file(path, json.dumps(content, indent=1))
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,11 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=300, help="photos, evenly spread [%(default)s]")
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="ini file [local_config.ini]")
     options = parser.parse_args(arguments)
-    try:
-        run(options, read_local_config(options.config))
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    run(options, read_local_config(options.config))
     return 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drawing.landmarks import draw_landmarks, draw_offsets
 from geometry.heatmaps import render_heatmaps
 from geometry.schemes import LandmarkScheme
 from landmarks.inference import to_pictures, to_unit
@@ -17,7 +18,7 @@ from metrics.landmarks import landmark_errors, normaliser
 from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
 
-GREEN, BLUE, WHITE, RED = (60, 220, 60), (70, 120, 255), (255, 255, 255), (255, 70, 70)
+WHITE = (255, 255, 255)
 IMAGES_PER_ROW = {128: 8, 256: 7, 512: 2}
 
 
@@ -29,32 +30,6 @@ def draw_text(image: np.ndarray, text: str, line: int = 0, top: bool = False) ->
     # the edge is the same text one pixel off: OpenCV spaces thicker letters wider
     for dx, dy, colour in ((-1, 0, (0, 0, 0)), (1, 0, (0, 0, 0)), (0, -1, (0, 0, 0)), (0, 1, (0, 0, 0)), (0, 0, WHITE)):
         cv2.putText(image, text, (4 + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
-
-
-def draw_landmarks(
-    image: np.ndarray, landmarks: np.ndarray, scheme: LandmarkScheme | None = None, colour: tuple = BLUE, radius: float = 0.0
-) -> None:
-    """Dots and, with a scheme, its contours, drawn in place with sub-pixel positions.
-
-    Args: landmarks (K, 2+) continuous image coordinates; radius in px, 0 = by the size of the face.
-    """
-    points = np.asarray(landmarks)[:, :2]
-    size = max(float(np.ptp(points[:, 0])), float(np.ptp(points[:, 1])), 1.0)
-    radius = radius or max(1.2, size / 110)
-    fixed = np.round((points - 0.5) * 16).astype(np.int32)  # OpenCV's pixel centres are integers; 4 fractional bits
-    for contour in scheme.contours if scheme is not None else ():
-        line = fixed[list(contour)].reshape(-1, 1, 2)
-        cv2.polylines(image, [line], False, colour, max(1, int(radius / 2)), cv2.LINE_AA, shift=4)
-    for x, y in fixed:
-        cv2.circle(image, (int(x), int(y)), int(radius * 16), colour, -1, cv2.LINE_AA, shift=4)
-
-
-def draw_offsets(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> None:
-    """Ground truth green, prediction blue, joined by red lines, in place."""
-    ends = np.round((np.stack([predicted[:, :2], truth[:, :2]], axis=1) - 0.5) * 16).astype(np.int32)
-    cv2.polylines(image, list(ends[:, :, None, :]), False, RED, 1, cv2.LINE_AA, shift=4)
-    draw_landmarks(image, truth, colour=GREEN)
-    draw_landmarks(image, predicted, colour=BLUE)
 
 
 def colour_map(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:

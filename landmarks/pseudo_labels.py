@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from common.checkpoint import resolve_snapshot
 from common.config import read_local_config
-from common.errors import UserError
 from common.logs import console
 from common.runtime import choose_device
+from common.scripts import exits_with_user_errors
 from datasets.augment import Level, hash_uniform, inverse_matrices, sample_matrices, transform_points, warp
 from datasets.loader import FaceSet
 from datasets.packing import PackedDataset, replace_landmarks
@@ -63,6 +63,7 @@ def _answers(model: LoadedNet, images: Tensor, rows: Tensor, view: int) -> tuple
     return points, weights
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,16 +74,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [auto]")
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="ini file [local_config.ini]")
     options = parser.parse_args(arguments)
-    try:
-        snapshots, device = read_local_config(options.config).snapshots, choose_device(options.device)
-        models = [load_net(resolve_snapshot(name, snapshots)) for name in options.models]
-        for model in models:
-            model.networks.to(device, memory_format=torch.channels_last)
-        for folder in options.packed:
-            write(models, PackedDataset(folder), options.out / folder.name, options.max_spread, device)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    snapshots, device = read_local_config(options.config).snapshots, choose_device(options.device)
+    models = [load_net(resolve_snapshot(name, snapshots)) for name in options.models]
+    for model in models:
+        model.networks.to(device, memory_format=torch.channels_last)
+    for folder in options.packed:
+        write(models, PackedDataset(folder), options.out / folder.name, options.max_spread, device)
     return 0
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import DataError, FaceModelError
+from common.scripts import exits_with_user_errors
 from geometry.cameras import weak_perspective
 from geometry.raster.rasteriser import interpolate, rasterize
 from geometry.raster.render import render, studio_light
@@ -124,17 +124,14 @@ def texture_layout(model: FaceModel, size: int = 1024) -> np.ndarray:
     return picture
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 drawn, 2 no such model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="head", help="name or path of a face model")
     parser.add_argument("--out", type=Path, default=Path("outputs/gallery"))
     settings = parser.parse_args(arguments)
-    try:
-        model = load_face_model(settings.model)
-    except (DataError, FaceModelError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    model = load_face_model(settings.model)
     pictures = {"heads": random_heads(model), "expressions": expressions(model)}
     pictures |= {f"landmarks_{scheme}": landmark_views(model, scheme) for scheme in model.landmarks}
     if model.uv is not None:

@@ -97,3 +97,19 @@ def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:
         points = points[:, [1, 0, *range(2, points.shape[1])]]
     points[:, :2] += offset
     return points
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Lines "x y", separated by blanks, tabs or commas → (n, 2) as the file has them. Raises: DataError with the line."""
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            x, y = (float(value) for value in line.replace(",", " ").split())
+        except ValueError:
+            raise DataError(f"{path}:{number}: expected 'x y', found '{line.strip()[:60]}'.") from None
+        if not np.isfinite([x, y]).all():
+            raise DataError(f"{path}:{number}: a coordinate is not finite; correct or remove the file.")
+        rows.append((x, y))
+    return np.array(rows, dtype=np.float64).reshape(-1, 2)

@@ -30,6 +30,7 @@ from common.files.mat import read_mat_file
 from common.files.points import read_text
 from common.files.tables import numbers
 from common.files.tar import index_tar
+from common.scripts import exits_with_user_errors
 from datasets.commands.convert_menpo import convert_menpo
 from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP, make_detector
 from datasets.sample import landmark_box
@@ -206,6 +207,7 @@ def write_boxes(path: Path, rows: list[list], source: Path) -> Path:
     return write_file(path, text.getvalue().encode())
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -228,9 +230,6 @@ def main(arguments: list[str] | None = None) -> int:
                       "celeba": convert_celeba, "ffhq": convert_ffhq, "meei": convert_meei, "menpo": convert_menpo}
         for path in converters[options.dataset](options.source, out, **extra):
             sys.stdout.write(f"wrote {path}\n")
-    except DataError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
     except OSError as error:  # the output folder is full or not writable
         sys.stderr.write(f"error: {error.filename or out}: {error.strerror}.\n")
         return 2

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.errors import DataError
+from common.scripts import exits_with_user_errors
 from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.detection.first_faces import FirstFaces
 from datasets.packing import pack
@@ -17,6 +17,7 @@ from datasets.registry import DATASETS, build_dataset
 from datasets.sample import CROP_SOURCES
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,16 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     faces = None if options.detector == "none" else FirstFaces(options.detector, options.out / "faces")
-    try:
-        dataset = build_dataset(
-            options.dataset, options.source, options.split, options.input_size, options.crop_source, options.align,
-            options.scheme, faces,
-        )
-        sys.stdout.write(f"{dataset}\n")
-        packed = pack(dataset, options.out)
-    except DataError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    dataset = build_dataset(
+        options.dataset, options.source, options.split, options.input_size, options.crop_source, options.align,
+        options.scheme, faces,
+    )
+    sys.stdout.write(f"{dataset}\n")
+    packed = pack(dataset, options.out)
     sys.stdout.write(f"{len(packed)} crops of {packed.resolution} px in {packed.folder}\n")
     return 0
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from common.errors import UserError
 from common.logs import console
+from common.scripts import exits_with_user_errors
 from datasets.crop import crop_from_box
 from datasets.packing import PackedDataset, write_packed
 from datasets.sample import Sample, landmark_box
@@ -68,6 +68,7 @@ def render(folder: Path, count: int, size: int, seed: int, processes: int) -> Pa
         return write_packed(folder, (sample for batch in batches for sample in batch), size)
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,11 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if min(options.count, options.size, options.processes) < 1:
         parser.error("--count, --size and --processes must be 1 or more")
-    try:
-        packed = render(options.folder, options.count, options.size, options.seed, options.processes)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    packed = render(options.folder, options.count, options.size, options.seed, options.processes)
     console().info(f"{options.folder}: {len(packed)} faces")
     return 0
 

@@ -18,7 +18,8 @@ from common.files.arrays import read_npz
 from common.files.atomic import write_file
 from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.pictures import save_picture
-from datasets.alignment import SIZE_PX, Alignment, align, five_of_68, read_rows
+from common.files.points import read_rows
+from datasets.alignment import SIZE_PX, Alignment, align, five_of_68
 
 LISTS = ("images", "landmarks", "masks")
 LAYOUTS = ("tf", "pt")

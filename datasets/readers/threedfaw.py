@@ -25,6 +25,7 @@ from common.files.arrays import read_npz
 from common.files.atomic import write_file
 from common.files.images import image_size, safe_join
 from common.files.points import read_text
+from common.scripts import exits_with_user_errors
 from geometry.face_template import yaw_deg
 
 POINTS, POSES = 66, ("left", "center", "right")
@@ -224,17 +225,14 @@ def read_prepared(path: Path) -> Keypoints:
     return Keypoints(points.astype(np.float32), depth.astype(np.float32), ids.astype(str), poses.astype(str))
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="3DFAW's folder")
     parser.add_argument("--out", type=Path, default=Path("data/packed/3DFAW"))
     options = parser.parse_args(arguments)
-    try:
-        splits = prepare(options.root, options.out)
-    except DataError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    splits = prepare(options.root, options.out)
     for split, faces in splits.items():
         sys.stdout.write(f"{split}: {len(faces)} faces, {len(faces.skipped)} files skipped, {options.out / split}.npz\n")
         for sentence in faces.skipped:

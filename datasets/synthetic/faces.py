@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from common.errors import DataError
 from common.files.atomic import replacing
+from common.scripts import exits_with_user_errors
 from datasets.sample import Annotation, FaceDataset
 from datasets.synthetic.layouts import WRITERS, LabelledFace, write_layout
 from datasets.synthetic.rendered import SyntheticBatch, SyntheticFaces, SyntheticSettings
@@ -117,6 +118,7 @@ class Synthetic3D(Synthetic):
         return truth["landmarks_ibug68"]
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 2 for an unknown dataset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,12 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    try:
-        for name in options.dataset:
-            write_dataset(name, options.out / name, options.count, options.seed)
-    except DataError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    for name in options.dataset:
+        write_dataset(name, options.out / name, options.count, options.seed)
     return 0
 
 

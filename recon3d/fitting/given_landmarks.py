@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from common.errors import DataError
-from common.files.points import read_json_points, read_pts, read_text
+from common.files.points import read_json_points, read_pts, read_rows
 from geometry.schemes import FIVE_OF_68
 from morphable.model import FaceModel, SurfacePoints
 
@@ -43,15 +43,4 @@ def read_landmarks(folder: Path, photo: Path) -> tuple[str, np.ndarray]:
 
 def _read_rows(path: Path) -> np.ndarray:
     """Lines "x y", 0-based → (K, 2) continuous px."""
-    points = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            x, y = (float(value) for value in line.replace(",", " ").split())
-        except ValueError:
-            raise DataError(f"{path}:{number}: expected 'x y', found '{line.strip()[:60]}'.") from None
-        points.append((x, y))
-    if not np.isfinite(points).all():
-        raise DataError(f"{path}: a landmark is not finite; correct or remove the file.")
-    return np.array(points, dtype=np.float32).reshape(-1, 2) + 0.5
+    return read_rows(path).astype(np.float32) + 0.5

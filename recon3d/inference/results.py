@@ -19,7 +19,7 @@ from morphable.meshes import coloured_mesh, in_frame, textured_mesh
 from morphable.scene import Scene
 from morphable.texture import unwrap
 from recon3d.inference.reconstructor import ReconstructedFaces
-from recon3d.reconstruction.strips import draw_landmarks, overlay, shape_picture, to_bytes
+from recon3d.reconstruction.strips import overlay, shape_picture, to_bytes, with_dots
 
 TEXTURE_PX = 512
 _HALF_PIXEL = 0.5  # .mat files count pixels from 0 at their centres, as the published ones do; y runs down
@@ -102,7 +102,7 @@ def _write_strip(out: Path, name: str, faces: ReconstructedFaces, i: int, frame:
         lit = faces.renderer.lit(faces.coefficients, faces.pca, faces.pca_albedo)
         middle = [to_bytes(overlay(photo, faces.renderer.picture(faces.pca, lit))[i]), covered]
     else:
-        dots = draw_landmarks(faces.images[i], faces.geometry.landmarks[i], (255, 40, 40))
+        dots = with_dots(faces.images[i], faces.geometry.landmarks[i])
         middle = [covered, dots, to_bytes(shape_picture(faces.renderer, faces.geometry).colours[i])]
     tiles = [faces.images[i], *middle, normal_map(scene), colour_depth(scene.depth_mm())]
     save_picture(path, np.concatenate(tiles, 1))
@@ -126,7 +126,7 @@ def _write_overlay(out: Path, name: str, faces: ReconstructedFaces, i: int, fram
     height = min(640, drawn.shape[0])
     width = max(1, round(drawn.shape[1] * height / drawn.shape[0]))
     tiles = [cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA) for tile in (drawn, shaded(scene))]
-    tiles[0] = draw_landmarks(tiles[0], points * (height / drawn.shape[0]), (255, 40, 40))
+    tiles[0] = with_dots(tiles[0], points * (height / drawn.shape[0]))
     save_picture(path, np.concatenate(tiles, 1))
     return [path]
 

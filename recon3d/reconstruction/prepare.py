@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from common.errors import DataError
 from common.files.images import IMAGE_SUFFIXES, read_image
-from common.files.points import read_json_points, read_pts
+from common.files.points import read_json_points, read_pts, read_rows
 from common.pretrained import DEFAULT_LANDMARKS
+from common.scripts import exits_with_user_errors
 from datasets.alignment import (
     MIN_PHOTO_PX,
     align,
@@ -28,7 +29,6 @@ from datasets.alignment import (
     crop_of_five,
     five_of_68,
     read_reference,
-    read_rows,
 )
 from datasets.readers.prepared import LAYOUTS, PreparedSample, write_lists, write_pt, write_tf
 from datasets.skin_probability import skin_mask
@@ -146,6 +146,7 @@ def run(options: argparse.Namespace) -> int:
     return done
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -159,11 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--again", action="store_true", help="also photos that were prepared before")
     options = parser.parse_args(arguments)
-    try:
-        done = run(options)
-    except ValueError as error:  # DataError, and what a missing or damaged landmark model raises
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    done = run(options)
     sys.stdout.write(f"{done} photos in {options.out}\n")
     return 0
 

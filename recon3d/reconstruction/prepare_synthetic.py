@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from common.errors import DataError
 from common.files.images import read_image
+from common.scripts import exits_with_user_errors
 from datasets.alignment import align, five_of_68
 from datasets.readers.prepared import PreparedSample, write_tf, write_truth
 from datasets.skin_probability import skin_mask
@@ -55,6 +56,7 @@ def write_faces(root: Path, out: Path, count: int, split: str = "train") -> int:
     return count - left_out
 
 
+@exits_with_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,11 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=FACES["train"])
     parser.add_argument("--split", choices=sorted(FACES), default="train")
     options = parser.parse_args(arguments)
-    try:
-        done = write_faces(options.root, options.out, options.count, options.split)
-    except DataError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    done = write_faces(options.root, options.out, options.count, options.split)
     sys.stdout.write(f"{done} faces in {options.out}\n")
     return 0
 

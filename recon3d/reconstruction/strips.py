@@ -1,10 +1,10 @@
 """Picture strips of reconstructions: input | overlay | (landmarks) | shape, as the published trainings log them."""
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from drawing.landmarks import draw_dots
 from geometry.raster.render import studio_light
 from geometry.raster.shading import sh_shade
 from recon3d.reconstruction.coefficients import Coefficients
@@ -12,6 +12,7 @@ from recon3d.reconstruction.renderer import FaceRenderer, Geometry, Picture
 
 CLAY = 0.85  # grey albedo of shape pictures
 MAX_ROWS = 8
+ANNOTATED, FOUND, DOT_PX = (40, 80, 255), (255, 40, 40), 1.5
 
 
 def to_bytes(pictures: Tensor) -> np.ndarray:
@@ -32,11 +33,12 @@ def shape_picture(renderer: FaceRenderer, geometry: Geometry) -> Picture:
     return renderer.picture(geometry, sh_shade(grey, normals, studio_light(len(grey), grey.device)))
 
 
-def draw_landmarks(picture: np.ndarray, landmarks: Tensor, colour: tuple[int, int, int]) -> np.ndarray:
-    """A copy of (H, W, 3) uint8 with dots."""
+def with_dots(picture: np.ndarray, found: Tensor, truth: Tensor | None = None) -> np.ndarray:
+    """A copy of (H, W, 3) uint8 with landmarks (K, 2) px: annotated blue, found red."""
     drawn = picture.copy()
-    for x, y in landmarks.detach().cpu().numpy():
-        cv2.circle(drawn, (round(float(x - 0.5) * 16), round(float(y - 0.5) * 16)), 24, colour, -1, cv2.LINE_AA, 4)
+    if truth is not None:
+        draw_dots(drawn, truth.detach().cpu().numpy(), ANNOTATED, DOT_PX)
+    draw_dots(drawn, found.detach().cpu().numpy(), FOUND, DOT_PX)
     return drawn
 
 
@@ -48,7 +50,7 @@ def training_strips(photo: Tensor, renderer: FaceRenderer, geometry: Geometry, p
     photos = to_bytes(photo)
     rows = []
     for i in range(count):
-        dots = draw_landmarks(draw_landmarks(covered[i], truth[i], (40, 80, 255)), geometry.landmarks[i], (255, 40, 40))
+        dots = with_dots(covered[i], geometry.landmarks[i], truth[i])
         rows.append(np.concatenate([photos[i], covered[i], dots, grey[i]], 1))
     return np.concatenate(rows)
 
@@ -69,7 +71,7 @@ def refinement_strips(
     photos, rows = to_bytes(photo), []
     for i in range(min(len(photo), MAX_ROWS)):
         dots = [
-            draw_landmarks(draw_landmarks(drawn[i], truth[i], (40, 80, 255)), geometry.landmarks[i], (255, 40, 40))
+            with_dots(drawn[i], geometry.landmarks[i], truth[i])
             for drawn, geometry in zip(covered, geometries, strict=True)
         ]
         rows.append(np.concatenate([photos[i], *dots, *(picture[i] for picture in grey)], 1))

@@ -1,8 +1,8 @@
 """Faces drawn over their photo or frame."""
 
-import cv2
 import numpy as np
 
+from drawing.landmarks import draw_contours, draw_dots
 from drawing.surfaces import colour_depth, over_photo, position_codes, shaded
 from geometry.schemes import IBUG_68
 from morphable.scene import Scene
@@ -17,12 +17,10 @@ def draw_sparse(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     picture = image.copy()
     for points in landmarks:
         width = max(1, round(float(np.ptp(points[:, 1])) / 150))
-        fixed = np.round((points[:, :2] - 0.5) * 16).astype(np.int32)
-        for contour in IBUG_68.contours:
-            cv2.polylines(picture, [fixed[list(contour)][:, None]], False, (255, 255, 255), width, cv2.LINE_AA, shift=4)
-        for x, y in fixed:
-            cv2.circle(picture, (int(x), int(y)), 32 * width, (20, 20, 20), -1, cv2.LINE_AA, shift=4)
-            cv2.circle(picture, (int(x), int(y)), 20 * width, (60, 220, 90), -1, cv2.LINE_AA, shift=4)
+        draw_contours(picture, points[:, :2], IBUG_68, (255, 255, 255), width)
+        for point in points[:, :2]:
+            draw_dots(picture, point[None], (20, 20, 20), 2 * width)
+            draw_dots(picture, point[None], (60, 220, 90), 1.25 * width)
     return picture
 
 
@@ -31,9 +29,7 @@ def draw_dense(image: np.ndarray, screen: np.ndarray) -> np.ndarray:
     picture = image.copy()
     for points in screen:
         chosen = points[:: max(1, round(len(points) / DENSE_POINTS)), :2]
-        radius = max(8, round(float(np.ptp(points[:, 1])) / 700 * 16))
-        for x, y in np.clip(np.round((chosen - 0.5) * 16), -(2**20), 2**20).astype(np.int32).tolist():
-            cv2.circle(picture, (x, y), radius, (0, 220, 255), -1, cv2.LINE_AA, shift=4)
+        draw_dots(picture, chosen, (0, 220, 255), max(8, round(float(np.ptp(points[:, 1])) / 700 * 16)) / 16)
     return picture
 
 

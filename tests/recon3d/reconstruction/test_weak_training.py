@@ -16,7 +16,7 @@ import train_recon3d
 from common.checkpoint import read_tensors
 from common.errors import CheckpointError, DataError
 from common.files.meshes import read_obj
-from common.files.points import format_pts, read_pts
+from common.files.points import read_pts
 from datasets.alignment import five_of_68
 from datasets.readers.prepared import write_truth
 from datasets.synthetic.faces import embedded_faces
@@ -30,19 +30,14 @@ from recon3d.reconstruction import prepare as prepare_recon3d
 from recon3d.reconstruction.coefficients import config_for
 from recon3d.reconstruction.models import ReconstructionNet, import_deep3d, load_reconstructor
 from recon3d.regression.models import load_regressor
+from tests.recon3d.drawn_photos import draw_photos
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A machine with four drawn faces, prepared: (folder, arguments)."""
     folder = tmp_path_factory.mktemp("weak")
-    faces = embedded_faces(140, seed=5).batch(0, 4)
-    (folder / "photos").mkdir()
-    for i in range(4):
-        Image.fromarray(faces.images[i].numpy()).save(folder / f"photos/face{i}.png")
-        (folder / f"photos/face{i}.pts").write_text(format_pts(faces.landmarks_2d[i].numpy()))
-    assert prepare_recon3d.main(["--images", str(folder / "photos"), "--out", str(folder / "prepared")]) == 0
-    (folder / "x.ini").write_text(f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n")
+    draw_photos(folder, 4)
     return folder
 
 

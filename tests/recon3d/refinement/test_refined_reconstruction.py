@@ -15,8 +15,6 @@ from common.checkpoint import save_snapshot
 from common.config import read_local_config
 from common.errors import CheckpointError
 from common.files.meshes import read_obj
-from common.files.points import format_pts
-from datasets.synthetic.faces import embedded_faces
 from morphable.model import EMBEDDED_HEAD, FaceModel
 from recon3d.inference import reconstructor as module
 from recon3d.inference.reconstructor import Reconstructor
@@ -27,6 +25,7 @@ from recon3d.refinement.frozen import FrozenNetworks
 from recon3d.refinement.pyramid import build_pyramid
 from recon3d.refinement.refiner import MeshRefiner, RefinerConfig
 from recon3d.scores.candidates import candidates
+from tests.recon3d.drawn_photos import draw_photos
 from tests.recon3d.refinement.shapes import grid
 
 NAMES = ["mean face", "landmark fit", "fit to detected points", "R-Net", "R-Net+GCN"]
@@ -41,12 +40,7 @@ def model():
 def place(tmp_path_factory, model):
     """Photos with points, a reconstructor "r" and refiners "g" (fits), "far" (of another R-Net), "sheet" (another mesh)."""
     folder = tmp_path_factory.mktemp("refined")
-    faces = embedded_faces(140, seed=5).batch(0, 3)
-    (folder / "photos").mkdir()
-    for i in range(3):
-        Image.fromarray(faces.images[i].numpy()).save(folder / f"photos/face{i}.png")
-        (folder / f"photos/face{i}.pts").write_text(format_pts(faces.landmarks_2d[i].numpy()))
-    (folder / "x.ini").write_text(f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n")
+    draw_photos(folder, 3, prepared=False)
     torch.manual_seed(0)
     net = ReconstructionNet(config_for(model, "mobilenet_half"), "head").eval()
     snapshots = folder / "data/models/snapshots"

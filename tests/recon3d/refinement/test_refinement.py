@@ -12,16 +12,14 @@ import train_recon3d
 from common.checkpoint import read_tensors, save_snapshot
 from common.config import read_local_config
 from common.errors import CheckpointError
-from common.files.points import format_pts, read_pts
+from common.files.points import read_pts
 from common.runtime import make_accelerator
 from datasets.alignment import five_of_68
 from datasets.readers.prepared import write_truth
-from datasets.synthetic.faces import embedded_faces
 from geometry.rotations import rotation_from_euler
 from morphable.model import EMBEDDED_HEAD, FaceModel
 from networks.iresnet import IResNet
 from recon3d.inference.reconstructor import Reconstructor
-from recon3d.reconstruction import prepare as prepare_recon3d
 from recon3d.reconstruction.augment import AlignedAugmentation
 from recon3d.reconstruction.coefficients import config_for
 from recon3d.reconstruction.data import PreparedPhotos, collate, true_shapes
@@ -30,6 +28,7 @@ from recon3d.reconstruction.renderer import FaceRenderer
 from recon3d.refinement.frozen import FrozenNetworks, digest_of, laid_onto
 from recon3d.refinement.refiner import load_refiner
 from recon3d.refinement.views import Views, cached_views, compute_views
+from tests.recon3d.drawn_photos import draw_photos
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +49,9 @@ def net(model):
 def place(tmp_path_factory, model, net):
     """Four drawn faces, prepared, the first two with their truth, and the reconstructor as session "r"."""
     folder = tmp_path_factory.mktemp("refine")
-    faces = embedded_faces(140, seed=5).batch(0, 4)
-    (folder / "photos").mkdir()
-    for i in range(4):
-        Image.fromarray(faces.images[i].numpy()).save(folder / f"photos/face{i}.png")
-        (folder / f"photos/face{i}.pts").write_text(format_pts(faces.landmarks_2d[i].numpy()))
-    assert prepare_recon3d.main(["--images", str(folder / "photos"), "--out", str(folder / "prepared")]) == 0
+    faces = draw_photos(folder, 4)
     for i in range(2):
         write_truth(folder / "prepared", f"face{i}", faces.identity[i].numpy(), faces.expression[i].numpy())
-    (folder / "x.ini").write_text(f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n")
     save_snapshot(folder / "data/models/snapshots/r", net.state_dict(), net.describe())
     return folder
 

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from common.checkpoint import read_tensors, save_snapshot
-from common.files.points import format_pts
 from datasets.readers.prepared import write_truth
-from datasets.synthetic.faces import embedded_faces
 from morphable.model import EMBEDDED_HEAD, FaceModel
-from recon3d.reconstruction import prepare as prepare_recon3d
 from recon3d.reconstruction.coefficients import config_for
 from recon3d.reconstruction.models import ReconstructionNet
+from tests.recon3d.drawn_photos import draw_photos
 
 ROOT = Path(__file__).resolve().parents[3]
 STAGES = ("gcn", "gcn_texture")
@@ -26,15 +23,9 @@ STAGES = ("gcn", "gcn_texture")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     model = FaceModel.load(EMBEDDED_HEAD)
-    faces = embedded_faces(140, seed=5).batch(0, 4)
-    (folder / "photos").mkdir()
-    for i in range(4):
-        Image.fromarray(faces.images[i].numpy()).save(folder / f"photos/face{i}.png")
-        (folder / f"photos/face{i}.pts").write_text(format_pts(faces.landmarks_2d[i].numpy()))
-    assert prepare_recon3d.main(["--images", str(folder / "photos"), "--out", str(folder / "prepared")]) == 0
+    faces = draw_photos(folder, 4)
     for i in range(4):
         write_truth(folder / "prepared", f"face{i}", faces.identity[i].numpy(), faces.expression[i].numpy())
-    (folder / "x.ini").write_text(f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n")
     torch.manual_seed(0)
     net = ReconstructionNet(config_for(model, "mobilenet_half"), "head")
     save_snapshot(folder / "data/models/snapshots/r", net.state_dict(), net.describe())

@@ -13,10 +13,7 @@ import demo
 import eval_recon3d
 import train_recon3d
 from common.checkpoint import read_tensors, save_snapshot
-from common.files.points import format_pts
-from datasets.synthetic.faces import embedded_faces
 from morphable.model import EMBEDDED_HEAD, FaceModel
-from recon3d.reconstruction import prepare as prepare_recon3d
 from recon3d.reconstruction.augment import AlignedAugmentation
 from recon3d.reconstruction.coefficients import config_for
 from recon3d.reconstruction.data import PreparedPhotos, collate
@@ -26,19 +23,14 @@ from recon3d.refinement.frozen import FrozenNetworks
 from recon3d.refinement.texture_inputs import inner_skin
 from recon3d.refinement.texture_method import load_texture_refiner
 from recon3d.refinement.texture_training import TexturePreparation
+from tests.recon3d.drawn_photos import draw_photos
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("texture")
     model = FaceModel.load(EMBEDDED_HEAD)
-    faces = embedded_faces(140, seed=5).batch(0, 2)
-    (folder / "photos").mkdir()
-    for i in range(2):
-        Image.fromarray(faces.images[i].numpy()).save(folder / f"photos/face{i}.png")
-        (folder / f"photos/face{i}.pts").write_text(format_pts(faces.landmarks_2d[i].numpy()))
-    assert prepare_recon3d.main(["--images", str(folder / "photos"), "--out", str(folder / "prepared")]) == 0
-    (folder / "x.ini").write_text(f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n")
+    draw_photos(folder, 2)
     torch.manual_seed(0)
     net = ReconstructionNet(config_for(model, "mobilenet_half"), "head")
     save_snapshot(folder / "data/models/snapshots/r", net.state_dict(), net.describe())
