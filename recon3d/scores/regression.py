@@ -23,7 +23,7 @@ from metrics.landmarks import auc, failure_rate
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.labels import parameters_in_crop, read_fitted_face
 from recon3d.regression.models import load_regressor
-from recon3d.regression.regressor import FaceRegressor
+from recon3d.regression.regressor import STEPS, FaceRegressor
 from recon3d.regression.roi import crop_from_roi
 from recon3d.scores.aflw2000 import (
     SUBSET_PER_BIN,
@@ -87,6 +87,14 @@ class EvalSettings:
         group="model",
     )
     texture: str = option("none", "reconstructors: texture refiner by name or path, or none", group="model")
+    boxes: str | None = option(
+        None, "regressors on photos: crops from this detector's boxes, as in demo.py, not from the annotated landmarks",
+        group="data",
+    )
+    weights: Path | None = option(None, "weights of the detector", group="model")
+    bbox_init: str = option(
+        "two", "--boxes: one pass, or two: cut again by the landmarks of the first", choices=tuple(STEPS), group="run"
+    )
     count: int | None = option(
         None, "photos: only the first, default all; synthetic: faces, default 256", group="data", minimum=1
     )
@@ -130,20 +138,27 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
 
 def _evaluate_photos(settings: EvalSettings, local: LocalConfig) -> dict:
     regressor = open_regressor(settings, local)
-    plain = protocol(settings) | {"crop": "rule of the annotated landmarks", "nme": "mean"}
-    result = score_photos(regressor, settings.images, settings.count, settings.batch_size) | {"protocol": plain}
+    detect = settings.boxes is not None
+    crop = "rule of the annotated landmarks"
+    if detect:
+        crop = f"boxes of {settings.boxes.partition(':')[0]}, passes: {settings.bbox_init}"
+    plain = protocol(settings) | {"crop": crop, "nme": "mean"}
+    result = score_photos(regressor, settings.images, settings.count, settings.batch_size, detect) | {"protocol": plain}
     if settings.json is not None:
         write_file(settings.json, json.dumps(result, indent=1))
     return result
 
 
 def open_regressor(settings: EvalSettings, local: LocalConfig) -> FaceRegressor:
-    """The model of --checkpoint without a detector. Raises: DataError, CheckpointError."""
+    """The model of --checkpoint with the detector of --boxes, if any. Raises: DataError, CheckpointError."""
     if settings.checkpoint is None:
         raise DataError("--checkpoint: name a model, or give --predictions.")
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     model = open_face_model(settings.face_model, local, loaded.model)
-    return FaceRegressor(loaded, model, detector="none", authors=settings.authors, device=settings.device)
+    return FaceRegressor(
+        loaded, model, detector=settings.boxes or "none", weights=settings.weights, steps=STEPS[settings.bbox_init],
+        authors=settings.authors, device=settings.device,
+    )  # fmt: skip
 
 
 def read_predictions(settings: EvalSettings, count: int) -> Predictions:
