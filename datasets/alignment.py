@@ -52,13 +52,17 @@ class Alignment:
         return cls(PX_PER_DM / zoom, np.array([x + 0.5, height - 0.5 - y]))
 
 
-def align(five: np.ndarray, reference: np.ndarray, source: str = "five landmarks") -> Alignment:
+def align(
+    five: np.ndarray, reference: np.ndarray, source: str = "five landmarks", ordered: bool = True
+) -> Alignment:
     """Scaled-orthographic pose without rotation (Deng et al. 2019): each image axis is fitted by its own least squares.
 
-    Args: five (5, 2) continuous photo px, y down; reference (5, 3) of a face model, dm; source: what errors name.
+    Args: five (5, 2) continuous photo px, y down; reference (5, 3) of a face model, dm; source: what errors name;
+        ordered: whether points in another order are refused. Projected and detected points of profiles may cross, so False
+        for those; True for what a user wrote.
     Raises: DataError for points that are not five, not finite, in another order, or on one line.
     """
-    points = check_five(five, source)
+    points = check_five(five, source, ordered)
     system = np.hstack([np.asarray(reference, dtype=np.float64), np.ones((5, 1))])
     upright = points * [1.0, -1.0]
     solution = np.linalg.lstsq(system, upright, rcond=None)[0]  # (4, 2)
@@ -66,8 +70,8 @@ def align(five: np.ndarray, reference: np.ndarray, source: str = "five landmarks
     return Alignment(scale, solution[3] * [1.0, -1.0])
 
 
-def check_five(five: np.ndarray, source: str) -> np.ndarray:
-    """(5, 2) float64. Raises: DataError naming the source and what is wrong with its points."""
+def check_five(five: np.ndarray, source: str, ordered: bool = True) -> np.ndarray:
+    """(5, 2) float64. Raises: DataError naming the source and what is wrong with its points; ordered as for `align`."""
     points = np.asarray(five, dtype=np.float64)
     if points.shape != (5, 2):
         raise DataError(f"{source}: {len(points)} landmarks; five are needed (eye centres, nose tip, mouth corners).")
@@ -76,20 +80,31 @@ def check_five(five: np.ndarray, source: str) -> np.ndarray:
     spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
     if spread[0] < 1e-6 or spread[1] < _FLATTEST * spread[0]:
         raise DataError(f"{source}: the five landmarks lie on one line; correct them.")
+    wrong = _disorder(points) if ordered else None
+    if wrong is not None:
+        raise DataError(
+            f"{source}: {wrong}; the order is: eye on the left of the picture, other eye, nose tip, mouth corner on the left,"
+            " other corner."
+        )
+    return points
+
+
+def in_order(five: np.ndarray) -> bool:
+    """Whether five points (5, 2) lie as those of a face; projected or detected ones of some profiles do not."""
+    return _disorder(np.asarray(five, dtype=np.float64)) is None
+
+
+def _disorder(points: np.ndarray) -> str | None:
+    """What is wrong with the order of five points (5, 2), if anything."""
     eyes, mouth = points[:2].mean(0), points[3:].mean(0)
     down = mouth - eyes
     right = np.array([down[1], -down[0]])  # across an upright face, toward the right of the picture
     length = max(down @ down, 1e-12)
     nose = (points[2] - eyes) @ down / length
     apart = np.array([points[1] - points[0], points[4] - points[3]]) @ right / length
-    swapped = apart.max() <= 0 or apart.min() < _REVERSED
-    if swapped or not _NOSE[0] <= nose <= _NOSE[1]:
-        what = "eyes or mouth corners are swapped or mirrored" if swapped else "the nose tip is not between eyes and mouth"
-        raise DataError(
-            f"{source}: {what}; the order is: eye on the left of the picture, other eye, nose tip, mouth corner on the left,"
-            " other corner."
-        )
-    return points
+    if apart.max() <= 0 or apart.min() < _REVERSED:
+        return "eyes or mouth corners are swapped or mirrored"
+    return None if _NOSE[0] <= nose <= _NOSE[1] else "the nose tip is not between eyes and mouth"
 
 
 def check_inside(five: np.ndarray, photo_size: tuple[int, int], source: str) -> None:

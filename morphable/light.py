@@ -67,8 +67,10 @@ def estimate_light(colours: Tensor, albedo: Tensor, normals: Tensor, weights: Te
         or not seen.
     Returns: γ (B, 3, 9) for `sh_shade`.
     """
-    nothing = colours.new_zeros(*colours.shape[1:], 0)
-    return _solve(colours, albedo, nothing, nothing[0, 0], normals, weights)[0]
+    used = _used(weights)
+    nothing = colours.new_zeros(int(used.sum()), 3, 0)
+    spread = colours.new_zeros(0)
+    return _solve(colours[:, used], albedo[..., used, :], nothing, spread, normals[:, used], weights[:, used])[0]
 
 
 def light_and_albedo(model: FaceModel, colours: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +78,14 @@ def light_and_albedo(model: FaceModel, colours: Tensor, normals: Tensor, weights
 
     Both are solved for together: in turn, the one that comes first would take all brightness and tint.
     """
-    return _solve(colours, model.albedo_mean, model.albedo, model.albedo_std, normals, weights)
+    used = _used(weights)
+    mean, basis = model.albedo_mean[used], model.albedo[used]
+    return _solve(colours[:, used], mean, basis, model.albedo_std, normals[:, used], weights[:, used])
+
+
+def _used(weights: Tensor) -> Tensor:
+    """(V,) whether any of the faces shows a vertex; the others would only take time."""
+    return (weights > 0).any(0)
 
 
 def _solve(

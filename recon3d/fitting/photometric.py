@@ -20,8 +20,9 @@ from geometry.mesh.normals import vertex_normals
 from geometry.raster.rasteriser import interpolate, rasterize
 from geometry.schemes import IBUG_68
 from morphable.fit import Fit, matched_bases
-from morphable.light import light_and_albedo, light_prior, sample_vertices, shading
+from morphable.light import light_prior, shading
 from morphable.model import FaceModel
+from recon3d.fitting.appearance import Placed, light_and_albedo_seen
 
 _NOT_SKIN = ("mouth_inside", "teeth", "tongue", "eyeball", "scalp", "cloth")  # what a photo shows differently or not at all
 _SKIN_SHARE = 0.5
@@ -89,7 +90,7 @@ def refine(
     Args: photos (B, H, W, 3) RGB 0 … 1; landmarks (B, 68, 2) and start in px of the crops.
     """
     skin = skin_weights(model)
-    gamma, albedo = _closed_form(model, photos, start, skin)
+    gamma, albedo = light_and_albedo_seen(model, photos, placed(model, start, start.vertices(model)), skin)
     problem = _Problem(model, photos, landmarks, start, skin, settings)
     variables = problem.variables(gamma, albedo)
     with torch.no_grad():
@@ -116,14 +117,10 @@ def skin_weights(model: FaceModel) -> Tensor:
     return weights
 
 
-def _closed_form(model: FaceModel, photos: Tensor, fit: Fit, skin: Tensor) -> tuple[Tensor, Tensor]:
-    """Light and albedo of the landmark fit."""
-    vertices = fit.vertices(model)
-    screen = weak_perspective(vertices, fit.rotation, fit.scale, fit.translation)
-    normals = vertex_normals(vertices @ fit.rotation.mT, model.triangles)
-    ids = rasterize(screen, model.triangles, tuple(photos.shape[1:3]))
-    colours, seen = sample_vertices(photos, screen, fit.scale, normals, model.triangles, ids)
-    return light_and_albedo(model, colours, normals, seen * skin)
+def placed(model: FaceModel, fit: Fit, shapes: Tensor) -> Placed:
+    """Shapes (B, V, 3) in the poses of fits, in px of the photos."""
+    screen = weak_perspective(shapes, fit.rotation, fit.scale, fit.translation)
+    return Placed(screen, fit.scale, vertex_normals(shapes @ fit.rotation.mT, model.triangles))
 
 
 class _Problem:

@@ -14,7 +14,7 @@ from datasets.photos import find_photos, free_name, make_folder, parse_save, pro
 from landmarks.finder import FinderSettings, LandmarkFinder, open_finder
 from morphable.meshes import FRAMES, coloured_mesh
 from recon3d.fitting.given_landmarks import read_landmarks
-from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.inference.reconstructor import APPEARANCE_HELP, APPEARANCES, ReconstructedFaces, Reconstructor, five_points_of
 from recon3d.inference.results import WRITERS
 
 MANUAL = """Reconstruct the faces of photos with a weakly supervised network (Deep3D).
@@ -58,6 +58,7 @@ class ReconstructSettings(FinderSettings):
         "auto", "mesh refiner: bundled name, session, path, none; auto: <checkpoint>_gcn where bundled", group="model"
     )
     texture: str = option("none", "texture refiner: session, path, or none", group="model")
+    appearance: str = option("auto", APPEARANCE_HELP, choices=APPEARANCES, group="model")
     face_model: str | None = option(
         None, "face model; default: the one that the network was trained for", group="model"
     )
@@ -127,11 +128,12 @@ def run_reconstruct(settings: ReconstructSettings, local: LocalConfig) -> None:
     photos = list(find_photos(inputs, taken))
     reconstructor = Reconstructor.from_pretrained(
         network_of(settings), local, face_model=settings.face_model, device=settings.device,
-        refiner=settings.refiner, texture=settings.texture,
+        refiner=settings.refiner, texture=settings.texture, appearance=settings.appearance,
     )
     out = settings.out or local.outputs / settings.task
     make_folder(out)
     together: list[tuple[str, np.ndarray, np.ndarray]] = []
+    ordered = settings.landmarks_from is not None  # a user's files are checked, detected profiles may cross
 
     def work(name: str, path: Path, image: np.ndarray) -> str:
         five = faces_of(settings, finder, path, image)
@@ -143,14 +145,15 @@ def run_reconstruct(settings: ReconstructSettings, local: LocalConfig) -> None:
             together.append((name, image, five[0]))
             return "one face"
         names = [name] if len(five) == 1 else [free_name(f"{name}_{i}", taken) for i in range(len(five))]
-        return write_faces(out, names, reconstructor.reconstruct([image] * len(five), list(five)), kinds, settings.frame)
+        faces = reconstructor.reconstruct([image] * len(five), list(five), ordered)
+        return write_faces(out, names, faces, kinds, settings.frame)
 
     try:
         process_photos(photos, work, console().info)
     finally:
         if together:
             names, images, five = zip(*together, strict=True)
-            faces = reconstructor.as_one_person(reconstructor.reconstruct(images, five))
+            faces = reconstructor.as_one_person(reconstructor.reconstruct(images, five, ordered))
             console().info(write_faces(out, list(names), faces, kinds, settings.frame))
             console().info(f"wrote {write_person(out / 'person.obj', faces)}")
 

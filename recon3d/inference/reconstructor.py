@@ -24,7 +24,9 @@ from datasets.skin_probability import skin_mask
 from geometry.schemes import WFLW_98
 from landmarks.finder import LandmarkFinder
 from morphable.model import FaceModel
+from morphable.open import load_face_model
 from morphable.scene import Scene
+from recon3d.fitting.appearance import Placed, light_and_albedo_seen, light_seen
 from recon3d.identity.features import IdentityFeatures, load_identity
 from recon3d.reconstruction.coefficients import Coefficients, split
 from recon3d.reconstruction.models import ReconstructionNet, load_reconstructor, open_face_model
@@ -35,6 +37,8 @@ from recon3d.refinement.texture_inputs import texture_inputs
 from recon3d.refinement.texture_method import TextureRefiner, load_texture_refiner
 
 BATCH = 32
+APPEARANCES = ("auto", "photo", "network")
+APPEARANCE_HELP = "albedo and light: fitted to the photo, or the network's; auto: photo for the embedded head"
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,14 @@ class ReconstructedFaces:
     alignments: list[Alignment]
     crops: list[Crop]
     images: np.ndarray  # (B, 224, 224, 3) uint8 RGB, what the network saw
-    coefficients: Coefficients
+    coefficients: Coefficients  # albedo and light as fitted to the photo where they are, the rest of the network
+    network: Coefficients  # all as the network gave them
     geometry: Geometry  # in px of the crops; refined where a refiner was there
     pca: Geometry  # the same of the face model's own shape; the same object where nothing was refined
     albedo: Tensor  # (B, V, 3) 0 … 1, not clipped; refined where a texture refiner was there
     pca_albedo: Tensor  # the same of the face model; the same object where nothing was refined
     colours: Tensor  # (B, V, 3) lit
+    network_colours: Tensor  # (B, V, 3) lit by the network's albedo and light; the same object where nothing was fitted
     renderer: FaceRenderer
 
     def __len__(self) -> int:
@@ -68,8 +74,13 @@ class ReconstructedFaces:
         return self.albedo is not self.pca_albedo
 
     @property
+    def fitted(self) -> bool:
+        """Whether albedo and light were fitted to the photos."""
+        return self.network_colours is not self.colours
+
+    @property
     def model(self) -> FaceModel:
-        """Whose coefficients these are."""
+        """Whose coefficients these are; its albedo is that of the fit where albedo and light were fitted."""
         return self.renderer.model
 
     def picture(self) -> Picture:
@@ -121,7 +132,11 @@ class Reconstructor:
     """One network on one device, with or without refiners of shape and albedo behind it.
 
     Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`; refiner, texture; identity: network that
-        they were trained with, if any. Raises: MeshGraphError, ValueError when refiner and face model or features do not fit.
+        they were trained with, if any; appearance: the face model with the albedo that is fitted, together with the light, to
+        the skin that a photo shows (`recon3d.fitting.appearance`), in the place of the network's albedo and light; None keeps
+        those.
+    Raises: MeshGraphError, ValueError when refiner and face model or features do not fit; DataError for a texture refiner,
+        which repaints the network's albedo, together with an appearance.
     """
 
     def __init__(
@@ -134,10 +149,16 @@ class Reconstructor:
         refiner: MeshRefiner | None = None,
         texture: TextureRefiner | None = None,
         identity: IdentityFeatures | None = None,
+        appearance: FaceModel | None = None,
     ) -> None:
+        if appearance is not None and texture is not None:
+            raise DataError("--appearance photo: a texture refiner repaints the network's albedo; use --appearance network.")
         self.device = torch.device(device)
         self.net, self.model = net.to(self.device).eval(), model.to(self.device)
         self.renderer = FaceRenderer(self.model, net.camera, slide_contour)
+        self.appearance = None
+        if appearance is not None:
+            self.appearance = FaceRenderer(appearance.to(self.device), net.camera, slide_contour)
         self.frozen = FrozenNetworks(self.net, self.renderer, None if identity is None else identity.to(self.device))
         for network in (refiner, texture):
             if network is not None:
@@ -157,16 +178,20 @@ class Reconstructor:
         device: str = "auto",
         refiner: str = "auto",
         texture: str = "none",
+        appearance: str = "auto",
     ) -> "Reconstructor":
         """By bundled name, session, path, or published `.pth`.
 
         Args: local: default, local_config.ini; refiner: bundled name, session or path of one that was trained behind this
-            network; "none"; "auto": <name>_gcn where that is bundled; texture: a texture refiner, or "none".
+            network; "none"; "auto": <name>_gcn where that is bundled; texture: a texture refiner, or "none"; appearance: one of
+            APPEARANCES, where albedo and light come from: "photo" fits them to the photo, with the albedo learned from photos
+            for the embedded head; "network"; "auto": "photo" for the embedded head without a texture refiner.
         Raises: CheckpointError, DataError, FaceModelError in one sentence.
         """
         local = local or read_local_config()
         loaded = load_reconstructor(name, local.snapshots)
-        model = open_face_model(face_model or loaded.net.face_model, local, loaded.net)
+        source = face_model or loaded.net.face_model
+        model = open_face_model(source, local, loaded.net)
         device = choose_device(device)
         if refiner == "auto":
             refiner = f"{name}_gcn" if (PRETRAINED / f"{name}_gcn/config.json").is_file() else "none"
@@ -177,7 +202,7 @@ class Reconstructor:
         identity = load_identity(*used[0], device) if used else None
         reconstructor = cls(
             loaded.net, model, device=device, refiner=mesh and mesh.refiner, texture=colour and colour.network,
-            identity=identity,
+            identity=identity, appearance=_appearance(appearance, model, source, texture),
         )
         for trained, info in infos.items():
             reconstructor.frozen.check(info, trained)
@@ -195,7 +220,7 @@ class Reconstructor:
             return []
         points = np.stack([face.landmarks[:, :2] for face in found])
         five = five_points_of(self.finder.detector.scheme.name, points)
-        return self.reconstruct([image] * len(found), list(five)).faces(found)
+        return self.reconstruct([image] * len(found), list(five), ordered=False).faces(found)
 
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
@@ -205,10 +230,13 @@ class Reconstructor:
         return [self(image, own) for image, own in zip(images, given, strict=True)]
 
     @torch.inference_mode()
-    def reconstruct(self, photos: Sequence[np.ndarray], five: Sequence[np.ndarray]) -> ReconstructedFaces:
+    def reconstruct(
+        self, photos: Sequence[np.ndarray], five: Sequence[np.ndarray], ordered: bool = True
+    ) -> ReconstructedFaces:
         """Reconstruct B faces.
 
-        Args: photos, B pictures (H, W, 3) uint8 RGB; five, B times (5, 2) continuous px (`datasets.alignment`).
+        Args: photos, B pictures (H, W, 3) uint8 RGB; five, B times (5, 2) continuous px (`datasets.alignment`); ordered: as
+            `align`, False for points that were detected or projected.
         Raises: DataError for points that determine no alignment, and for photos below 30 px.
         """
         if len(photos) == 0 or len(photos) != len(five):
@@ -217,7 +245,7 @@ class Reconstructor:
             if min(photo.shape[:2]) < MIN_PHOTO_PX:
                 raise DataError(f"the photo has {photo.shape[1]}×{photo.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px.")
             check_inside(points, photo.shape[1::-1], "the landmarks do not fit")
-        alignments = [align(points, self.reference) for points in five]
+        alignments = [align(points, self.reference, ordered=ordered) for points in five]
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
         images = np.stack([crop.extract(photo) for crop, photo in zip(crops, photos, strict=True)])
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
@@ -249,27 +277,45 @@ class Reconstructor:
     @torch.no_grad()
     def draw(
         self, photos: Sequence[np.ndarray], five: np.ndarray, alignments: list[Alignment], images: np.ndarray,
-        coefficients: Coefficients, movement: Tensor | None = None, repaint: Tensor | None = None,
+        coefficients: Coefficients, movement: Tensor | None = None, repaint: Tensor | None = None, one_person: bool = False,
     ) -> ReconstructedFaces:  # fmt: skip
-        """What follows from coefficients, also from averaged ones.
+        """What follows from the network's coefficients, also from averaged ones.
 
-        movement, repaint (B, V, 3): of refinement, added to shape and albedo.
+        movement, repaint (B, V, 3): of refinement, added to shape and albedo; one_person: one albedo for all.
         """
-        pca = self.renderer.geometry(coefficients)
-        geometry = pca if movement is None else self.renderer.geometry(coefficients, pca.shape + movement)
-        own = self.renderer.albedo(coefficients)
+        network, renderer = coefficients, self.renderer
+        pca = renderer.geometry(network)
+        geometry = pca if movement is None else renderer.geometry(network, pca.shape + movement)
+        own = renderer.albedo(network)
         albedo = own if repaint is None else own + repaint
-        colours = self.renderer.lit(coefficients, geometry, albedo)
+        colours = network_colours = renderer.lit(network, geometry, albedo)
+        if self.appearance is not None:
+            coefficients, renderer = self._as_seen(images, network, geometry, one_person), self.appearance
+            albedo = own = renderer.albedo(coefficients)
+            colours = renderer.lit(coefficients, geometry, albedo)
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
         return ReconstructedFaces(
-            photos, five, alignments, crops, images, coefficients, geometry, pca, albedo, own, colours, self.renderer
-        )
+            photos, five, alignments, crops, images, coefficients, network, geometry, pca, albedo, own, colours,
+            network_colours, renderer,
+        )  # fmt: skip
+
+    def _as_seen(self, images: np.ndarray, network: Coefficients, geometry: Geometry, one_person: bool) -> Coefficients:
+        """The coefficients with albedo and light of the photos in the place of the network's."""
+        renderer = self.appearance
+        photos = torch.from_numpy(images).to(geometry.screen) / 255
+        placed = Placed.before_camera(geometry.screen, renderer.camera.focal, renderer.normals(geometry))
+        skin = renderer.face_weights[:, 0]
+        gamma, albedo = light_and_albedo_seen(renderer.model, photos, placed, skin)
+        if one_person:
+            albedo = albedo.mean(0, keepdim=True).expand_as(albedo).clone()
+            gamma = light_seen(renderer.model, photos, placed, skin, renderer.model.colours(albedo))
+        return network.replaced(gamma=gamma, albedo=albedo)
 
     def as_one_person(self, faces: ReconstructedFaces) -> ReconstructedFaces:
         """The same photos with the mean identity and albedo of all of them: several photos of one person; each keeps what its
         refinement added.
         """
-        old = faces.coefficients
+        old = faces.network
         count = len(faces)
         merged = old.replaced(
             identity=old.identity.mean(0, keepdim=True).expand(count, -1).clone(),
@@ -277,7 +323,16 @@ class Reconstructor:
         )
         movement = faces.geometry.shape - faces.pca.shape if faces.refined else None
         repaint = faces.albedo - faces.pca_albedo if faces.textured else None
-        return self.draw(faces.photos, faces.five, faces.alignments, faces.images, merged, movement, repaint)
+        return self.draw(faces.photos, faces.five, faces.alignments, faces.images, merged, movement, repaint, True)
+
+
+def _appearance(how: str, model: FaceModel, source: str, texture: str) -> FaceModel | None:
+    """The face model whose albedo is fitted to photos, None for none. Raises: DataError for an unknown way."""
+    if how not in APPEARANCES:
+        raise DataError(f"--appearance {how}: unknown; choose one of: {', '.join(APPEARANCES)}.")
+    if how == "network" or (how == "auto" and (not source.startswith("head") or texture != "none")):
+        return None
+    return load_face_model("head#photos") if source == "head" else model
 
 
 def five_points_of(scheme: str, landmarks: np.ndarray) -> np.ndarray:

@@ -86,6 +86,12 @@ def save_for_inference(loaded: LoadedReconstructor, folder: Path) -> None:
     save_snapshot(folder, tensors, {**kept, **loaded.net.describe()})
 
 
+def holds_deep3d(path: Path) -> bool:
+    """Whether a .pth is a checkpoint of Deep3DFaceRecon_pytorch, by the names inside. Raises: CheckpointError."""
+    state = read_state(path)
+    return "net_recon" in state or any(str(name).startswith("backbone.") for name in state)
+
+
 def import_deep3d(path: Path) -> ReconstructionNet:
     """`epoch_*.pth` of Deep3DFaceRecon_pytorch (key net_recon) for the Basel model's front. Raises: CheckpointError."""
     state = read_state(path)

@@ -6,15 +6,18 @@ import torch
 from torch import Tensor
 
 from geometry.cameras import weak_perspective
-from geometry.mesh.normals import vertex_normals
 from geometry.raster.rasteriser import interpolate, rasterize
-from morphable.fit import Fit, fit_landmarks
-from morphable.light import estimate_light, sample_vertices, shading
+from morphable.fit import Fit, FitSettings, fit_landmarks
+from morphable.light import shading
 from morphable.model import FaceModel
-from recon3d.fitting.photometric import skin_weights
+from recon3d.fitting.appearance import Placed, light_and_albedo_seen
+from recon3d.fitting.photometric import placed, skin_weights
 from recon3d.inference.reconstructor import ReconstructedFaces
 from recon3d.reconstruction import losses
-from recon3d.reconstruction.renderer import FaceRenderer, Geometry
+from recon3d.reconstruction.renderer import Geometry
+
+# Spread of detected landmarks in sizes √(w·h) of their box, for the fit to them; their error on these faces is 3 to 5 %.
+DETECTOR_NOISE = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,15 @@ class Candidate:
 
 
 def candidates(faces: ReconstructedFaces, landmarks: Tensor, detected: Tensor | None = None) -> dict[str, Candidate]:
-    """By name, in the order of the tables: "mean face", "landmark fit" and "fit to detected points", "R-Net", "R-Net+GCN" where
-    shapes were refined, and one more with "+texture" where the albedo was.
+    """By name, in the order of the tables: "mean face", "landmark fit" and "fit to detected points", "R-Net, own colours",
+    "R-Net", "R-Net+GCN" where shapes were refined, and one more with "+texture" where the albedo was.
 
     Args: landmarks (B, 68, 2) annotated, px of the crops; detected: the same by a detector, which R-Net can be compared with:
         both see the picture and five points alone. None leaves that fit out.
-    The mean face stands in the pose of the landmark fit, which knows these landmarks. Both are rendered with the mean
-    albedo and the light that `morphable.light.estimate_light` finds for it, by robust least squares on the crop's colours
-    at the vertices of facial skin that are seen. R-Net's albedo and light also serve the refined shape, on its own
-    normals.
+    The mean face stands in the pose of the landmark fit, which knows these landmarks. One rule colours all of them: light and
+    albedo fitted to the skin that the crop shows (`recon3d.fitting.appearance`) with the albedo of `faces.model`. Where the
+    reconstructor keeps the network's albedo and light, those colour R-Net's shapes; where it fits them, "R-Net, own colours"
+    is R-Net's shape in the network's.
     """
     model = faces.model
     photos = torch.from_numpy(faces.images).to(model.mean) / 255
@@ -63,30 +66,40 @@ def candidates(faces: ReconstructedFaces, landmarks: Tensor, detected: Tensor | 
         "landmark fit": _in_pose_of(fit, model, photos, fit.vertices(model), fit.points),
     }
     if detected is not None:
-        own = fit_landmarks(model, detected)
+        own = fit_landmarks(model, detected, settings=FitSettings(noise=DETECTOR_NOISE))
         found["fit to detected points"] = _in_pose_of(own, model, photos, own.vertices(model), own.points)
-    found["R-Net"] = _reconstructed(faces, faces.pca, faces.pca_albedo)
+    if faces.fitted:
+        found["R-Net, own colours"] = _in_camera(faces.geometry, faces.network_colours)
+    found["R-Net"] = _in_camera(faces.pca, _colours(faces, photos, faces.pca))
     name = "R-Net"
     if faces.refined:
         name = "R-Net+GCN"
-        found[name] = _reconstructed(faces, faces.geometry, faces.pca_albedo)
+        found[name] = _in_camera(faces.geometry, _colours(faces, photos, faces.geometry))
     if faces.textured:
-        found[f"{name}+texture"] = _reconstructed(faces, faces.geometry, faces.albedo)
+        found[f"{name}+texture"] = _in_camera(faces.geometry, faces.colours)
     return found
 
 
 def _in_pose_of(fit: Fit, model: FaceModel, photos: Tensor, shape: Tensor, points: Tensor) -> Candidate:
-    """Shapes (B, V, 3) and their landmarks (B, 68, 3) in weak perspective, in mean albedo and its best light."""
-    screen = weak_perspective(shape, fit.rotation, fit.scale, fit.translation)
+    """Shapes (B, V, 3) and their landmarks (B, 68, 3) in weak perspective."""
     projected = weak_perspective(points, fit.rotation, fit.scale, fit.translation)[..., :2]
-    normals = vertex_normals(shape @ fit.rotation.mT, model.triangles)
-    ids = rasterize(screen, model.triangles, tuple(photos.shape[1:3]))
-    colours, seen = sample_vertices(photos, screen, fit.scale, normals, model.triangles, ids)
-    gamma = estimate_light(colours, model.albedo_mean, normals, seen * skin_weights(model))
-    return Candidate(shape, projected, screen, model.albedo_mean * shading(normals, gamma), False)
+    there = placed(model, fit, shape)
+    return Candidate(shape, projected, there.screen, _fitted_colours(model, photos, there), False)
 
 
-def _reconstructed(faces: ReconstructedFaces, geometry: Geometry, albedo: Tensor) -> Candidate:
-    renderer: FaceRenderer = faces.renderer
-    colours = renderer.lit(faces.coefficients, geometry, albedo)
+def _in_camera(geometry: Geometry, colours: Tensor) -> Candidate:
     return Candidate(geometry.shape, geometry.landmarks, geometry.screen, colours, True)
+
+
+def _colours(faces: ReconstructedFaces, photos: Tensor, geometry: Geometry) -> Tensor:
+    """(B, V, 3) of one of the faces' geometries: fitted to the photo, or the network's where the faces keep those."""
+    renderer = faces.renderer
+    if not faces.fitted:
+        return renderer.lit(faces.coefficients, geometry, faces.pca_albedo)
+    there = Placed.before_camera(geometry.screen, renderer.camera.focal, renderer.normals(geometry))
+    return _fitted_colours(faces.model, photos, there)
+
+
+def _fitted_colours(model: FaceModel, photos: Tensor, there: Placed) -> Tensor:
+    gamma, albedo = light_and_albedo_seen(model, photos, there, skin_weights(model))
+    return model.colours(albedo) * shading(there.normals, gamma)

@@ -18,7 +18,7 @@ from common.files.atomic import write_file
 from common.files.images import read_image
 from common.files.points import read_pts
 from common.logs import console
-from datasets.alignment import crop_of_five, five_of_68, read_five
+from datasets.alignment import check_five, crop_of_five, five_of_68, in_order, read_five
 from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
 from landmarks.finder import LandmarkFinder
 from metrics.landmarks import auc, failure_rate
@@ -27,6 +27,7 @@ from morphable.model import FaceModel
 from recon3d.fitting.photometric import skin_weights
 from recon3d.identity.features import SFace
 from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.reconstruction.models import holds_deep3d
 from recon3d.reconstruction.strips import overlay
 from recon3d.regression.method import box_nme
 from recon3d.scores.aflw2000 import read_aflw2000
@@ -44,8 +45,11 @@ def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
     """Whether the settings ask for something of this module."""
     if settings.benchmark == "synthetic":
         return True
-    if settings.checkpoint is None or settings.checkpoint.endswith((".pth", ".tar")):
-        return settings.checkpoint is not None and settings.five is not None
+    if settings.checkpoint is None:
+        return False
+    if settings.checkpoint.endswith((".pth", ".tar")):
+        path = Path(settings.checkpoint)
+        return settings.five is not None or (path.is_file() and holds_deep3d(path))
     try:
         return read_config(resolve_snapshot(settings.checkpoint, local.snapshots)).get("kind") == "reconstructor"
     except CheckpointError:
@@ -58,7 +62,7 @@ def run_reconstruction_evaluation(settings: EvalSettings, local: LocalConfig) ->
         raise DataError("--checkpoint: name a reconstructor.")
     reconstructor = Reconstructor.from_pretrained(
         settings.checkpoint, local, face_model=settings.face_model, device=settings.device,
-        refiner=settings.refiner, texture=settings.texture,
+        refiner=settings.refiner, texture=settings.texture, appearance=settings.appearance,
     )
     finder = LandmarkFinder(snapshots=local.snapshots, device=settings.device)
     if settings.benchmark == "synthetic":
@@ -83,7 +87,7 @@ def score_aflw2000(
     truth = read_aflw2000(settings.truth or local.dataset("tddfa") / "test.configs", settings.reannotated, settings.new_pose)
     five = settings.five or "detector"
     paths = image_names(settings, len(truth.points))
-    landmarks, missed = [], 0
+    landmarks, missed, crossed = [], 0, []
     for start in tqdm(range(0, len(paths), BATCH), desc="reconstructing"):
         part = range(start, min(start + BATCH, len(paths)))
         images = [read_image(paths[i]) for i in part]
@@ -91,12 +95,15 @@ def score_aflw2000(
         for i, image in zip(part, images, strict=True):
             found = _five(five, paths[i], image, truth.points[i], settings.landmarks, finder)
             missed += found is None
-            points.append(five_of_68(truth.box_points[i]) if found is None else found)
-        faces = reconstructor.reconstruct(images, points)
+            points.append(check_five(five_of_68(truth.box_points[i]) if found is None else found, str(paths[i]), False))
+            crossed += [] if in_order(points[-1]) else [paths[i].name]
+        faces = reconstructor.reconstruct(images, points, ordered=False)
         landmarks += [faces.landmarks_in_photo(i) for i in range(len(faces))]
     console().info(f"five points: {five}" + (f"; {missed} faces not found, those from the ground truth" if missed else ""))
+    if crossed:
+        console().info(f"{len(crossed)} profiles whose five points cross, such as {crossed[0]}: scored all the same")
     result = score(settings, truth, Predictions(np.array(landmarks)))
-    return result | {"five": five, "missed": missed, "protocol": {"crop": f"five points: {five}"}}
+    return result | {"five": five, "missed": missed, "crossed": crossed, "protocol": {"crop": f"five points: {five}"}}
 
 
 def _five(
@@ -157,7 +164,7 @@ def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFi
         batch = stream.batch(index, min(BATCH, count - index * BATCH))
         points = batch.landmarks_2d.double().cpu().numpy()
         images = list(batch.images.cpu().numpy())
-        faces = reconstructor.reconstruct(images, list(five_of_68(points)))
+        faces = reconstructor.reconstruct(images, list(five_of_68(points)), ordered=False)
         truth = model.shape(batch.identity, batch.expression)
         for name, found in _compare(table, faces, points, _detected(finder, images, points)).items():
             table.add("vertex_mm", name, vertex_errors_mm(found.shape, truth, weights))
@@ -204,7 +211,7 @@ def score_photos(
         part = paths[start : start + BATCH]
         images = [read_image(path) for path in part]
         points = np.stack([read_pts(path.with_suffix(".pts"), 68) for path in part]).astype(np.float64)
-        faces = reconstructor.reconstruct(images, list(five_of_68(points)))
+        faces = reconstructor.reconstruct(images, list(five_of_68(points)), ordered=False)
         _compare(table, faces, points, _detected(finder, images, points))
         if sface is not None:
             cosines += _likeness(sface, faces, _in_crops(faces, points, reconstructor.model))

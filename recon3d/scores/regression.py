@@ -20,6 +20,7 @@ from datasets.crop import Crop
 from datasets.face import Face
 from geometry.schemes import IBUG_68
 from metrics.landmarks import auc, failure_rate
+from recon3d.inference.reconstructor import APPEARANCE_HELP, APPEARANCES
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.labels import parameters_in_crop, read_fitted_face
 from recon3d.regression.models import load_regressor
@@ -87,6 +88,7 @@ class EvalSettings:
         group="model",
     )
     texture: str = option("none", "reconstructors: texture refiner by name or path, or none", group="model")
+    appearance: str = option("auto", f"reconstructors: {APPEARANCE_HELP}", choices=APPEARANCES, group="model")
     boxes: str | None = option(
         None, "regressors on photos: crops from this detector's boxes, as in demo.py, not from the annotated landmarks",
         group="data",

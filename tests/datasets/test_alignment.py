@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import DataError
 from common.files.images import read_image
-from datasets.alignment import Alignment, align, five_of_68, read_five, read_reference
+from datasets.alignment import Alignment, align, five_of_68, in_order, read_five, read_reference
 from datasets.skin_probability import skin_mask, skin_probability
 from morphable.model import EMBEDDED_HEAD, FaceModel
 
@@ -69,6 +69,15 @@ def test_bad_points_are_one_sentence(change, message):
     five = REFERENCE[:, :2] * (80, -80) + (300.2, 211.7)
     with pytest.raises(DataError, match=message):
         align(change(five), REFERENCE)
+
+
+def test_profiles_may_cross_where_points_are_measured():
+    five = REFERENCE[:, :2] * (80, -80) + (300.2, 211.7)
+    crossed = five[[1, 0, 2, 4, 3]]
+    assert in_order(five) and not in_order(crossed)
+    assert align(crossed, REFERENCE, ordered=False).scale > 0
+    with pytest.raises(DataError, match="on one line"):
+        align(five * [1, 0], REFERENCE, ordered=False)
 
 
 def test_files_with_other_content(tmp_path):

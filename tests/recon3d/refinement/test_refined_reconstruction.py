@@ -28,7 +28,7 @@ from recon3d.scores.candidates import candidates
 from tests.recon3d.drawn_photos import draw_photos
 from tests.recon3d.refinement.shapes import grid
 
-NAMES = ["mean face", "landmark fit", "fit to detected points", "R-Net", "R-Net+GCN"]
+NAMES = ["mean face", "landmark fit", "fit to detected points", "R-Net, own colours", "R-Net", "R-Net+GCN"]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_evaluation_compares_all(place):
     found = json.loads((place / "s.json").read_text())
     assert list(found["photo_all"]) == NAMES and found["photo"] == found["photo_all"]["R-Net+GCN"]
     assert eval_recon3d.main([*base, *photos, "--refiner", "none"]) == 0
-    assert list(json.loads((place / "s.json").read_text())["nme_all"]) == NAMES[:4]
+    assert list(json.loads((place / "s.json").read_text())["nme_all"]) == NAMES[:5]
 
 
 def test_photometric_error_of_known_colours(place, local, model):

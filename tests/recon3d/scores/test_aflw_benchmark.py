@@ -1,14 +1,20 @@
 """The benchmark's arithmetic by hand, its four lines, and predictions made of the ground truth with noise."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.io import savemat
 
 import eval_recon3d
+from common.config import read_local_config
+from datasets.alignment import five_of_68, in_order
+from geometry.cameras import weak_perspective
 from geometry.rotations import rotation_from_euler
+from morphable.open import load_face_model
 from networks.regressors import RegressorConfig
 from recon3d.regression.models import LoadedRegressor, ParameterRegressor, save_for_inference
 from recon3d.regression.params import Whitening
@@ -25,6 +31,8 @@ from recon3d.scores.aflw2000 import (
     read_aflw2000,
     reconstruction_errors,
 )
+from recon3d.scores.reconstruction import is_reconstructor
+from recon3d.scores.regression import EvalSettings
 from tests.recon3d.regression.faces import random_parameters, small_model
 
 
@@ -183,3 +191,34 @@ def test_aflw_reads_invisible_points(tmp_path):
         np.save(tmp_path / f"AFLW_GT_{name}.npy", array)
     truth = read_aflw(tmp_path)
     assert np.isnan(truth.points[0, 3]).all() and (truth.points[1] == 49.5).all() and (truth.rois[0] == [0, 0, 100, 100]).all()
+
+
+def test_reconstructors_are_scored_on_true_profiles(tmp_path, capsys):
+    """Five points of a face that is turned by more than 90° cross, which must not end the run."""
+    model = load_face_model("head")
+    angles = torch.deg2rad(torch.tensor([[0.0, 0, 0], [0, 105, 0], [0, -50, 0]]))
+    vertices = model.mean.expand(3, -1, -1)
+    scale, middle = torch.full((3,), 80.0), torch.full((3, 2), 225.0)
+    points = model.points(weak_perspective(vertices, rotation_from_euler(angles), scale, middle), "ibug68").numpy()
+    assert [in_order(five_of_68(face[:, :2])) for face in points] == [True, False, True]
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    np.save(folder / "AFLW2000-3D.pts68.npy", points.transpose(0, 2, 1) + [[0.5], [0.5], [0.0]])
+    np.save(folder / "AFLW2000-3D.pose.npy", np.array([0.0, 105.0, -50.0]))
+    np.save(folder / "AFLW2000-3D_crop.roi_box.npy", np.tile([100.0, 100, 350, 350], (3, 1)))
+    for i in range(3):
+        Image.new("RGB", (450, 450), (90, 80, 70)).save(tmp_path / f"image{i}.jpg")
+    arguments = ["-c", "reconstructor", "--benchmark", "aflw2000", "--images", str(tmp_path), "--truth", str(folder)]
+    assert eval_recon3d.main([*arguments, "--five", "gt", "--json", str(tmp_path / "s.json"), "--colour", "0"]) == 0
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert result["n"] == 3 and result["crossed"] == ["image1.jpg"] and np.isfinite(result["plain"])
+    assert "image1.jpg" in capsys.readouterr().out
+
+
+def test_published_reconstructors_are_known_by_what_is_in_them(tmp_path):
+    torch.save({"net_recon": {"backbone.conv1.weight": torch.zeros(1)}}, tmp_path / "epoch_20.pth")
+    torch.save({"state_dict": {"module.fc.weight": torch.zeros(1)}}, tmp_path / "phase1.pth")
+    local = read_local_config()
+    for name, expected in (("epoch_20.pth", True), ("phase1.pth", False)):
+        settings = EvalSettings(checkpoint=str(tmp_path / name), benchmark="photos")
+        assert is_reconstructor(settings, local) == expected
