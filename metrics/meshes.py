@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from geometry.mesh.closest_points import closest_points
 from geometry.similarity import moved, similarity
 from geometry.units import MM_PER_DM
 
 MICC_RADIUS_DM = 0.95
-_NEIGHBOURS = 12  # triangles, by centroid, among which the nearest surface point is sought
+FACE_RADIUS = 1.2  # of the face that is compared, in means of the outer eye distance and the nose's length (Feng et al. 2018)
 
 
 def vertex_errors_mm(found: Tensor, truth: Tensor, weights: Tensor | None = None, scaled: bool = True) -> Tensor:
@@ -37,46 +37,12 @@ class Surface:
 
     def nearest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P, 3) → the nearest points of the surface (P, 3) and the unit normals there (P, 3)."""
-        corners = self.vertices[self.triangles]
-        tree = cKDTree(corners.mean(1))
-        _, candidates = tree.query(points, k=min(_NEIGHBOURS, len(self.triangles)))
-        candidates = candidates.reshape(len(points), -1)
-        on_surface = nearest_on_triangles(points[:, None], corners[candidates])
-        best = np.linalg.norm(on_surface - points[:, None], axis=-1).argmin(1)
-        rows = np.arange(len(points))
-        a, b, c = np.moveaxis(corners[candidates[rows, best]], 1, 0)
+        faces, weights, _ = closest_points(points, self.vertices, self.triangles)
+        corners = self.vertices[self.triangles[faces]]
+        a, b, c = np.moveaxis(corners, 1, 0)
         normals = np.cross(b - a, c - a)
         lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-        return on_surface[rows, best], normals / np.maximum(lengths, 1e-12)
-
-
-def nearest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Nearest points of triangles: points (..., 3), corners (..., 3, 3) → (..., 3); Ericson 2005, §5.1.5, by regions."""
-    a, b, c = np.moveaxis(corners, -2, 0)
-    ab, ac, ap = b - a, c - a, points - a
-    d1, d2 = (ab * ap).sum(-1), (ac * ap).sum(-1)
-    d3, d4 = (ab * (points - b)).sum(-1), (ac * (points - b)).sum(-1)
-    d5, d6 = (ab * (points - c)).sum(-1), (ac * (points - c)).sum(-1)
-    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
-
-    def ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-        return np.divide(top, bottom, out=np.zeros_like(top), where=np.abs(bottom) > 1e-20)
-
-    zero, one = np.zeros_like(d1), np.ones_like(d1)
-    along = ratio(d4 - d3, (d4 - d3) + (d5 - d6))
-    total = va + vb + vc
-    regions = [  # condition, weights of b and c; the first that holds counts
-        ((d1 <= 0) & (d2 <= 0), zero, zero),
-        ((d3 >= 0) & (d4 <= d3), one, zero),
-        ((d6 >= 0) & (d5 <= d6), zero, one),
-        ((vc <= 0) & (d1 >= 0) & (d3 <= 0), ratio(d1, d1 - d3), zero),
-        ((vb <= 0) & (d2 >= 0) & (d6 <= 0), zero, ratio(d2, d2 - d6)),
-        ((va <= 0) & (d4 - d3 >= 0) & (d5 - d6 >= 0), 1 - along, along),
-    ]
-    conditions = [condition for condition, _, _ in regions]
-    v = np.select(conditions, [weight for _, weight, _ in regions], ratio(vb, total))
-    w = np.select(conditions, [weight for _, _, weight in regions], ratio(vc, total))
-    return a + v[..., None] * ab + w[..., None] * ac
+        return (corners * weights[..., None]).sum(1), normals / np.maximum(lengths, 1e-12)
 
 
 def icp(points: np.ndarray, surface: Surface, scaled: bool = True, iterations: int = 40, tolerance: float = 1e-7) -> np.ndarray:
@@ -127,21 +93,38 @@ def micc_error_mm(found: np.ndarray, truth: Surface, nose_tip: np.ndarray, radiu
     return float(np.sqrt(np.mean(point_to_plane_mm(placed[inside], surface) ** 2)))
 
 
+def face_crop(scan: np.ndarray, landmarks: np.ndarray, radius: float = FACE_RADIUS) -> np.ndarray:
+    """(P,) whether points of a scan (P, 3) belong to the face that its seven landmarks (7, 3) mark, as Feng et al. 2018 cut it.
+
+    A sphere around 0.3 of the way from the bottom of the nose to the middle of the inner eye corners.
+    """
+    bottom, bridge = landmarks[4], landmarks[1:3].mean(0)
+    unit = (np.linalg.norm(landmarks[0] - landmarks[3]) + np.linalg.norm(bridge - bottom)) / 2
+    return np.linalg.norm(scan - (bottom + 0.3 * (bridge - bottom)), axis=1) <= radius * unit
+
+
 def now_errors_mm(
     scan: np.ndarray, scan_landmarks: np.ndarray, mesh: Surface, mesh_landmarks: np.ndarray, metrical: bool = False
 ) -> np.ndarray:
     """Distances of scan points to a predicted neutral mesh in mm by NoW's protocol (Sanyal et al. 2019).
 
-    Seven landmarks give a similarity (metrical: rigid) alignment of the mesh, a rigid ICP of the scan follows.
-    Args: scan (P, 3), scan_landmarks and mesh_landmarks (7, 3) dm in the order of `NOW_LANDMARKS`. Returns: (P,).
+    Seven landmarks give a similarity (metrical: rigid) alignment of the mesh; ICP of the scan's face onto it with the same
+    freedom follows. Distances are counted in the scan's scale.
+    Args: scan (P, 3), scan_landmarks and mesh_landmarks (7, 3) dm: outer and inner corner of the right eye, inner and outer
+        corner of the left eye, bottom of the nose, right and left corner of the mouth.
+    Returns: (Q,) of the Q points of the face (`face_crop`). Raises: ValueError when no point of the scan is near its landmarks.
     """
     source, target = (torch.from_numpy(np.asarray(x, dtype=np.float64))[None] for x in (mesh_landmarks, scan_landmarks))
     motion = similarity(source, target, scaled=not metrical)
     vertices = moved(torch.from_numpy(mesh.vertices.astype(np.float64))[None], motion)[0].numpy()
-    surface = Surface(vertices, mesh.triangles)
-    placed = icp(np.asarray(scan, dtype=np.float64), surface, scaled=False)
-    nearest, _ = surface.nearest(placed)
-    return MM_PER_DM * np.linalg.norm(placed - nearest, axis=1)
+    points = np.asarray(scan, dtype=np.float64)
+    points = points[face_crop(points, target[0].numpy())]
+    if not len(points):
+        raise ValueError("no point of the scan lies near its landmarks; check their units (dm).")
+    placed = icp(points, Surface(vertices, mesh.triangles), scaled=not metrical)
+    nearest, _ = Surface(vertices, mesh.triangles).nearest(placed)
+    scale = np.linalg.norm(placed - placed.mean(0)) / np.linalg.norm(points - points.mean(0))
+    return MM_PER_DM * np.linalg.norm(placed - nearest, axis=1) / scale
 
 
 def now_summary(distances: list[np.ndarray]) -> dict[str, float]:

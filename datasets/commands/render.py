@@ -20,6 +20,7 @@ from common.scripts import exits_with_user_errors
 from datasets.crop import crop_from_box
 from datasets.packing import PackedDataset, write_packed
 from datasets.sample import Sample, landmark_box
+from datasets.synthetic.backgrounds import PhotoBackgrounds
 from datasets.synthetic.rendered import SyntheticBatch, SyntheticFaces, SyntheticSettings
 from morphable.model import EMBEDDED_HEAD, FaceModel
 
@@ -48,10 +49,12 @@ def samples(batch: SyntheticBatch, index: int, size: int) -> list[Sample]:
     return cut
 
 
-def _start(seed: int) -> None:
+def _start(seed: int, backgrounds: Path | None) -> None:
     global _stream
     torch.set_num_threads(1)
-    _stream = SyntheticFaces(FaceModel.load(EMBEDDED_HEAD), SyntheticSettings(size_px=SIZE_PX, face_share=FACE_SHARE), seed)
+    settings = SyntheticSettings(size_px=SIZE_PX, face_share=FACE_SHARE)
+    behind = None if backgrounds is None else PhotoBackgrounds(backgrounds)
+    _stream = SyntheticFaces(FaceModel.load(EMBEDDED_HEAD), settings, seed, backgrounds=behind)
 
 
 def _render(job: tuple[int, int, int]) -> list[Sample]:
@@ -59,11 +62,18 @@ def _render(job: tuple[int, int, int]) -> list[Sample]:
     return samples(_stream.batch(index, count), index, size)
 
 
-def render(folder: Path, count: int, size: int, seed: int, processes: int) -> PackedDataset:
-    """Write that many faces as packed crops. Raises: DataError where the folder cannot be written or is there already."""
+def render(
+    folder: Path, count: int, size: int, seed: int, processes: int, backgrounds: Path | None = None
+) -> PackedDataset:
+    """Write that many faces as packed crops, photos of a folder behind them or drawn backgrounds.
+
+    Raises: DataError where the folder cannot be written or is there already, and for a folder without photos.
+    """
+    if backgrounds is not None:
+        PhotoBackgrounds(backgrounds)  # says what is wrong here, not in every process
     jobs = [(index, min(BATCH, count - first), size) for index, first in enumerate(range(0, count, BATCH))]
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, _start, (seed,)) as pool:
+    with context.Pool(processes, _start, (seed, backgrounds)) as pool:
         batches = tqdm(pool.imap(_render, jobs), total=len(jobs), desc="rendering")
         return write_packed(folder, (sample for batch in batches for sample in batch), size)
 
@@ -77,10 +87,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=128, help="inner side of the crops in px [128]")
     parser.add_argument("--seed", type=int, default=0, help="of the faces [0]")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), help="processes [all cores]")
+    parser.add_argument("--backgrounds", type=Path, default=None, help="folder of photos to put behind the heads [drawn]")
     options = parser.parse_args(arguments)
     if min(options.count, options.size, options.processes) < 1:
         parser.error("--count, --size and --processes must be 1 or more")
-    packed = render(options.folder, options.count, options.size, options.seed, options.processes)
+    packed = render(options.folder, options.count, options.size, options.seed, options.processes, options.backgrounds)
     console().info(f"{options.folder}: {len(packed)} faces")
     return 0
 

@@ -18,6 +18,7 @@ from common.errors import DataError
 from common.files.atomic import replacing
 from common.scripts import exits_with_user_errors
 from datasets.sample import Annotation, FaceDataset
+from datasets.synthetic.backgrounds import PhotoBackgrounds
 from datasets.synthetic.layouts import WRITERS, LabelledFace, write_layout
 from datasets.synthetic.rendered import SyntheticBatch, SyntheticFaces, SyntheticSettings
 from geometry.schemes import IBUG_68
@@ -30,9 +31,10 @@ PHOTO_PX = 192
 TRUTH = ("landmarks_2d", "identity", "expression", "rotation", "angles_deg", "scale", "translation", "gamma")
 
 
-def embedded_faces(size_px: int = PHOTO_PX, seed: int = 0) -> SyntheticFaces:
-    """The stream of the embedded head."""
-    return SyntheticFaces(FaceModel.load(EMBEDDED_HEAD), SyntheticSettings(size_px=size_px), seed)
+def embedded_faces(size_px: int = PHOTO_PX, seed: int = 0, backgrounds: Path | None = None) -> SyntheticFaces:
+    """The stream of the embedded head; backgrounds: folder of photos behind it. Raises: DataError for one without any."""
+    behind = None if backgrounds is None else PhotoBackgrounds(backgrounds)
+    return SyntheticFaces(FaceModel.load(EMBEDDED_HEAD), SyntheticSettings(size_px=size_px), seed, backgrounds=behind)
 
 
 def labelled(batch: SyntheticBatch) -> list[LabelledFace]:
@@ -47,13 +49,15 @@ def labelled(batch: SyntheticBatch) -> list[LabelledFace]:
     return faces
 
 
-def write_dataset(name: str, root: Path, count: int = 6, seed: int = 0) -> list[LabelledFace]:
+def write_dataset(
+    name: str, root: Path, count: int = 6, seed: int = 0, backgrounds: Path | None = None
+) -> list[LabelledFace]:
     """Render faces and write them in a dataset's layout; returns them. Raises: DataError for an unknown dataset."""
     if name not in WRITERS:
         raise DataError(f"unknown dataset '{name}'; choose one of: {', '.join(WRITERS)}.")
     if count < 1:
         raise DataError(f"--count {count}: ask for at least one face.")
-    stream = embedded_faces(seed=seed)
+    stream = embedded_faces(seed=seed, backgrounds=backgrounds)
     sizes = [min(BATCH, count - first) for first in range(0, count, BATCH)]
     faces = []
     for index, size in enumerate(tqdm(sizes, desc=name, disable=count <= BATCH)):
@@ -126,9 +130,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", nargs="+", default=["w300"], help=f"layouts: {', '.join(WRITERS)}")
     parser.add_argument("--count", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backgrounds", type=Path, default=None, help="folder of photos to put behind the heads")
     options = parser.parse_args(arguments)
     for name in options.dataset:
-        write_dataset(name, options.out / name, options.count, options.seed)
+        write_dataset(name, options.out / name, options.count, options.seed, options.backgrounds)
     return 0
 
 

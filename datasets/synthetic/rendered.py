@@ -86,7 +86,8 @@ class SyntheticFaces:
         device: torch.device | str = "cpu",
         backgrounds: Backgrounds | None = None,
     ) -> None:
-        """backgrounds: what lies behind the heads; default `procedural_backgrounds`, `PhotoBackgrounds` reads a folder."""
+        """backgrounds: what lies behind the heads; default `procedural_backgrounds`;
+        `datasets.synthetic.backgrounds.PhotoBackgrounds` cuts them from photos."""
         self.model, self.settings, self.seed = model.to(device), settings, seed
         self.device = torch.device(device)
         self.tailor = Tailor(self.model)

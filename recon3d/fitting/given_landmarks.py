@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.errors import DataError
+from common.errors import DataError, FaceModelError
 from common.files.points import read_json_points, read_pts, read_rows
 from geometry.schemes import FIVE_OF_68
 from morphable.model import FaceModel, SurfacePoints
@@ -17,7 +17,16 @@ _READERS = {".pts": read_pts, ".json": read_json_points}
 
 
 def with_five_points(model: FaceModel) -> FaceModel:
-    """The model with landmarks "five": eye centres (viewer's left first), nose tip, mouth corners, from its 68 points."""
+    """The model with landmarks "five": eye centres (viewer's left first), nose tip, mouth corners, from its 68 points.
+
+    Raises: FaceModelError for a model that does not know the 68 points.
+    """
+    if "ibug68" not in model.landmarks:
+        known = ", ".join(model.landmarks) or "none"
+        raise FaceModelError(
+            f"face model {model.name}: has no 68 landmarks (ibug68; it has: {known}), so it cannot be fitted; put FLAME's"
+            " landmark embedding beside its .pkl, or choose another model, such as head."
+        )
     corners = model.landmarks["ibug68"].nearest_vertices
     pairs = torch.tensor([[group[0], group[-1]] for group in FIVE_OF_68])
     ids = corners[torch.cat([pairs, pairs[:, 1:]], 1)]

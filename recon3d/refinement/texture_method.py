@@ -118,9 +118,9 @@ class TextureMethod:
             self.optimizers["critic"] = torch.optim.Adam(self.critic.parameters(), learning_rate, betas=(0.5, 0.9))
 
     def render(self, albedo: Tensor, batch: TextureBatch) -> Tensor:
-        """(B, 3, H, W) the lit face over the photo."""
+        """(B, 3, H, W) the lit face over the photo; the photo alone where the face lies outside."""
         size = batch.photo.shape[-2:]
-        ids = rasterize(batch.screen, self.model.triangles, size, perspective=True)
+        ids = rasterize(batch.screen, self.model.triangles, size, perspective=True, allow_empty=True)
         face = interpolate(batch.screen, self.model.triangles, ids, albedo * batch.shading, True).permute(0, 3, 1, 2)
         return torch.where((ids >= 0)[:, None], face, batch.photo)
 

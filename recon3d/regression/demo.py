@@ -22,6 +22,7 @@ from drawing.surfaces import position_codes, write_depth
 from morphable.meshes import coloured_mesh, in_frame, scene_colours
 from morphable.scene import Scene
 from morphable.texture import unwrap
+from morphable.unroll import anchors, pose_adaptive_feature
 from recon3d.regression.drawing import draw_dense, draw_over, draw_sparse
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import load_regressor
@@ -66,6 +67,8 @@ class MeshSettings:
     dump_pose: bool = option(False, "pose boxes on the photo", group="output")
     dump_depth: bool = option(False, "depth map of all faces, 16 bit, 0.1 mm", group="output")
     dump_pncc: bool = option(False, "projected normalised coordinate code of all faces", group="output")
+    dump_paf: bool = option(False, "pose-adaptive feature of every face, from its crop", group="output")
+    paf_size: int = option(3, "side of a patch of the pose-adaptive feature in px, odd", group="output", minimum=1, maximum=31)
     dump_obj: bool = option(True, "mesh of every face with the photo's colours", group="output")
     suffix: str = option("RADAN", "suffix of the drawn result", group="output")
     smoothing: str = option(
@@ -109,6 +112,8 @@ def run_mesh(settings: MeshSettings, local: LocalConfig) -> None:
 
     Raises: DataError at the end when some photo failed; results already written stay.
     """
+    if settings.paf_size % 2 == 0:
+        raise DataError(f"--paf_size {settings.paf_size}: a patch has a middle, so give an odd number.")
     inputs = [*settings.inputs, *settings.files]
     if not inputs:
         raise DataError("name a photo, or several: python demo.py --task mesh -f photo.jpg.")
@@ -237,9 +242,20 @@ def _dump_face(photo: Photo, number: int, face: Face, settings: MeshSettings) ->
         corners = face.crop.invert(np.array([[0.0, 0.0], [face.crop.size, face.crop.size]]))
         write_file(path(".roibox"), "\n".join(f"{v:.3f}" for v in corners.ravel()) + "\n")
         console().info(f"Save roi box to {path('.roibox')}")
+    if settings.dump_paf:
+        save_picture(path("_paf.jpg"), _pose_adaptive_feature(photo, face, settings.paf_size))
+        console().info(f"Dump to {path('_paf.jpg')}")
     if settings.dump_obj:
         write_mesh(path(".obj"), _image_mesh(photo, [number], coloured=True))
         console().info(f"Dump obj with sampled texture to {path('.obj')}")
+
+
+def _pose_adaptive_feature(photo: Photo, face: Face, kernel: int) -> np.ndarray:
+    """(64·kernel, 64·kernel, 3) uint8 of the crop that the network saw."""
+    screen = photo.regressor.screen([face])[0].cpu().numpy()
+    inside = np.column_stack([face.crop.apply(screen[:, :2]), screen[:, 2]])
+    model = _model(photo).to("cpu")
+    return pose_adaptive_feature(face.crop.extract(photo.image), torch.from_numpy(inside).float(), anchors(model), kernel)
 
 
 def _model(photo: Photo):

@@ -53,7 +53,7 @@ def crop_and_paste(images: Tensor, indices: Tensor, seed: int, epoch: int) -> Te
     return permute_cells(images, crop_and_paste_order(GRID * GRID, swaps, uniform[:, 1:].argsort(dim=1)), GRID)
 
 
-def jigsaw(images: Tensor, grid: int, generator: torch.Generator | None = None) -> Tensor:
+def jigsaw(images: Tensor, grid: int, seed: int, step: int) -> Tensor:
     """MFIRRN's 2 × 2 and 3 × 3 jigsaws: one random permutation of all cells for the whole batch. images (B, C, S, S)."""
-    order = torch.randperm(grid * grid, generator=generator).to(images.device)
-    return permute_cells(images, order.expand(len(images), -1), grid)
+    draw = hash_uniform(seed, step, torch.tensor([grid]), 8, grid * grid)
+    return permute_cells(images, draw.argsort(dim=1).to(images.device).expand(len(images), -1), grid)

@@ -16,7 +16,7 @@ from recon3d.regression import losses
 from recon3d.regression.augment import CropTransform
 from recon3d.regression.data import RegressionBatch, RegressionSet, collate
 from recon3d.regression.decode import FaceDecoder
-from recon3d.regression.jigsaw import crop_and_paste
+from recon3d.regression.jigsaw import crop_and_paste, jigsaw
 from recon3d.regression.models import ParameterRegressor, normalise
 from recon3d.regression.settings import RegressionSettings
 from training.loop import EpochPosition, Indexed
@@ -69,13 +69,19 @@ class RegressionMethod:
         for change in self.changes:
             raw = change(raw, step)
         images, parameters = self.transform(raw.images, raw.parameters, raw.indices, step)
-        if self.settings.jigsaw:
-            images = torch.cat([images, crop_and_paste(images, raw.indices, self.settings.seed, step)])
-            parameters = torch.cat([parameters, parameters])
+        images, parameters = self._with_puzzles(images, parameters, raw.indices, step)
         if self.settings.loss == "meta":
             return self._meta_step(images, parameters, epoch)
         terms = self._update(self.networks.network, self.optimizers["all"], self.settings.loss, images, parameters)
         return self._with_error(terms, parameters)
+
+    def _with_puzzles(self, images: Tensor, parameters: Tensor, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The batch, and behind it its copies with cells in other places, which have the same parameters."""
+        settings, copies = self.settings, [images]
+        if settings.jigsaw:
+            copies.append(crop_and_paste(images, indices, settings.seed, step))
+        copies += [jigsaw(images, grid, settings.seed, step) for grid in settings.jigsaw_grids]
+        return torch.cat(copies), parameters.repeat(len(copies), 1)
 
     def _update(
         self, network: nn.Module, optimizer: Optimizer, loss: str, images: Tensor, parameters: Tensor

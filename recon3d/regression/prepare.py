@@ -4,10 +4,12 @@
     python -m recon3d.regression.prepare 300wlp --from 300W_LP --out data/packed/300wlp [--identity 40 --expression 10]
     python -m recon3d.regression.prepare synthetic --out data/packed/synthetic     # rendered heads, labels are the truth
     python -m recon3d.regression.prepare photos --from PHOTOS --out data/packed/photos   # photos with .pts, fitted
+    python -m recon3d.regression.prepare profiled --from data/packed/photos --out data/packed/turned --copies 4
 
 `fits` takes an npz of image names (below --photos), roi, params (62 numbers as 3DDFA_V2 gives them) and, where it is there,
 nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it. `synthetic`
-renders the embedded head, `photos` fits --face-model to the 68 points.
+renders the embedded head, `photos` fits --face-model to the 68 points. `profiled` turns packed crops out of plane by their
+fits to yaws between --yaw-from and --yaw-to (face profiling, as 300W-LP was made); train on both folders together.
 """
 
 import sys
@@ -31,6 +33,7 @@ from recon3d.regression.data import PackedCrops, PackedSample, pack_crops
 from recon3d.regression.decode import CONVENTIONS
 from recon3d.regression.head_labels import photo_samples, synthetic_samples, widened
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
+from recon3d.regression.large_yaws import profiled_samples
 from recon3d.regression.params import MICROMETRES_PER_DM, Layout, scale_matrix, transform_parameters
 from recon3d.regression.roi import crop_from_roi
 
@@ -41,7 +44,7 @@ SPLITS = ("train", "test", "all")
 class PrepareSettings:
     """python -m recon3d.regression.prepare."""
 
-    what: list[str] = option([], "fits, 300wlp, synthetic or photos", positional=True)
+    what: list[str] = option([], "fits, 300wlp, synthetic, photos or profiled", positional=True)
     source: Path | None = option(None, "npz of fits, folder of 300W-LP, of rendered faces, or of photos", "--from")
     photos: Path | None = option(None, "folder that the names in an npz count from")
     out: Path | None = option(None, "folder to write; default <data>/packed/<what>")
@@ -51,7 +54,13 @@ class PrepareSettings:
     identity: int = option(40, "identity coefficients of 300wlp")
     expression: int = option(10, "expression coefficients of 300wlp")
     count: int | None = option(None, "only the first samples", minimum=1)
-    face_model: str = option("head", "of photos: the model to fit, as load_face_model takes it")
+    face_model: str | None = option(
+        None, "of photos: the model to fit, default head; of profiled: that of the crops, default what they name"
+    )
+    copies: int = option(4, "of profiled: turned copies of every crop", minimum=1)
+    yaw_from: float = option(30.0, "of profiled: smallest yaw of the copies in degrees", minimum=0, maximum=90)
+    yaw_to: float = option(90.0, "of profiled: largest yaw of the copies in degrees", minimum=0, maximum=90)
+    seed: int = option(0, "of profiled: of the yaws")
 
 
 def prepare_fits(settings: PrepareSettings, out: Path) -> PackedCrops:
@@ -125,14 +134,34 @@ def prepare_photos(settings: PrepareSettings, out: Path) -> PackedCrops:
     """A user's photos with 68 points, fitted."""
     if settings.source is None or not settings.source.is_dir():
         raise DataError(f"no folder of photos at {settings.source}; give it with --from.")
-    model = load_face_model(settings.face_model)
+    source = settings.face_model or "head"
+    model = load_face_model(source)
     layout = Layout(*model.sizes[:2])
     samples, count = photo_samples(settings.source, model, settings.size, layout, settings.max_error)
     wanted = min(count, settings.count or count)
-    return pack_crops(islice(samples, wanted), wanted, out, layout, settings.size, settings.face_model)
+    return pack_crops(islice(samples, wanted), wanted, out, layout, settings.size, source)
 
 
-SOURCES = {"fits": prepare_fits, "300wlp": prepare_300wlp, "synthetic": prepare_synthetic, "photos": prepare_photos}
+def prepare_profiled(settings: PrepareSettings, out: Path) -> PackedCrops:
+    """Packed crops of fits, turned to large yaws by their meshes."""
+    if settings.source is None:
+        raise DataError("profiled needs packed crops: --from FOLDER, as the other sources write them.")
+    if settings.yaw_from > settings.yaw_to:
+        raise DataError(f"--yaw-from {settings.yaw_from:g} is above --yaw-to {settings.yaw_to:g}; swap them.")
+    packed = PackedCrops(settings.source)
+    source = settings.face_model or packed.face_model
+    samples = profiled_samples(
+        packed, load_face_model(source), settings.copies, (settings.yaw_from, settings.yaw_to), settings.seed
+    )
+    count = len(packed) * settings.copies
+    wanted = min(count, settings.count or count)
+    return pack_crops(islice(samples, wanted), wanted, out, packed.layout, packed.size, packed.face_model)
+
+
+SOURCES = {
+    "fits": prepare_fits, "300wlp": prepare_300wlp, "synthetic": prepare_synthetic, "photos": prepare_photos,
+    "profiled": prepare_profiled,
+}  # fmt: skip
 
 
 def run(settings: PrepareSettings, local: LocalConfig) -> PackedCrops:

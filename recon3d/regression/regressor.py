@@ -6,6 +6,7 @@ screen = regressor.screen(faces)             # (faces, vertices, 3) photo px and
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from recon3d.regression.decode import (
 )  # fmt: skip
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
+from recon3d.regression.params import POSE, Parts, join
 from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
 
 SCHEME = "ibug68"
@@ -256,6 +258,34 @@ class FaceRegressor:
         rotation = nearest_rotation(matrix)
         angles = torch.rad2deg(euler_from_rotation(rotation))
         return Pose(rotation, angles, matrix[:, :2].norm(dim=-1).mean(1))
+
+    def photo_parameters(self, face: Face) -> np.ndarray:
+        """(P,) float64 parameters of a face whose camera gives photo px, y down and z toward the viewer, not those of its crop:
+        of one face in different crops they can be averaged.
+        """
+        parameters = torch.from_numpy(face.parameters)[None].double()
+        parts = self.model.layout.split(parameters)
+        camera = torch.cat([parts.matrix, parts.translation[..., None]], dim=2)
+        camera = chained(self.convention.photo_maps(self.size, [face.crop], parameters), camera)
+        return join(Parts(camera[..., :3], camera[..., 3], parts.identity, parts.expression))[0].numpy()
+
+    def parameter_units(self, face: Face) -> np.ndarray:
+        """(P,) size of one unit of each of `photo_parameters`: a tenth of the crop's side, spreads of the coefficients."""
+        spread = self.model.whitening.std.double().cpu().numpy()
+        return np.concatenate([np.full(POSE, face.crop.size / face.crop.scale / 10), spread[POSE:]])
+
+    @torch.inference_mode()
+    def with_photo_parameters(self, face: Face, parameters: np.ndarray) -> Face:
+        """The face with other `photo_parameters`, told in its own crop; landmarks and pose follow, the second head's stay."""
+        given = torch.from_numpy(parameters)[None]
+        parts = self.model.layout.split(given)
+        maps = self.convention.photo_maps(self.size, [face.crop], given)
+        back = torch.linalg.inv(maps[..., :3])
+        translation = (back @ (parts.translation - maps[..., 3])[..., None])[..., 0]
+        own = join(Parts(back @ parts.matrix, translation, parts.identity, parts.expression)).float().to(self.device)
+        landmarks = to_photo(self.in_crops(self.sparse(own), [face.crop]), [face.crop])[0]
+        (moved,) = self._faces([face.crop], [Detection(face.box, face.detection_score)], own, [landmarks.cpu().numpy()], [None])
+        return replace(moved, head_landmarks=face.head_landmarks)
 
     def screen(self, faces: Sequence[Face]) -> Tensor:
         """(faces, V, 3) all vertices: x, y in continuous photo px and depth, smaller = nearer, in photo px."""

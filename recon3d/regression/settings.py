@@ -54,6 +54,10 @@ class RegressionSettings(DegradationSettings, LoopSettings):
         100, "batches that both candidates of meta-joint see before one is chosen", group="loss", minimum=0
     )
     jigsaw: bool = option(False, "add a cut-and-pasted copy of every crop to the batch (RADAN)", group="augmentation")
+    jigsaw_grids: list[int] = option(
+        [], "add a copy of every crop with its cells permuted, one for each of these numbers of rows (MFIRRN: 2 3)",
+        group="augmentation", minimum=2, maximum=12,
+    )  # fmt: skip
     clip_norm: float = option(0.0, "largest gradient norm, 0 = off; V2 needs 1", group="optimisation", minimum=0)
     optimizer: str = option("sgd", "sgd (Nesterov) or adamw", choices=OPTIMIZERS, group="optimisation")
     lr: float = option(0.001, "learning rate", group="optimisation", minimum=0)

@@ -3,7 +3,8 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -185,19 +186,33 @@ class OneEuroFilter:
         return 1 / (1 + self.fps / (2 * math.pi * cutoff_hz))
 
 
-def smooth_tracks(
-    frames: Iterable[list[TrackedFace]], how: str, fps: float, before: int = 1, after: int = 1
-) -> Iterator[list[TrackedFace]]:
-    """Tracked faces with their parameters, regions and landmarks smoothed over time; every frame comes out once, in order.
+class PhotoParameters(Protocol):
+    """What smoothing needs to know of a regressor; see `FaceRegressor`."""
 
+    def photo_parameters(self, face: Face) -> np.ndarray:
+        """(P,) numbers that mean the same in every crop."""
+
+    def parameter_units(self, face: Face) -> np.ndarray:
+        """(P,) size of one unit of each."""
+
+    def with_photo_parameters(self, face: Face, parameters: np.ndarray) -> Face:
+        """The face that other numbers describe."""
+
+
+def smooth_tracks(
+    frames: Iterable[list[TrackedFace]], how: str, fps: float, regressor: PhotoParameters, before: int = 1, after: int = 1
+) -> Iterator[list[TrackedFace]]:
+    """Tracked faces with their parameters smoothed over time, and with them landmarks, dense vertices and pose.
+
+    Every frame comes out once, in order.
     Args: how: none; mean, of `before` earlier and `after` later frames of the same face (3DDFA_V2: one each, which delays the
-        output by `after` frames); one_euro, without delay.
+        output by `after` frames); one_euro, without delay; regressor of the faces.
     Raises: DataError for another way.
     """
     if how not in SMOOTHINGS:
         raise DataError(f"unknown smoothing '{how}'; choose one of: {', '.join(SMOOTHINGS)}.")
     if how == "mean":
-        yield from _window_means(frames, before, after)
+        yield from _window_means(frames, regressor, before, after)
         return
     filters: dict[int, OneEuroFilter] = {}
     for faces in frames:
@@ -205,40 +220,35 @@ def smooth_tracks(
             yield faces
             continue
         filters = {tracked.number: filters.get(tracked.number, OneEuroFilter(fps)) for tracked in faces}
-        yield [_smoothed(tracked, filters[tracked.number]) for tracked in faces]
+        yield [_smoothed(tracked, filters[tracked.number], regressor) for tracked in faces]
 
 
-def _smoothed(tracked: TrackedFace, low_pass: OneEuroFilter) -> TrackedFace:
-    """Landmarks are filtered in units of the face's side, so that speed means the same for large and small faces."""
+def _smoothed(tracked: TrackedFace, low_pass: OneEuroFilter, regressor: PhotoParameters) -> TrackedFace:
+    """Filtered in units of the face's side and of the coefficients' spread, so that speed means the same for all."""
     face = tracked.face
-    side = face.crop.size / face.crop.scale
-    landmarks = low_pass(face.landmarks / side * 10) * side / 10
-    return TrackedFace(tracked.number, _moved(face, landmarks))
+    units = regressor.parameter_units(face)
+    values = low_pass(regressor.photo_parameters(face) / units) * units
+    return TrackedFace(tracked.number, regressor.with_photo_parameters(face, values))
 
 
-def _moved(face: Face, landmarks: np.ndarray) -> Face:
-    """The face with smoothed landmarks; its region is shifted by their mean, which carries the dense vertices along."""
-    shift = (landmarks - face.landmarks)[:, :2].mean(0)
-    matrix = face.crop.matrix.copy()
-    matrix[:, 2] -= matrix[:, :2] @ shift
-    return replace(face, landmarks=landmarks, crop=Crop(matrix, face.crop.size))
-
-
-def _window_means(frames: Iterable[list[TrackedFace]], before: int, after: int) -> Iterator[list[TrackedFace]]:
+def _window_means(
+    frames: Iterable[list[TrackedFace]], regressor: PhotoParameters, before: int, after: int
+) -> Iterator[list[TrackedFace]]:
     window: deque[list[TrackedFace]] = deque(maxlen=before + 1 + after)
     for count, faces in enumerate(frames):
         window.append(faces)
         if count >= after:
-            yield _mean_of(window, len(window) - 1 - after)
+            yield _mean_of(window, len(window) - 1 - after, regressor)
     for left in range(min(after, len(window)), 0, -1):  # the last frames have fewer frames after them
         if len(window) > before + left:
             window.popleft()
-        yield _mean_of(window, len(window) - left)
+        yield _mean_of(window, len(window) - left, regressor)
 
 
-def _mean_of(window: deque[list[TrackedFace]], middle: int) -> list[TrackedFace]:
+def _mean_of(window: deque[list[TrackedFace]], middle: int, regressor: PhotoParameters) -> list[TrackedFace]:
     result = []
     for tracked in window[middle]:
-        seen = [other.face.landmarks for faces in window for other in faces if other.number == tracked.number]
-        result.append(TrackedFace(tracked.number, _moved(tracked.face, np.mean(seen, axis=0))))
+        same = [other.face for faces in window for other in faces if other.number == tracked.number]
+        mean = np.mean([regressor.photo_parameters(face) for face in same], axis=0)
+        result.append(TrackedFace(tracked.number, regressor.with_photo_parameters(tracked.face, mean)))
     return result

@@ -122,7 +122,10 @@ def open_data(settings: RegressionSettings) -> tuple[RegressionSet, RegressionSe
 
 
 def crop_transform(settings: RegressionSettings, data: RegressionSet) -> CropTransform:
-    """Augmentation of the crops. Raises: ConfigError for movements without a margin to move in."""
+    """Augmentation of the crops. Raises: ConfigError for movements without a margin, and for uneven jigsaws."""
+    for grid in settings.jigsaw_grids:
+        if data.size % grid:
+            raise ConfigError(f"--jigsaw-grids: crops of {data.size} px cannot be cut into {grid} × {grid} equal cells.")
     augmentation = CropAugmentation(
         rotation_deg=settings.rotation, scale=settings.scale, shift=settings.shift, **settings.degradation()
     )

@@ -89,7 +89,8 @@ def process_video(name: str, path: Path, regressor: FaceRegressor, options: Vide
             yield tracker(frame)
 
     try:
-        for faces in smooth_tracks(tracked(), options.smoothing, reader.fps, options.before, options.after):
+        smoothed = smooth_tracks(tracked(), options.smoothing, reader.fps, regressor, options.before, options.after)
+        for faces in smoothed:
             frame = waiting.popleft()
             if writer is None:
                 writer = open_writer(temporary, reader.fps, frame.shape)

@@ -46,7 +46,35 @@ def test_nearest_points_of_a_triangle_in_all_regions():
     corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     points = np.array([[0.2, 0.2, 1], [-1, -1, 0], [2, -0.5, 0], [-0.5, 3, 0], [0.5, -1, 0], [-1, 0.5, 2], [1.0, 1.0, 0]])
     expected = [[0.2, 0.2, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0], [0.5, 0, 0], [0, 0.5, 0], [0.5, 0.5, 0]]
-    assert np.allclose(meshes.nearest_on_triangles(points, np.broadcast_to(corners, (7, 3, 3))), expected)
+    found, normals = meshes.Surface(corners, np.array([[0, 1, 2]])).nearest(points)
+    assert np.allclose(found, expected) and np.allclose(normals, [0, 0, 1])
+
+
+def test_the_nearest_triangle_may_have_a_far_centre():
+    """Many small triangles are near by their centres, but the point lies over one large triangle."""
+    large = np.array([[0.0, 0, 0], [100, 0, 0], [0, 100, 0]])
+    small = np.array([[1.0, 1, 1], [1.1, 1, 1], [1, 1.1, 1]])
+    vertices = np.concatenate([large, *[small + [0.01 * i, 0, 0.01 * i] for i in range(30)]])
+    triangles = np.arange(len(vertices)).reshape(-1, 3)
+    found, _ = meshes.Surface(vertices, triangles).nearest(np.array([[1.0, 1.0, 0.02]]))
+    assert np.allclose(found, [[1, 1, 0]])
+
+
+def test_the_scan_is_cut_to_the_face(sheet):
+    marks = sheet.vertices[[22, 30, 37, 210, 205, 350, 377]]
+    far = np.concatenate([sheet.vertices, sheet.vertices + [0, 0, -3.0]])  # a back of the head that no mesh has
+    errors = meshes.now_errors_mm(far, marks, sheet, marks)
+    assert len(errors) == meshes.face_crop(sheet.vertices, marks).sum() and errors.max() < 1e-3
+    with pytest.raises(ValueError, match="units"):
+        meshes.now_errors_mm(sheet.vertices + 500, marks, sheet, marks)
+
+
+def test_the_scale_of_a_similarity_is_found_by_icp_too(sheet):
+    """Landmarks that are marked too far apart spoil the scale of the first alignment; ICP repairs it."""
+    marks = sheet.vertices[[22, 30, 37, 210, 205, 350, 377]]
+    middle = marks.mean(0)
+    errors = meshes.now_errors_mm(sheet.vertices, marks, sheet, middle + 0.97 * (marks - middle))
+    assert errors.mean() < 0.2
 
 
 def test_icp_finds_a_small_motion(sheet):

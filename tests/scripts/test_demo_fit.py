@@ -107,3 +107,16 @@ def test_a_photo_without_a_face(place, tmp_path, capsys):
     Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(tmp_path / "empty.png")
     assert demo.main([*place, str(tmp_path / "empty.png")]) == 0
     assert "no face found" in capsys.readouterr().out
+
+
+def test_models_without_68_points_are_one_sentence(place, tmp_path, capsys):
+    """As FLAME without its landmark embedding, and Surrey, which knows 50 of them."""
+    from dataclasses import replace
+
+    from morphable.open import load_face_model
+
+    head = load_face_model("head")
+    replace(head, name="bare", landmarks={"wflw98": head.landmarks["wflw98"]}, contour=None).save(tmp_path / "bare.safetensors")
+    assert demo.main([*place, "--model-3d", str(tmp_path / "bare.safetensors")]) == 2
+    error = capsys.readouterr().err
+    assert "has no 68 landmarks" in error and "it has: wflw98" in error and "Traceback" not in error

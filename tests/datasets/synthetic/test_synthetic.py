@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from common.errors import DataError
 from datasets.registry import build_dataset
 from datasets.synthetic import faces as synthetic
 from datasets.synthetic.accessories import Tailor, Wardrobe
+from datasets.synthetic.backgrounds import PhotoBackgrounds
 from datasets.synthetic.layouts import WRITERS
 from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
 from datasets.synthetic.scene import LOBE, procedural_backgrounds, random_light
@@ -201,3 +203,25 @@ def test_command_line(tmp_path, capsys):
         synthetic.write_dataset("w300", tmp_path, 0)
     with pytest.raises(ValueError, match="at least one"):
         synthetic.embedded_faces().batch(0, 0)
+
+
+def test_photos_stand_behind_the_heads(tmp_path):
+    for name, colour in (("a.png", (250, 0, 0)), ("deep/b.jpg", (0, 250, 0))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (90, 60), colour).save(tmp_path / name)
+    generator = torch.Generator().manual_seed(0)
+    squares = PhotoBackgrounds(tmp_path)(12, 32, generator)
+    assert squares.shape == (12, 32, 32, 3) and set(squares.argmax(-1).flatten().tolist()) == {0, 1}
+    again = PhotoBackgrounds(tmp_path)(12, 32, torch.Generator().manual_seed(0))
+    assert torch.equal(squares, again)
+    drawn = synthetic.embedded_faces(64, seed=3, backgrounds=tmp_path).batch(0, 4)
+    corners = drawn.images[:, 0, 0].float()
+    pure = (corners[:, 2] < 60) & (corners[:, :2].amax(1) > 120)  # red or green, without blue, but where hair reaches there
+    assert pure.float().mean() >= 0.75
+
+
+def test_backgrounds_without_photos_are_refused(tmp_path, capsys):
+    assert synthetic.main([str(tmp_path / "out"), "--backgrounds", str(tmp_path)]) == 2
+    assert "holds no picture" in capsys.readouterr().err
+    assert synthetic.main([str(tmp_path / "out"), "--backgrounds", str(tmp_path / "none")]) == 2
+    assert "no such folder" in capsys.readouterr().err

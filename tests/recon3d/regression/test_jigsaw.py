@@ -47,6 +47,8 @@ def test_crop_and_paste_is_repeatable_and_moves_at_most_five_cells():
 @pytest.mark.parametrize("grid", [2, 3])
 def test_jigsaw_keeps_every_cell(grid):
     images = torch.randn(3, 3, 12, 12)
-    before, after = cells_of(images, grid).flatten(2), cells_of(jigsaw(images, grid), grid).flatten(2)
+    before, after = cells_of(images, grid).flatten(2), cells_of(jigsaw(images, grid, 0, 3), grid).flatten(2)
     for b in range(3):
         assert sorted(before[b].sum(1).tolist()) == pytest.approx(sorted(after[b].sum(1).tolist()), abs=1e-4)
+    assert torch.equal(jigsaw(images, grid, 0, 3), jigsaw(images, grid, 0, 3))
+    assert len({tuple(jigsaw(images, grid, 0, step).flatten().tolist()) for step in range(12)}) > 3

@@ -69,6 +69,17 @@ def test_radans_lines_and_files(workspace, capsys, tmp_path):
         assert Image.open(tmp_path / name).size == (512, 512)
 
 
+def test_the_pose_adaptive_feature_of_radan(workspace, capsys, tmp_path):
+    """On the embedded head: the small model has no face to unroll. Each patch shows the crop around an anchor."""
+    flags = ["--task", "mesh", "--config", ini(workspace), "-f", workspace / "nasa.png", "--out", tmp_path, "--dlib_bbox", "0"]
+    assert demo.main([str(a) for a in (*flags, "--dump_paf", "1", "--paf_size", "5")]) == 0
+    assert f"Dump to {tmp_path}/nasa_0_paf.jpg" in capsys.readouterr().out
+    feature = np.asarray(Image.open(tmp_path / "nasa_0_paf.jpg"), dtype=float)
+    assert feature.shape == (320, 320, 3) and feature.std() > 20
+    assert demo.main([str(a) for a in (*flags, "--dump_paf", "1", "--paf_size", "4")]) == 2
+    assert "give an odd number" in capsys.readouterr().err
+
+
 def test_options_of_v2(workspace, capsys, tmp_path):
     kinds = ["2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj"]
     assert run(workspace, workspace / "nasa.png", "--out", tmp_path, "-o", *kinds) == 0  # dlib finds the face

@@ -1,6 +1,7 @@
 """train_3dmm.py on drawn faces: every loss lowers the error, runs resume, wrong input is named."""
 
 import re
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from recon3d.regression.method import RegressionMethod, box_nme
 from recon3d.regression.mirror import FaceMirror
 from recon3d.regression.models import load_regressor
 from recon3d.regression.params import Layout
+from recon3d.regression.settings import RegressionSettings
 from recon3d.regression.short_video import VideoSynthesis
 from tests.recon3d.regression.faces import random_parameters, small_model
 
@@ -75,13 +77,31 @@ def test_every_loss_lowers_the_error(workspace, loss, capsys):
 
 @pytest.mark.parametrize("loss", ["vdc", "meta"])
 def test_resumed_run_equals_an_uninterrupted_one(workspace, loss):
-    flags = ["--loss", loss, "--meta-steps", 2, "--rotation", 10, "--shift", 0.05, "--colour", 0.5]
+    flags = ["--loss", loss, "--meta-steps", 2, "--rotation", 10, "--shift", 0.05, "--colour", 0.5, "--jigsaw-grids", 2, 4]
     snapshots = workspace / "data" / "models" / "snapshots"
     for session, parts in ((f"{loss}_whole", [3]), (f"{loss}_parts", [1, 3])):
         for i, epochs in enumerate(parts):
             assert run(workspace, *flags, *(["-r", session] if i else []), session=session, epochs=epochs) == 0
     whole, parts = (read_tensors(snapshots / f"{loss}_{name}" / "00003" / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_jigsaws_that_do_not_fit_are_one_sentence(workspace, capsys):
+    assert run(workspace, "--jigsaw-grids", 3, session="puzzle", epochs=1) == 2
+    assert "crops of 32 px cannot be cut into 3 × 3 equal cells" in capsys.readouterr().err
+
+
+def test_puzzles_stand_behind_the_batch():
+    """One copy per option, the same parameters, the same pixels in other places."""
+    settings = RegressionSettings(jigsaw=True, jigsaw_grids=[2, 3])
+    method = SimpleNamespace(settings=settings)
+    images, parameters = torch.rand(4, 3, 120, 120), torch.rand(4, 62)
+    many, repeated = RegressionMethod._with_puzzles(method, images, parameters, torch.arange(4), 1)
+    assert many.shape == (16, 3, 120, 120) and torch.equal(repeated, parameters.repeat(4, 1))
+    assert torch.equal(many[:4], images)
+    for copy in many[8:].split(4):
+        assert not torch.equal(copy, images)
+        assert torch.allclose(copy.flatten(2).sort().values, images.flatten(2).sort().values)
 
 
 def test_another_loss_is_a_new_stage(workspace):
