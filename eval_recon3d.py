@@ -7,6 +7,9 @@
     python eval_recon3d.py -c reconstructor --images AFLW2000 --five detector     # R-Net; or --five gt, file
     python eval_recon3d.py -c reconstructor --benchmark synthetic --count 256     # mm against rendered truth
     python eval_recon3d.py -c reconstructor --benchmark photos --images 300w/images/test/common/lfpw
+    python eval_recon3d.py -c reconstructor --benchmark scans --images scans3d    # real scans, rendered from 21 sides: mm
+    python eval_recon3d.py -c reconstructor --benchmark pairs --images faces/lfw    # do coefficients tell people apart?
+    python eval_recon3d.py -c reconstructor --benchmark groups --images faces/fairface    # colour errors by group
 
 Reads ground truth from 3DDFA's test.configs; prints the four lines of upstream, then what else the images allow. `[ 0, 90]` is
 the mean of the three bin means, and its Std their spread, as published; the plain mean follows.

@@ -4,17 +4,19 @@ Meshes are in dm, as face models are; results are in mm.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from geometry.mesh.closest_points import closest_points
+from geometry.mesh.closest_points import ClosestPoints
 from geometry.similarity import moved, similarity
 from geometry.units import MM_PER_DM
 
 MICC_RADIUS_DM = 0.95
+NOW_TOLERANCE_DM = 1e-5  # 0.001 mm, at which ICP ends
 FACE_RADIUS = 1.2  # of the face that is compared, in means of the outer eye distance and the nose's length (Feng et al. 2018)
 
 
@@ -35,9 +37,13 @@ class Surface:
     vertices: np.ndarray
     triangles: np.ndarray
 
+    @cached_property
+    def _closest(self) -> ClosestPoints:
+        return ClosestPoints(self.vertices, self.triangles)
+
     def nearest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P, 3) → the nearest points of the surface (P, 3) and the unit normals there (P, 3)."""
-        faces, weights, _ = closest_points(points, self.vertices, self.triangles)
+        faces, weights, _ = self._closest(points)
         corners = self.vertices[self.triangles[faces]]
         a, b, c = np.moveaxis(corners, 1, 0)
         normals = np.cross(b - a, c - a)
@@ -121,8 +127,9 @@ def now_errors_mm(
     points = points[face_crop(points, target[0].numpy())]
     if not len(points):
         raise ValueError("no point of the scan lies near its landmarks; check their units (dm).")
-    placed = icp(points, Surface(vertices, mesh.triangles), scaled=not metrical)
-    nearest, _ = Surface(vertices, mesh.triangles).nearest(placed)
+    surface = Surface(vertices, mesh.triangles)
+    placed = icp(points, surface, scaled=not metrical, tolerance=NOW_TOLERANCE_DM)
+    nearest, _ = surface.nearest(placed)
     scale = np.linalg.norm(placed - placed.mean(0)) / np.linalg.norm(points - points.mean(0))
     return MM_PER_DM * np.linalg.norm(placed - nearest, axis=1) / scale
 

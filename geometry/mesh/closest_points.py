@@ -7,22 +7,32 @@ LEAF = 8  # triangles in a leaf of the tree
 DEPTH = 64  # of the traversal's stack; the tree is balanced, so this is never reached
 
 
+class ClosestPoints:
+    """The nearest points of one mesh, for as many queries as wanted.
+
+    Args: vertices (N, 3) finite; triangles (F, 3) ids, F ≥ 1. Raises: ValueError for a mesh without triangles.
+    Ericson 2005, §5.1.5 (point to triangle) and §6.2 (box trees).
+    """
+
+    def __init__(self, vertices: np.ndarray, triangles: np.ndarray) -> None:
+        if not len(triangles):
+            raise ValueError("there is no nearest point on a mesh without triangles.")
+        corners = np.ascontiguousarray(vertices, np.float64)[triangles]
+        self._order, self._boxes, self._ranges, self._children = _build(corners)
+        self._corners = corners[self._order]
+
+    def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points (P, 3) → (P,) int64 triangle; (P, 3) float64 barycentric weights, ≥ 0, rows sum to 1; (P,) distances."""
+        points = np.ascontiguousarray(points, np.float64)
+        faces, weights, squared = _search(points, self._corners, self._boxes, self._ranges, self._children)
+        return self._order[faces], weights, np.sqrt(squared)
+
+
 def closest_points(
     points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each point the nearest point of a mesh.
-
-    Args: points (P, 3); vertices (N, 3) finite; triangles (F, 3) ids, F ≥ 1.
-    Returns: (P,) int64 triangle; (P, 3) float64 barycentric weights, ≥ 0, rows sum to 1; (P,) distances.
-    Raises: ValueError for a mesh without triangles.
-    Ericson 2005, §5.1.5 (point to triangle) and §6.2 (box trees).
-    """
-    if not len(triangles):
-        raise ValueError("there is no nearest point on a mesh without triangles.")
-    corners = np.ascontiguousarray(vertices, np.float64)[triangles]
-    order, boxes, ranges, children = _build(corners)
-    faces, weights, squared = _search(np.ascontiguousarray(points, np.float64), corners[order], boxes, ranges, children)
-    return order[faces], weights, np.sqrt(squared)
+    """`ClosestPoints` for one query."""
+    return ClosestPoints(vertices, triangles)(points)
 
 
 @njit(cache=True, nogil=True)

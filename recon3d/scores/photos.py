@@ -11,6 +11,7 @@ from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.points import read_pts
 from common.logs import console
 from datasets.detection.boxes import box_overlap
+from metrics.bootstrap import mean_interval
 from metrics.landmarks import auc, failure_rate
 from recon3d.regression.method import box_nme
 from recon3d.regression.regressor import FaceRegressor
@@ -47,10 +48,11 @@ def score_photos(
         errors.append(box_nme(torch.from_numpy(found).double(), torch.from_numpy(truth)))
     values = torch.cat(errors)
     result = {"benchmark": "photos", "nme": float(values.nanmean()), "auc": auc(values), "failure_rate": failure_rate(values)}
-    result |= {"n": len(paths), "missed": int(values.isnan().sum())}
+    result |= {"n": len(paths), "missed": int(values.isnan().sum()), "interval": mean_interval(values.numpy())}
     crops = f"by the detector, {result['missed']} faces missed" if detect else "by the annotation"
     console().info(
-        f"{folder}, n={len(paths)}, crops {crops}: NME {result['nme']:.2f} % of box, median {values.nanmedian():.2f} %"
+        f"{folder}, n={len(paths)}, crops {crops}: NME {result['nme']:.2f} % of box"
+        f" [{result['interval'][0]:.2f}, {result['interval'][1]:.2f}], median {values.nanmedian():.2f} %"
     )
     return result
 

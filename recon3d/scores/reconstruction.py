@@ -21,6 +21,7 @@ from common.logs import console
 from datasets.alignment import check_five, crop_of_five, five_of_68, in_order, read_five
 from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
 from landmarks.finder import LandmarkFinder
+from metrics.bootstrap import mean_interval
 from metrics.landmarks import auc, failure_rate
 from metrics.meshes import vertex_errors_mm
 from morphable.model import FaceModel
@@ -32,18 +33,21 @@ from recon3d.reconstruction.strips import overlay
 from recon3d.regression.method import box_nme
 from recon3d.scores.aflw2000 import read_aflw2000
 from recon3d.scores.candidates import Candidate, candidates
+from recon3d.scores.people import score_groups, score_pairs
 from recon3d.scores.photos import annotated_photos
 from recon3d.scores.regression import EvalSettings, Predictions, image_names, protocol, score
+from recon3d.scores.scans import score_scans
 
 BATCH = 16
 SYNTHETIC_SEED = 99_991  # of faces that no training draws
 SYNTHETIC_FACES = 256
+RECONSTRUCTORS_ONLY = ("synthetic", "scans", "pairs", "groups")
 
 
 
 def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
     """Whether the settings ask for something of this module."""
-    if settings.benchmark == "synthetic":
+    if settings.benchmark in RECONSTRUCTORS_ONLY:
         return True
     if settings.checkpoint is None:
         return False
@@ -72,8 +76,15 @@ def run_reconstruction_evaluation(settings: EvalSettings, local: LocalConfig) ->
         result = score_photos(reconstructor, settings.images, settings.count, finder, sface)
     elif settings.benchmark == "aflw2000":
         result = score_aflw2000(reconstructor, settings, local, finder)
+    elif settings.benchmark == "scans":
+        result = score_scans(reconstructor, settings.images, settings.count, finder)
+    elif settings.benchmark == "pairs":
+        result = score_pairs(reconstructor, settings.images, settings.count)
+    elif settings.benchmark == "groups":
+        result = score_groups(reconstructor, settings.images, settings.count, settings.group_column)
     else:
-        raise DataError(f"--benchmark {settings.benchmark}: not for reconstructors; choose aflw2000, photos or synthetic.")
+        others = ", ".join(("aflw2000", "photos", *RECONSTRUCTORS_ONLY))
+        raise DataError(f"--benchmark {settings.benchmark}: not for reconstructors; choose one of {others}.")
     result["protocol"] = protocol(settings) | result.get("protocol", {})
     if settings.json is not None:
         write_file(settings.json, json.dumps(result, indent=1))
@@ -142,6 +153,10 @@ class Table:
         """By candidate."""
         return {name: float(self.values(measure, name).nanmean()) for name in self._values[measure]}
 
+    def intervals(self, measure: str) -> dict[str, tuple[float, float]]:
+        """95 % intervals of the means over faces, by candidate."""
+        return {name: mean_interval(self.values(measure, name).numpy()) for name in self._values[measure]}
+
     @property
     def last(self) -> str:
         """The candidate that the reconstructor stands for: refined where it refines."""
@@ -168,13 +183,17 @@ def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFi
         truth = model.shape(batch.identity, batch.expression)
         for name, found in _compare(table, faces, points, _detected(finder, images, points)).items():
             table.add("vertex_mm", name, vertex_errors_mm(found.shape, truth, weights))
-    means = {measure: table.means(measure) for measure in ("vertex_mm", "nme", "photo")}
+    means, intervals = (
+        {measure: of(measure) for measure in ("vertex_mm", "nme", "photo")} for of in (table.means, table.intervals)
+    )
     for name, value in means["vertex_mm"].items():
+        low, high = intervals["vertex_mm"][name]
         console().info(
-            f"synthetic, n={count}, {name}: {value:.3f} mm per vertex of the face, landmarks {means['nme'][name]:.2f} % of box,"
-            f" photometric error {means['photo'][name]:.4f}"
+            f"synthetic, n={count}, {name}: {value:.3f} mm [{low:.3f}, {high:.3f}] per vertex of the face,"
+            f" landmarks {means['nme'][name]:.2f} % of box, photometric error {means['photo'][name]:.4f}"
         )
     result = {"benchmark": "synthetic", "n": count, "vertex_mm": means["vertex_mm"], "nme_all": means["nme"]}
+    result["intervals"] = intervals
     return result | {"photo_all": means["photo"], "nme": means["nme"][table.last], "photo": means["photo"][table.last]}
 
 
@@ -230,6 +249,7 @@ def score_photos(
         "nme": nme[last],
         "photo": photo[last],
         "n": len(paths),
+        "intervals": {"nme": table.intervals("nme"), "photo": table.intervals("photo")},
     }
     result |= {"auc": auc(own), "failure_rate": failure_rate(own)}
     result |= {"likeness": float(np.mean(cosines))} if cosines else {}

