@@ -18,15 +18,30 @@ from pathlib import Path
 from common.checkpoint import read_config, resolve_snapshot
 from common.config import read_local_config
 from common.errors import CheckpointError
-from common.pretrained import TASKS, find_entry, full_name, list_models, markdown_table, model_entries, model_entry, verify
+from common.pretrained import (
+    TASKS,
+    find_entry,
+    full_name,
+    list_models,
+    markdown_table,
+    model_entries,
+    model_entry,
+    verify,
+)
 from common.runtime import choose_device
 from common.scripts import exits_with_user_errors
 
 __all__ = ["list_models", "load_model"]
 KINDS = {
-    "aae": "landmarks", "landmark_net": "landmarks", "depthnet": "depth", "aign": "depth", "regressor": "mesh",
-    "reconstructor": "reconstruct", "mesh_refiner": "refine", "identity": "identity",
-}  # fmt: skip
+    "aae": "landmarks",
+    "landmark_net": "landmarks",
+    "depthnet": "depth",
+    "aign": "depth",
+    "regressor": "mesh",
+    "reconstructor": "reconstruct",
+    "mesh_refiner": "refine",
+    "identity": "identity",
+}
 
 
 def load_model(name: str, task: str | None = None, **options: object) -> Callable:
@@ -111,9 +126,14 @@ def _identity(name: str, snapshots: Path, options: dict) -> Callable:
 
 
 _LOADERS = {
-    "detection": _detection, "landmarks": _landmarks, "depth": _depth, "mesh": _mesh, "reconstruct": _reconstruct,
-    "refine": _refine, "identity": _identity,
-}  # fmt: skip
+    "detection": _detection,
+    "landmarks": _landmarks,
+    "depth": _depth,
+    "mesh": _mesh,
+    "reconstruct": _reconstruct,
+    "refine": _refine,
+    "identity": _identity,
+}
 
 
 def _print_list() -> None:

@@ -35,7 +35,9 @@ def train_landmarks(settings: LandmarkSettings, local: LocalConfig) -> None:
 
     has_coords = bool(settings.w_coords or settings.coords_epochs)
     networks = make_networks(
-        run, num_landmarks=scheme.num_points, **({"coords_head": True} if has_coords else {})  # a resumed one keeps its own
+        run,
+        num_landmarks=scheme.num_points,
+        **({"coords_head": True} if has_coords else {}),  # a resumed one keeps its own
     )
 
     method = LandmarkMethod(

@@ -44,7 +44,12 @@ def train_depthnet(settings: TrainSettings, local: LocalConfig) -> None:
     held_out = Faces.of(valid, accelerator.device, VALIDATION_FACES)
     method_type = DepthNetMethod if settings.network == "depthnet" else AIGNMethod
     method = method_type(
-        networks, settings, accelerator, sampler, lambda nets, _: validation_scores(nets, held_out), describe(settings, faces)
+        networks,
+        settings,
+        accelerator,
+        sampler,
+        lambda nets, _: validation_scores(nets, held_out),
+        describe(settings, faces),
     )
 
     options = LoopOptions.from_settings(settings, local, session)

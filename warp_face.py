@@ -28,9 +28,7 @@ from landmarks.finder import LandmarkFinder
 def run(settings: WarpSettings, local: LocalConfig) -> None:
     """Hand over with the landmark detector, which is loaded when a photo without keypoints comes."""
 
-    finder = LandmarkFinder(
-        snapshots=local.snapshots, device=settings.device, detector=settings.detector, flip=True
-    )
+    finder = LandmarkFinder(snapshots=local.snapshots, device=settings.device, detector=settings.detector, flip=True)
 
     def detect(image: np.ndarray) -> list[np.ndarray]:
         return [face.landmarks for face in finder(image)]

@@ -207,8 +207,11 @@ def benchmark_warp(_: torch.device, smoke: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Print the chosen parts."""
     parts = {
-        "evaluation": benchmark_evaluation, "training": benchmark_training, "aign": benchmark_aign, "warp": benchmark_warp,
-    }  # fmt: skip
+        "evaluation": benchmark_evaluation,
+        "training": benchmark_training,
+        "aign": benchmark_aign,
+        "warp": benchmark_warp,
+    }
     parser = make_parser(__doc__)
     parser.add_argument("--parts", nargs="+", choices=tuple(parts), default=tuple(parts))
     options = parser.parse_args(arguments)

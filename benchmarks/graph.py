@@ -58,7 +58,9 @@ def benchmark_layer(pyramid: MeshPyramid, batch: int, repeats: int) -> None:
             return torch.autograd.grad(chebyshev_filter(matrix, rows, weight), (rows, weight), gradient)
 
         def naive(laplacian: Tensor, usual=usual, weight=weight, gradient=gradient):
-            return torch.autograd.grad(naive_filter(laplacian, usual, weight), (usual, weight), gradient.transpose(0, 1))
+            return torch.autograd.grad(
+                naive_filter(laplacian, usual, weight), (usual, weight), gradient.transpose(0, 1)
+            )
 
         difference = (ours()[1] - naive(coo)[1]).abs().max() / ours()[1].abs().max()
         fast = best_ms(ours, repeats)

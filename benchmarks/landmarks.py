@@ -206,7 +206,9 @@ def benchmark_evaluation(config: Path | None, count: int) -> None:
         networks = AAE(AAEConfig(SIZE, num_landmarks=POINTS)).eval()
         slow = {p: seconds_once(lambda p=p: reference_evaluation(networks, dataset, p)) for p in PRECISIONS}
         networks = networks.to(memory_format=torch.channels_last)
-        model = LoadedModel(networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), root)
+        model = LoadedModel(
+            networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), root
+        )
         settings, accelerator = EvalSettings(batch_size=32), make_accelerator("cpu")
         for precision in PRECISIONS:
             with autocast(precision):
@@ -252,13 +254,19 @@ def peak_memory_mib() -> float:
 def benchmark_gpu() -> None:
     """Images per second of the training stages: eager against compiled and channels-last, both in bfloat16."""
     device, batch = torch.device("cuda"), 64
-    images, target = torch.randn(batch, 3, SIZE, SIZE, device=device), torch.rand(batch, POINTS, 128, 128, device=device)
+    images, target = (
+        torch.randn(batch, 3, SIZE, SIZE, device=device),
+        torch.rand(batch, POINTS, 128, 128, device=device),
+    )
 
     def stage(kind: str, fast: bool) -> float:
         networks = AAE(AAEConfig(SIZE, num_landmarks=POINTS)).to(device)
         x = images
         if fast:
-            networks, x = networks.to(memory_format=torch.channels_last), images.contiguous(memory_format=torch.channels_last)
+            networks, x = (
+                networks.to(memory_format=torch.channels_last),
+                images.contiguous(memory_format=torch.channels_last),
+            )
         encode = torch.compile(networks.Q) if fast else networks.Q
         decode = torch.compile(networks.P) if fast else networks.P
 
@@ -286,7 +294,9 @@ def main(arguments: list[str] | None = None) -> None:
     parts = ("augmentation", "structural", "decode", "step", "evaluation", "memory", "gpu")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--config", type=Path, default=None, help="where w300 is named (default: drawn faces)")
-    parser.add_argument("--measure-memory", type=Path, default=None, help="print the peak memory of evaluating this folder")
+    parser.add_argument(
+        "--measure-memory", type=Path, default=None, help="print the peak memory of evaluating this folder"
+    )
     options = parser.parse_args(arguments)
     if options.measure_memory is not None:
         measure_memory(options.measure_memory)
@@ -296,11 +306,14 @@ def main(arguments: list[str] | None = None) -> None:
     batch, photos = (4, 1) if options.smoke else (40, 112)
     start(options)
     steps = {
-        "augmentation": lambda: benchmark_augmentation(batch), "structural": lambda: benchmark_structural(batch),
-        "decode": lambda: benchmark_decode(batch), "step": lambda: benchmark_training_step(batch),
-        "evaluation": lambda: benchmark_evaluation(options.config, photos), "memory": lambda: benchmark_memory(16),
+        "augmentation": lambda: benchmark_augmentation(batch),
+        "structural": lambda: benchmark_structural(batch),
+        "decode": lambda: benchmark_decode(batch),
+        "step": lambda: benchmark_training_step(batch),
+        "evaluation": lambda: benchmark_evaluation(options.config, photos),
+        "memory": lambda: benchmark_memory(16),
         "gpu": lambda: benchmark_gpu() if torch.cuda.is_available() else note("no GPU: its part is left out"),
-    }  # fmt: skip
+    }
     for part in options.parts:
         steps[part]()
 

@@ -89,11 +89,17 @@ def reference_zbuffer(screen, triangles, colours, picture):
                     if depth < buffer[line, column]:
                         buffer[line, column] = depth
                         for channel in range(3):
-                            colour = wa * colours[triangles[face, 0], channel] + wb * colours[triangles[face, 1], channel]
-                            picture[line, column, channel] = np.uint8(colour + wc * colours[triangles[face, 2], channel])
+                            colour = (
+                                wa * colours[triangles[face, 0], channel] + wb * colours[triangles[face, 1], channel]
+                            )
+                            picture[line, column, channel] = np.uint8(
+                                colour + wc * colours[triangles[face, 2], channel]
+                            )
 
 
-def benchmark_lit(mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, int, int], threads: int, repeats: int) -> None:
+def benchmark_lit(
+    mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, int, int], threads: int, repeats: int
+) -> None:
     (vertices, triangles), (height, width, face) = mesh, picture
     rotation = rotation_from_euler(torch.tensor([[0.1, -0.4, 0.05]]))
     scale = face / (vertices[:, 1].max() - vertices[:, 1].min())
@@ -106,7 +112,9 @@ def benchmark_lit(mesh: tuple[torch.Tensor, torch.Tensor], picture: tuple[int, i
         normals = reference_normals(posed.numpy(), triangles.numpy())
         light = sh_basis(torch.from_numpy(normals)) @ (gamma + torch.eye(1, 9) * 0.8).T
         painted = background.numpy().copy()
-        reference_zbuffer(screen.numpy(), triangles.numpy(), (albedo * light).clamp(0, 1).numpy() * np.float32(255), painted)
+        reference_zbuffer(
+            screen.numpy(), triangles.numpy(), (albedo * light).clamp(0, 1).numpy() * np.float32(255), painted
+        )
         return painted
 
     def plain_torch():
@@ -133,7 +141,9 @@ def benchmark_visibility(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, 
     vertices, triangles = mesh
     _, screen = pose(vertices, batch)
     numba = best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="numba"), repeats) / batch
-    torch_ms = best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="torch"), max(repeats // 10, 1)) / batch
+    torch_ms = (
+        best_ms(lambda: rasterize(screen, triangles, (224, 224), True, impl="torch"), max(repeats // 10, 1)) / batch
+    )
     row(f"visibility 224², batch {batch}, per image; PyTorch path", numba, torch_ms)
 
 
@@ -156,7 +166,10 @@ def benchmark_gradients(mesh: tuple[torch.Tensor, torch.Tensor], repeats: int, b
             best_ms(lambda lit=lit, impl=impl: forward(lit, impl), count) / batch
             for impl, count in (("numba", repeats), ("torch", max(repeats // 10, 1)))
         )
-        up = best_ms(lambda p=picture, g=gradient, w=wanted: torch.autograd.grad(p, w, g, retain_graph=True), repeats) / batch
+        up = (
+            best_ms(lambda p=picture, g=gradient, w=wanted: torch.autograd.grad(p, w, g, retain_graph=True), repeats)
+            / batch
+        )
         row(f"differentiable 224², {name}; PyTorch visibility", down, plain)
         row(f"its gradient, {name}", up)
 

@@ -54,21 +54,30 @@ def basel_sized() -> FaceModel:
     stacked = torch.cat([*(c.flatten(1) for c in columns), regions], 1)[old].numpy()
     vertices, triangles = head.mean[old].numpy(), number[nearest].numpy()
     for _ in range(2):  # the old vertices stay in front
-        vertices, triangles, attributes = trimesh.remesh.subdivide(vertices, triangles, vertex_attributes={"all": stacked})
+        vertices, triangles, attributes = trimesh.remesh.subdivide(
+            vertices, triangles, vertex_attributes={"all": stacked}
+        )
         stacked = attributes["all"]
     rows = torch.from_numpy(np.ascontiguousarray(stacked)).float()
     parts = rows.split([*(c[0].numel() for c in columns), regions.shape[1]], 1)
     bases = [part.unflatten(1, (3, -1)) for part in parts[:4]]
     points = head.landmarks["ibug68"]
-    spread = [pad(s, (0, n - len(s)), value=1.0) for s, n in zip(
-        (head.identity_std, head.expression_std, head.albedo_std), COMPONENTS, strict=True)]  # fmt: skip
+    spread = [
+        pad(s, (0, n - len(s)), value=1.0)
+        for s, n in zip((head.identity_std, head.expression_std, head.albedo_std), COMPONENTS, strict=True)
+    ]
     model = FaceModel(
-        "basel-sized head", head.licence, torch.from_numpy(vertices).float(), torch.from_numpy(triangles)[:TRIANGLES].long(),
-        *(pad(bases[k], (0, n - bases[k].shape[2])) for k, n in ((0, 80), (1, 64))), bases[2][..., 0],
-        pad(bases[3], (0, COMPONENTS[2] - bases[3].shape[2])), *spread,
+        "basel-sized head",
+        head.licence,
+        torch.from_numpy(vertices).float(),
+        torch.from_numpy(triangles)[:TRIANGLES].long(),
+        *(pad(bases[k], (0, n - bases[k].shape[2])) for k, n in ((0, 80), (1, 64))),
+        bases[2][..., 0],
+        pad(bases[3], (0, COMPONENTS[2] - bases[3].shape[2])),
+        *spread,
         landmarks={"ibug68": SurfacePoints(number[points.vertices], points.weights)},
         regions={name: parts[4][:, i] for i, name in enumerate(head.regions)},
-    )  # fmt: skip
+    )
     used = torch.zeros(model.num_vertices, dtype=torch.bool)
     used[model.triangles.flatten()] = True
     return model.submesh(used)

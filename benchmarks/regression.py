@@ -51,10 +51,14 @@ def full_product(model: torch.nn.Module, basis: torch.Tensor, weights: torch.Ten
 def main(arguments: list[str] | None = None) -> None:
     """Print milliseconds of every step."""
     parser = make_parser(__doc__)
-    parser.add_argument("--checkpoint", default="regressor_120", help="bundled name, session, path or authors' checkpoint")
+    parser.add_argument(
+        "--checkpoint", default="regressor_120", help="bundled name, session, path or authors' checkpoint"
+    )
     parser.add_argument("--face-model", default=None)
     parser.add_argument("--photo", type=Path, default=None, help="default: the astronaut")
-    parser.add_argument("--faceboxes", type=Path, default=None, help="the authors' weights of the detector (default: yunet)")
+    parser.add_argument(
+        "--faceboxes", type=Path, default=None, help="the authors' weights of the detector (default: yunet)"
+    )
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--config", type=Path, default=None)
     options = parser.parse_args(arguments)
@@ -77,12 +81,17 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         export(ExportedRegressor(loaded.model, face_model, dense=False), Path(folder) / "net.onnx")
         regressor.use_onnx(Path(folder) / "net.onnx")
-        row("the same, onnxruntime; PyTorch", best_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeats), one)
+        row(
+            "the same, onnxruntime; PyTorch", best_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeats), one
+        )
     basis = torch.cat([face_model.identity, face_model.expression], 2).flatten(0, 1)
     weights = torch.randn(basis.shape[1])
     dense = best_ms(lambda: regressor.screen([face]), repeats)
-    row(f"dense decoding, {face_model.num_vertices:,} vertices; full product alone", dense,
-        best_ms(lambda: full_product(face_model, basis, weights), repeats))  # fmt: skip
+    row(
+        f"dense decoding, {face_model.num_vertices:,} vertices; full product alone",
+        dense,
+        best_ms(lambda: full_product(face_model, basis, weights), repeats),
+    )
     parameters = loaded.model.mean + loaded.model.std * torch.randn(2, 128, len(loaded.model.mean))
     points = PointSampler(face_model, loaded.model.layout).draw()
     pair = parameters[0], parameters[1], loaded.model.layout, points

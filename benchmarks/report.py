@@ -17,7 +17,9 @@ WIDTH = 64
 def make_parser(description: str | None, threads: int = 1) -> argparse.ArgumentParser:
     """A parser with the options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes and single repeats: that it runs, not how fast")
+    parser.add_argument(
+        "--smoke", action="store_true", help="tiny sizes and single repeats: that it runs, not how fast"
+    )
     parser.add_argument("--threads", type=int, default=threads, help="of PyTorch (default: %(default)s)")
     return parser
 
@@ -26,7 +28,9 @@ def processor() -> str:
     """Name of the CPU as the system gives it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def commit() -> str:

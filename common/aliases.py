@@ -38,7 +38,11 @@ RENAMED = {
     "-m": ("--device",),
 }
 # old switch: what it stands for when it is on
-SWITCHES = {"--cpu": ("--device", "cpu"), "--lr-adjust": ("--schedule", "step"), "--use-predicted": ("--use-groundtruth", "0")}
+SWITCHES = {
+    "--cpu": ("--device", "cpu"),
+    "--lr-adjust": ("--schedule", "step"),
+    "--use-predicted": ("--use-groundtruth", "0"),
+}
 # today's flag and an old value of it: today's value
 VALUES = {("--device", "gpu"): "cuda"}
 # flags that mean nothing any more: whether a value always follows; else only 0, 1, true, …

@@ -83,7 +83,9 @@ def read_config(folder: Path) -> dict:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a snapshot ({error}); check -r/--resume.") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {config.get('format') if isinstance(config, dict) else '?'} is not {FORMAT}.")
+        raise CheckpointError(
+            f"{path}: format {config.get('format') if isinstance(config, dict) else '?'} is not {FORMAT}."
+        )
     return config
 
 
@@ -123,7 +125,9 @@ def read_state(path: Path) -> dict:
     return content
 
 
-def load_strict(module: nn.Module, tensors: dict[str, Tensor], source: Path, optional: tuple[str, ...] = ()) -> list[str]:
+def load_strict(
+    module: nn.Module, tensors: dict[str, Tensor], source: Path, optional: tuple[str, ...] = ()
+) -> list[str]:
     """Copy tensors into a module after comparing every name and shape.
 
     Args: optional: name prefixes that may be missing in the file (they keep their initial values).

@@ -22,8 +22,15 @@ GROUPS = ("run", "data", "model", "optimisation", "loss", "augmentation", "proto
 
 
 def option(
-    default: object, help: str, *flags: str, choices: tuple | None = None, positional: bool = False, group: str = "",
-    minimum: float | None = None, maximum: float | None = None, check: Callable[[typing.Any], None] | None = None,
+    default: object,
+    help: str,
+    *flags: str,
+    choices: tuple | None = None,
+    positional: bool = False,
+    group: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    check: Callable[[typing.Any], None] | None = None,
 ) -> typing.Any:
     """One setting: default, one line of help with unit and "off" value, further flags, allowed values, group in --help.
 
@@ -31,8 +38,14 @@ def option(
     (inclusive); check raises ValueError for other wrong values. Of a list all three hold for every element.
     """
     metadata = {
-        "help": help, "flags": flags, "choices": choices, "positional": positional, "group": group,
-        "minimum": minimum, "maximum": maximum, "check": check,
+        "help": help,
+        "flags": flags,
+        "choices": choices,
+        "positional": positional,
+        "group": group,
+        "minimum": minimum,
+        "maximum": maximum,
+        "check": check,
     }
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
@@ -100,7 +113,9 @@ def parse_bool(text: str) -> bool:
 def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
     """Parser whose destinations are the fields of a dataclass; nothing has a default, so only what was given appears."""
     parser = OneSentenceParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
     )
     hints = typing.get_type_hints(settings)
     used = {item.metadata.get("group", "") for item in dataclasses.fields(settings)}
@@ -225,7 +240,9 @@ def read_local_config(file: Path | None = None) -> LocalConfig:
             parser.read_file(stream)
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         first = str(error).splitlines()[0]
-        raise ConfigError(f"{file}: cannot read the configuration ({first}); correct it or give another --config.") from None
+        raise ConfigError(
+            f"{file}: cannot read the configuration ({first}); correct it or give another --config."
+        ) from None
     base = Path(file).resolve().parent
     section = dict(parser["Paths"]) if parser.has_section("Paths") else {}
     paths = {key: base / os.path.expandvars(os.path.expanduser(value)) for key, value in section.items() if value}

@@ -65,7 +65,9 @@ def model_entries() -> tuple[ModelEntry, ...]:
             for row in rows
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path}: the list of models cannot be read ({error}); take it from the repository.") from None
+        raise CheckpointError(
+            f"{path}: the list of models cannot be read ({error}); take it from the repository."
+        ) from None
 
 
 def list_models(task: str | None = None, bundled: bool | None = None) -> list[str]:
@@ -106,7 +108,9 @@ def verify(name: str) -> Path:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); take it from the repository.") from None
     if digest != entry.sha256:
-        raise CheckpointError(f"{path}: is not the published file (its SHA-256 differs); take it from the repository again.")
+        raise CheckpointError(
+            f"{path}: is not the published file (its SHA-256 differs); take it from the repository again."
+        )
     return path
 
 

@@ -28,7 +28,9 @@ def choose_device(device: str = "auto") -> torch.device:
     Raises: ConfigError when the device is not there.
     """
     if device not in ("auto", "cpu", "cuda", "mps"):
-        raise ConfigError(f"device '{device}' is not one of auto, cpu, cuda, mps; correct --device or [Runtime] device.")
+        raise ConfigError(
+            f"device '{device}' is not one of auto, cpu, cuda, mps; correct --device or [Runtime] device."
+        )
     available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available[device]:
         raise ConfigError(f"device '{device}' is not available on this machine; use --device auto.")
@@ -158,7 +160,11 @@ def current_commit() -> str:
     """Short hash of the code's commit, or "unknown" outside a checkout."""
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

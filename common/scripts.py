@@ -13,15 +13,15 @@ from common.config import LocalConfig, parse_settings, read_local_config
 from common.errors import DivergenceError, Interrupted, UserError
 
 
-def run_script(
-    run: Callable, settings_type: type, manual: str, arguments: list[str] | None
-) -> int:
+def run_script(run: Callable, settings_type: type, manual: str, arguments: list[str] | None) -> int:
     """Parse, run, and turn expected errors into one sentence on standard error.
 
     Returns: exit code: 0 done, 2 wrong input, 3 diverged, 130/143 interrupted.
     """
     try:
-        settings, local, dry_run = parse_settings(settings_type, manual, sys.argv[1:] if arguments is None else arguments)
+        settings, local, dry_run = parse_settings(
+            settings_type, manual, sys.argv[1:] if arguments is None else arguments
+        )
         if dry_run:
             sys.stdout.write(json.dumps(json_safe(dataclasses.asdict(settings)), indent=1) + "\n")
             return 0
@@ -36,7 +36,9 @@ def run_script(
 
 
 def run_bundler(
-    save: Callable[[argparse.Namespace, LocalConfig], None], manual: str, arguments: list[str] | None,
+    save: Callable[[argparse.Namespace, LocalConfig], None],
+    manual: str,
+    arguments: list[str] | None,
     flags: dict[str, dict] | None = None,
 ) -> int:
     """`python -m <method>.bundle SESSION FOLDER`: make a bundled model from a training snapshot.

@@ -52,9 +52,7 @@ class Alignment:
         return cls(PX_PER_DM / zoom, np.array([x + 0.5, height - 0.5 - y]))
 
 
-def align(
-    five: np.ndarray, reference: np.ndarray, source: str = "five landmarks", ordered: bool = True
-) -> Alignment:
+def align(five: np.ndarray, reference: np.ndarray, source: str = "five landmarks", ordered: bool = True) -> Alignment:
     """Scaled-orthographic pose without rotation (Deng et al. 2019): each image axis is fitted by its own least squares.
 
     Args: five (5, 2) continuous photo px, y down; reference (5, 3) of a face model, dm; source: what errors name;

@@ -46,7 +46,9 @@ class FaceSet(Dataset):
     Raises: DataError when sizes or landmark counts differ.
     """
 
-    def __init__(self, parts: list[PackedDataset], rows: list[np.ndarray] | None = None, with_landmarks: bool = True) -> None:
+    def __init__(
+        self, parts: list[PackedDataset], rows: list[np.ndarray] | None = None, with_landmarks: bool = True
+    ) -> None:
         if len({part.resolution for part in parts}) > 1:
             raise DataError("the datasets were packed at different crop sizes; pack them again with one --input-size.")
         if with_landmarks and len({part.landmarks.shape[1:] for part in parts}) > 1:

@@ -58,7 +58,9 @@ class PackedDataset(Dataset):
                 self.matrices, self.names = index["matrices"], index["names"]
                 self.image_size, self.resolution = int(index["image_size"]), int(index["resolution"])
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self.folder}: not a packed dataset ({error}); delete the folder and pack again.") from None
+            raise DataError(
+                f"{self.folder}: not a packed dataset ({error}); delete the folder and pack again."
+            ) from None
         self._maps: dict[int, np.memmap] = {}
 
     def __len__(self) -> int:
@@ -82,7 +84,9 @@ class PackedDataset(Dataset):
         except (OSError, ValueError, cv2.error):  # shard missing, empty, or cut before this crop
             image = None
         if image is None:
-            raise DataError(f"{self.folder}: crop {index} ({self.names[index]}) is damaged; delete the folder and pack again.")
+            raise DataError(
+                f"{self.folder}: crop {index} ({self.names[index]}) is damaged; delete the folder and pack again."
+            )
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def __getstate__(self) -> dict:
@@ -92,9 +96,15 @@ class PackedDataset(Dataset):
 def packing_key(dataset: FaceDataset) -> str:
     """Hash of everything that decides the crops: rule, landmark scheme, size, split, annotations, code format."""
     description = {
-        "format": FORMAT, "dataset": dataset.name, "root": str(dataset.root.resolve()), "split": dataset.split,
-        "size": dataset.image_size, "crop": dataset.crop_source, "align": dataset.align,
-        "extend": [dataset.extend_top, dataset.extend_bottom], "quality": JPEG_QUALITY,
+        "format": FORMAT,
+        "dataset": dataset.name,
+        "root": str(dataset.root.resolve()),
+        "split": dataset.split,
+        "size": dataset.image_size,
+        "crop": dataset.crop_source,
+        "align": dataset.align,
+        "extend": [dataset.extend_top, dataset.extend_bottom],
+        "quality": JPEG_QUALITY,
         "scheme": None if dataset.scheme is None else scheme_to_dict(dataset.scheme),
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
@@ -204,7 +214,9 @@ def _write_samples(folder: Path, samples: Iterable[Sample], image_size: int) -> 
             offsets.append((position, position + len(data)))
             shards.append(shard)
             position += len(data)
-            kept.append(Sample(np.empty(0), sample.crop, sample.landmarks, sample.visibility, sample.name, sample.labels))
+            kept.append(
+                Sample(np.empty(0), sample.crop, sample.landmarks, sample.visibility, sample.name, sample.labels)
+            )
     finally:
         file.close()
     if kept:
@@ -214,7 +226,9 @@ def _write_samples(folder: Path, samples: Iterable[Sample], image_size: int) -> 
 
 def encode_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
     """(H, W, 3) uint8 RGB → JPEG."""
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[
+        1
+    ].tobytes()
 
 
 def _check_bad(dataset: FaceDataset, bad: int, in_a_row: int) -> None:
@@ -237,9 +251,14 @@ def _write_index(folder: Path, image_size: int, samples: list[Sample], offsets: 
             landmarks[i], visibility[i] = sample.landmarks, sample.visibility
     np.savez(
         folder / "index.npz",
-        offsets=np.array(offsets, np.int64), shards=np.array(shards, np.int32), landmarks=landmarks, visibility=visibility,
-        matrices=np.array([s.crop.matrix for s in samples]), names=np.array([s.name for s in samples]),
-        image_size=image_size, resolution=samples[0].crop.size,
+        offsets=np.array(offsets, np.int64),
+        shards=np.array(shards, np.int32),
+        landmarks=landmarks,
+        visibility=visibility,
+        matrices=np.array([s.crop.matrix for s in samples]),
+        names=np.array([s.name for s in samples]),
+        image_size=image_size,
+        resolution=samples[0].crop.size,
     )
 
 
@@ -256,8 +275,13 @@ def replace_landmarks(
             shutil.copy(shard, temporary / shard.name)
         np.savez(
             temporary / "index.npz",
-            offsets=packed.offsets[rows], shards=packed.shards[rows], landmarks=landmarks[rows].astype(np.float32),
-            visibility=visibility[rows].astype(np.float32), matrices=packed.matrices[rows], names=packed.names[rows],
-            image_size=packed.image_size, resolution=packed.resolution,
-        )  # fmt: skip
+            offsets=packed.offsets[rows],
+            shards=packed.shards[rows],
+            landmarks=landmarks[rows].astype(np.float32),
+            visibility=visibility[rows].astype(np.float32),
+            matrices=packed.matrices[rows],
+            names=packed.names[rows],
+            image_size=packed.image_size,
+            resolution=packed.resolution,
+        )
     return PackedDataset(folder)

@@ -20,11 +20,27 @@ from datasets.synthetic.faces import Synthetic, Synthetic3D
 from geometry.schemes import LandmarkScheme, get_scheme
 
 _CLASSES = (
-    VggFace2, AffectNet, W300, Wflw, Aflw, Wlp300, Aflw20003d, Menpo2d, Menpo, Ls3dW, Palsy, NeuroFace, Meei, CelebA, Ffhq,
-    YoutubeFaces, Synthetic, Synthetic3D, Folder,
+    VggFace2,
+    AffectNet,
+    W300,
+    Wflw,
+    Aflw,
+    Wlp300,
+    Aflw20003d,
+    Menpo2d,
+    Menpo,
+    Ls3dW,
+    Palsy,
+    NeuroFace,
+    Meei,
+    CelebA,
+    Ffhq,
+    YoutubeFaces,
+    Synthetic,
+    Synthetic3D,
+    Folder,
 )
 DATASETS: dict[str, type[FaceDataset]] = {cls.name: cls for cls in _CLASSES}
-
 
 
 def _scheme(scheme: str) -> LandmarkScheme:
@@ -35,7 +51,13 @@ def _scheme(scheme: str) -> LandmarkScheme:
 
 
 def build_dataset(
-    key: str, root: Path, split: str, image_size: int, crop_source: str, align: bool = False, scheme: str | None = None,
+    key: str,
+    root: Path,
+    split: str,
+    image_size: int,
+    crop_source: str,
+    align: bool = False,
+    scheme: str | None = None,
     faces: Callable[[list[Path]], dict] | None = None,
 ) -> FaceDataset:
     """Open a dataset. `scheme` and `faces` (boxes of photos without points) are for folders of photos.

@@ -31,7 +31,9 @@ class ResidentFaces(Dataset):
         self.visibility = torch.empty(len(first), *example.visibility.shape, device=device)
         with ThreadPoolExecutor(threads) as pool:
             items = pool.map(faces.__getitem__, first.tolist(), chunksize=64)
-            for place, item in enumerate(tqdm(items, total=len(first), desc="decoding", disable=not progress, leave=False)):
+            for place, item in enumerate(
+                tqdm(items, total=len(first), desc="decoding", disable=not progress, leave=False)
+            ):
                 self.images[place] = item.image
                 self.landmarks[place], self.visibility[place] = item.landmarks, item.visibility
 

@@ -89,7 +89,9 @@ class FaceDataset(Dataset):
         if split not in self.splits:
             raise DataError(f"{self.title} has no split '{split}'; choose one of: {', '.join(self.splits)}.")
         if crop_source not in CROP_SOURCES:
-            raise DataError(f"--crop-source {crop_source} is none that can be cut; choose one of: {', '.join(CROP_SOURCES)}.")
+            raise DataError(
+                f"--crop-source {crop_source} is none that can be cut; choose one of: {', '.join(CROP_SOURCES)}."
+            )
         if not self.root.is_dir():
             raise DataError(self.missing(self.root))
         self.annotations = self.read_annotations()
@@ -140,7 +142,9 @@ class FaceDataset(Dataset):
         if box is None and self.crop_source == "bb_ground_truth" and points is not None:
             box = landmark_box(points)
         if box is None:
-            raise DataError(f"--crop-source {self.crop_source} needs a face box, which {self.title} does not have here.")
+            raise DataError(
+                f"--crop-source {self.crop_source} needs a face box, which {self.title} does not have here."
+            )
         shape = image_shape or (2**31, 2**31)
         return crop_from_box(box, self.image_size, shape, self.extend_top, self.extend_bottom, padded=True)
 

@@ -137,4 +137,6 @@ def rotation_affines(
 def turned_keypoints(points: np.ndarray, depth: np.ndarray, axis: str, angles: np.ndarray) -> np.ndarray:
     """(N, K, 2): keypoints with depths turned about their centroid and projected."""
     affines = rotation_affines(points, depth, axis, angles)
-    return points @ affines[:, :, :2].transpose(0, 2, 1) + depth[:, None] * affines[:, None, :, 2] + affines[:, None, :, 3]
+    return (
+        points @ affines[:, :, :2].transpose(0, 2, 1) + depth[:, None] * affines[:, None, :, 2] + affines[:, None, :, 3]
+    )

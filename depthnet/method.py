@@ -36,8 +36,13 @@ class KeypointMethod:
     stage = "depthnet"
 
     def __init__(
-        self, networks: nn.Module, settings: TrainSettings, accelerator: Accelerator, sampler: PairSampler,
-        evaluation: Evaluation, description: dict,
+        self,
+        networks: nn.Module,
+        settings: TrainSettings,
+        accelerator: Accelerator,
+        sampler: PairSampler,
+        evaluation: Evaluation,
+        description: dict,
     ) -> None:
         self.networks, self.settings, self.accelerator = networks, settings, accelerator
         self.sampler, self.evaluation, self.description = sampler, evaluation, description

@@ -64,7 +64,9 @@ class PairSampler:
             rows = []
             for k in range(self.seeds):
                 generator = torch.Generator().manual_seed(((self.seed + k) * 1_000_003 + epoch) % 2**63)
-                rows.append(torch.stack([torch.randperm(len(self), generator=generator) for _ in range(1 + self.targets)]))
+                rows.append(
+                    torch.stack([torch.randperm(len(self), generator=generator) for _ in range(1 + self.targets)])
+                )
             self._orders, self._epoch = torch.stack(rows).to(self.points.device), epoch
         return self._orders
 

@@ -1,7 +1,7 @@
 """Depth of the landmarks of photos: photo in, faces with landmarks and their depth out.
 
-    predictor = DepthPredictor.from_pretrained("depthnet_gan")
-    faces = predictor(image)                     # (H, W, 3) uint8 RGB → list of Face with depth (68,)
+predictor = DepthPredictor.from_pretrained("depthnet_gan")
+faces = predictor(image)                     # (H, W, 3) uint8 RGB → list of Face with depth (68,)
 """
 
 from collections.abc import Sequence

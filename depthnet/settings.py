@@ -60,8 +60,10 @@ class TrainSettings(LoopSettings):
         0.0, "weight of the squared error against the true depth (supervised), 0 = off", group="loss", minimum=0
     )
     jitter: float = option(
-        0.0, "deviation of noise on the generator's source keypoints, image sides, 0 = off",
-        group="augmentation", minimum=0,
+        0.0,
+        "deviation of noise on the generator's source keypoints, image sides, 0 = off",
+        group="augmentation",
+        minimum=0,
     )
     save_every: int = option(10, "epochs between snapshots", group="logging", minimum=1)
     keep: int = option(2, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
@@ -79,13 +81,23 @@ class TrainSettings(LoopSettings):
         if self.no_gan and self.dnorm:
             raise ConfigError("--dnorm is the critic's penalty; it needs the GAN, so leave out --no-gan or --dnorm.")
         if self.targets > 1 and (not self.source_only or self.learn_m):
-            raise ConfigError("--targets above 1 shares one depth over targets; it needs --source-only and no --learn-m.")
+            raise ConfigError(
+                "--targets above 1 shares one depth over targets; it needs --source-only and no --learn-m."
+            )
         if self.source_only and self.learn_m:
-            raise ConfigError("--learn-m predicts the affine to the target, which --source-only hides; choose one of them.")
+            raise ConfigError(
+                "--learn-m predicts the affine to the target, which --source-only hides; choose one of them."
+            )
         if (self.learn_m or self.targets > 1) and self.sigma:
-            raise ConfigError("--sigma is the ridge of the solve for one target; leave it out with --learn-m or --targets.")
-        if self.network != "depthnet" and (self.no_gan or self.learn_m or self.source_only or self.sigma or self.w_depth):
-            raise ConfigError(f"--network {self.network} takes no --no-gan, --learn-m, --source-only, --sigma or --w-depth.")
+            raise ConfigError(
+                "--sigma is the ridge of the solve for one target; leave it out with --learn-m or --targets."
+            )
+        if self.network != "depthnet" and (
+            self.no_gan or self.learn_m or self.source_only or self.sigma or self.w_depth
+        ):
+            raise ConfigError(
+                f"--network {self.network} takes no --no-gan, --learn-m, --source-only, --sigma or --w-depth."
+            )
 
 
 @dataclass(frozen=True)
@@ -93,8 +105,11 @@ class EvalSettings:
     """eval_depthnet.py."""
 
     checkpoint: list[str] = option(
-        ["depthnet_gan"], "bundled names, sessions, session/epochs, paths or authors' .pkl files",
-        "-c", "-r", group="model",
+        ["depthnet_gan"],
+        "bundled names, sessions, session/epochs, paths or authors' .pkl files",
+        "-c",
+        "-r",
+        group="model",
     )
     dataset: str = option(
         "threedfaw", "key of a folder in 3DFAW's layout in local_config.ini, or <data>/<key>", group="data"
@@ -132,9 +147,11 @@ class WarpSettings:
     kpt_file_separator: str = option(",", "between the numbers of a keypoint file; ' ' for white space", group="data")
     output_size: str = option("tgt", "tgt, src, a number or WIDTHxHEIGHT in px", group="output")
     mode: str | None = option(
-        None, "visible hides what is hidden, compat has FaceWarper's pixels; default: visible, of serve compat",
-        choices=("visible", "compat"), group="protocol",
-    )  # fmt: skip
+        None,
+        "visible hides what is hidden, compat has FaceWarper's pixels; default: visible, of serve compat",
+        choices=("visible", "compat"),
+        group="protocol",
+    )
     onto: str = option(
         "black", "what is behind the face", choices=("black", "target", "source", "transparent"), group="protocol"
     )
@@ -147,13 +164,17 @@ class WarpSettings:
     angles: list[float] = option([45.0, -45.0], "degrees: from 0 to the first, then to the second", group="protocol")
     source_depth: bool = option(False, "use the depths of --src-kpts-file instead of the model's", group="data")
     scale_depth: float | None = option(
-        None, "a keypoint file's depths divided by it are in image sides; 0: their range is one side; default: the unit is "
-        "told by the numbers, sides or pixels", group="data",
-    )  # fmt: skip
+        None,
+        "a keypoint file's depths divided by it are in image sides; 0: their range is one side; default: the unit is "
+        "told by the numbers, sides or pixels",
+        group="data",
+    )
     rotate_about: str = option(
-        "face", "its centre, or origin: the picture's corner, as FaceWarper's exporter did",
-        choices=("face", "origin"), group="protocol",
-    )  # fmt: skip
+        "face",
+        "its centre, or origin: the picture's corner, as FaceWarper's exporter did",
+        choices=("face", "origin"),
+        group="protocol",
+    )
     rotate_source: bool = option(
         True, "0: turn the target, whose file has depths, and fit the source to it", group="protocol"
     )
@@ -161,9 +182,11 @@ class WarpSettings:
         True, "export keypoints as whole pixels, as FaceWarper's example has them", group="protocol"
     )
     save_plots: bool | None = option(
-        None, "export: draw plots and plot_warp, by default for one target; export-animation: plot_source and plot_target, "
-        "by default not", group="output",
-    )  # fmt: skip
+        None,
+        "export: draw plots and plot_warp, by default for one target; export-animation: plot_source and plot_target, "
+        "by default not",
+        group="output",
+    )
     fps: float = option(25.0, "of movies", group="output")
     identity: bool = option(False, "dataset: ignore the affines, which cuts faces out", group="protocol")
     start_index: int = option(0, "dataset: first item", group="data", minimum=0)

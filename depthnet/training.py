@@ -43,18 +43,23 @@ def load_or_build(settings: TrainSettings, local: LocalConfig, resume: str | Non
     loaded = load_model(resume, local.snapshots)
     if loaded.networks.config != config:
         different = [
-            f"{key} {old}" for key, old in dataclasses.asdict(loaded.networks.config).items()
+            f"{key} {old}"
+            for key, old in dataclasses.asdict(loaded.networks.config).items()
             if old != dataclasses.asdict(config).get(key)
         ]
         found = ", ".join(different) or f"kind {loaded.kind}"
-        raise CheckpointError(f"{loaded.folder}: is of another variant ({found}); give the flags that it was trained with.")
+        raise CheckpointError(
+            f"{loaded.folder}: is of another variant ({found}); give the flags that it was trained with."
+        )
     return loaded.networks
 
 
 def report_start(settings: TrainSettings, faces: Keypoints, valid: Keypoints, networks: DepthNet | AIGN) -> None:
     """Says what is trained on what. Raises: ConfigError when a batch is larger than the data."""
     say = console().info
-    say(f"{len(faces):,} training, {len(valid):,} validation faces of {settings.dataset}; {settings.seeds} runs side by side")
+    say(
+        f"{len(faces):,} training, {len(valid):,} validation faces of {settings.dataset}; {settings.seeds} runs side by side"
+    )
     for name, module in networks.named_children():
         say(f"Trainable params {name}: {sum(p.numel() for p in module.parameters()) // settings.seeds:,}")
     if settings.batch_size > len(faces):

@@ -23,7 +23,10 @@ def plot_ced(reports: dict[str, LandmarkReport], path: Path) -> None:
         text = f"{label}: {scores}, n = {len(errors)}"
         axes.step(np.r_[0, within, protocol.threshold], np.r_[share, share[-1]], where="post", label=text)
     axes.set(
-        xlim=(0, protocol.threshold), ylim=(0, 100), xlabel=f"NME (% of {protocol.normaliser})", ylabel="images (%)",
+        xlim=(0, protocol.threshold),
+        ylim=(0, 100),
+        xlabel=f"NME (% of {protocol.normaliser})",
+        ylabel="images (%)",
         title=f"{protocol.dataset}/{protocol.split}, {protocol.scheme}",
     )
     axes.grid(alpha=0.3)

@@ -32,7 +32,11 @@ def draw_contours(image: np.ndarray, points: np.ndarray, scheme: LandmarkScheme,
 
 
 def draw_landmarks(
-    image: np.ndarray, landmarks: np.ndarray, scheme: LandmarkScheme | None = None, colour: tuple = BLUE, radius: float = 0.0
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    scheme: LandmarkScheme | None = None,
+    colour: tuple = BLUE,
+    radius: float = 0.0,
 ) -> None:
     """Dots and, with a scheme, its contours, drawn in place.
 

@@ -25,7 +25,9 @@ def write_movie(path: Path, frames: Sequence[np.ndarray], fps: float = 25.0) -> 
         raise DataError(f"{path}: unknown kind of file; choose one of: {', '.join(SUFFIXES)}.")
     try:
         if path.suffix.lower() == ".png":
-            names = [path] if len(frames) == 1 else [path.with_name(f"{path.stem}_{i:06d}.png") for i in range(len(frames))]
+            names = (
+                [path] if len(frames) == 1 else [path.with_name(f"{path.stem}_{i:06d}.png") for i in range(len(frames))]
+            )
             for name, frame in zip(names, tqdm(frames, desc=path.name, leave=False), strict=True):
                 save_picture(name, frame)
             return names

@@ -38,7 +38,9 @@ def write_depth(path: Path, depth_mm: Tensor) -> None:
     offset = round(float(depth[covered].min()), 3)
     steps = np.rint((np.where(covered, depth, offset) - offset) / DEPTH_STEP_MM) + 1
     if steps.max() > 65535:
-        raise DataError(f"{path}: the scene is {depth[covered].max() - offset:.0f} mm deep, more than 16 bits of 0.1 mm hold.")
+        raise DataError(
+            f"{path}: the scene is {depth[covered].max() - offset:.0f} mm deep, more than 16 bits of 0.1 mm hold."
+        )
     info = PngImagePlugin.PngInfo()
     info.add_text(_STEP_KEY, str(DEPTH_STEP_MM))
     info.add_text(_OFFSET_KEY, str(offset))

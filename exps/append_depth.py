@@ -22,18 +22,32 @@ def main(arguments: list[str]) -> int:
     (session, runs), *_ = scores["models"]["test"].items()
     keys = [key for key, value in runs[0].items() if isinstance(value, float)]
     means = {key: statistics.fmean(run[key] for run in runs) for key in keys}
-    spread = {f"{key}_std_over_seeds": statistics.stdev([run[key] for run in runs]) for key in keys} if len(runs) > 1 else {}
+    spread = (
+        {f"{key}_std_over_seeds": statistics.stdev([run[key] for run in runs]) for key in keys} if len(runs) > 1 else {}
+    )
     if "table" in runs[0]:  # by pose of source and target
-        cells = [[[run["table"][i][j] for run in runs] for j in range(len(row))] for i, row in enumerate(runs[0]["table"])]
+        cells = [
+            [[run["table"][i][j] for run in runs] for j in range(len(row))] for i, row in enumerate(runs[0]["table"])
+        ]
         means["table"] = [[statistics.fmean(cell) for cell in row] for row in cells]
-        spread |= {"table_std_over_seeds": [[statistics.stdev(cell) for cell in row] for row in cells]} if len(runs) > 1 else {}
+        spread |= (
+            {"table_std_over_seeds": [[statistics.stdev(cell) for cell in row] for row in cells]}
+            if len(runs) > 1
+            else {}
+        )
     settings = scores["settings"]
     row = {
-        "experiment": name, "paper": paper, **means, **spread, "seeds": len(runs), "commit": commit(), "seed": settings["seed"],
+        "experiment": name,
+        "paper": paper,
+        **means,
+        **spread,
+        "seeds": len(runs),
+        "commit": commit(),
+        "seed": settings["seed"],
         "protocol": {"dataset": settings["dataset"], "split": "test", "pairs": "all ordered pairs"},
         "controls": {key: value.get("depth_corr") for key, value in scores["controls"].get("test", {}).items()},
         "command": f"eval_depthnet.py --compute-stats -r {session} --dataset {settings['dataset']}",
-    }  # fmt: skip
+    }
     append(results, row)
     print(f"{name}: DepthCorr {means['depth_corr']:.2f} (paper: {paper}), {len(runs)} seeds, appended to {results}")
     return 0

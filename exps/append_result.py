@@ -18,9 +18,15 @@ def main(arguments: list[str]) -> int:
     summary = json.loads(Path(summary_file).read_text())
     protocol = summary["protocol"]
     row = {
-        "experiment": name, "paper": paper, "nme": summary["nme"], "auc": summary["auc"],
-        "failure_rate": summary["failure_rate"], "n": summary["n"],
-        "protocol": protocol, "commit": protocol["commit"], "seed": protocol["seed"],
+        "experiment": name,
+        "paper": paper,
+        "nme": summary["nme"],
+        "auc": summary["auc"],
+        "failure_rate": summary["failure_rate"],
+        "n": summary["n"],
+        "protocol": protocol,
+        "commit": protocol["commit"],
+        "seed": protocol["seed"],
         "command": " ".join(command),
     }
     if "controls" in summary:

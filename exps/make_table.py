@@ -5,10 +5,14 @@ import sys
 from pathlib import Path
 
 DEPTH_COLUMNS = (  # key, title, factor, format
-    ("depth_corr", "DepthCorr", 1, ".1f"), ("kp_mean", "kp error e-5", 1e5, ".2f"), ("gauge_corr", "gauge-fixed", 1, ".1f"),
-    ("cosine", "cos z⊥", 1, ".4f"), ("beyond_mean", "beyond mean", 1, "+.2f"), ("pair_corr", "Pearson/face", 1, "+.2f"),
+    ("depth_corr", "DepthCorr", 1, ".1f"),
+    ("kp_mean", "kp error e-5", 1e5, ".2f"),
+    ("gauge_corr", "gauge-fixed", 1, ".1f"),
+    ("cosine", "cos z⊥", 1, ".4f"),
+    ("beyond_mean", "beyond mean", 1, "+.2f"),
+    ("pair_corr", "Pearson/face", 1, "+.2f"),
     ("r2_gain", "R² gain", 1, "+.4f"),
-)  # fmt: skip
+)
 POSES = ("left", "center", "right")
 
 

@@ -24,7 +24,9 @@ def weak_perspective(vertices: Tensor, rotation: Tensor, scale: Tensor, translat
     return torch.stack([translation[:, :1] + x, translation[:, 1:] - y, -z], -1)
 
 
-def pinhole(vertices: Tensor, focal: float | Tensor, centre: tuple[float, float] | Tensor, distance: float | Tensor) -> Tensor:
+def pinhole(
+    vertices: Tensor, focal: float | Tensor, centre: tuple[float, float] | Tensor, distance: float | Tensor
+) -> Tensor:
     """Perspective projection by a camera on the z axis that looks toward −z, the camera of Deep3D (Deng et al. 2019).
 
     Args: vertices (B, V, 3) posed, dm; focal px, scalar or (B,); centre (x, y) px of the optical axis, a pair or (B, 2);

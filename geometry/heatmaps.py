@@ -98,9 +98,7 @@ def _highest_pixels(maps: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
     return rows + index // side - reach, columns + index % side - reach, (2 * above > inside.sum((1, 2))).long()
 
 
-def _neighbourhood(
-    maps: Tensor, rows: Tensor, columns: Tensor, half: int, spacing: Tensor
-) -> tuple[Tensor, Tensor]:
+def _neighbourhood(maps: Tensor, rows: Tensor, columns: Tensor, half: int, spacing: Tensor) -> tuple[Tensor, Tensor]:
     """Samples (N, 2·half + 1, 2·half + 1) on a grid of that spacing (N,) around pixels, float32, and 1 where they lie inside
     the map, else 0."""
     height, width = maps.shape[-2:]

@@ -26,7 +26,9 @@ class LandmarkScheme:
     left_eye_corners: tuple[int, int] | None = None  # (outer, inner), subject's left
     pupils: tuple[int, int] | None = None  # right, left, where they are annotated
     chin: int | None = None
-    five_points: tuple[tuple[int, ...], ...] = ()  # right eye, left eye, nose tip, right and left mouth corner, each a mean
+    five_points: tuple[
+        tuple[int, ...], ...
+    ] = ()  # right eye, left eye, nose tip, right and left mouth corner, each a mean
     contours: tuple[tuple[int, ...], ...] = ()  # polylines for drawing; closed where first == last
     source: str = ""
 
@@ -78,8 +80,24 @@ IBUG_68 = LandmarkScheme(
     name="ibug68",
     num_points=68,
     flip_pairs=(
-        *_mirror(0, 16), *_mirror(17, 26), (31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46),
-        (48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67),
+        *_mirror(0, 16),
+        *_mirror(17, 26),
+        (31, 35),
+        (32, 34),
+        (36, 45),
+        (37, 44),
+        (38, 43),
+        (39, 42),
+        (40, 47),
+        (41, 46),
+        (48, 54),
+        (49, 53),
+        (50, 52),
+        (55, 59),
+        (56, 58),
+        (60, 64),
+        (61, 63),
+        (65, 67),
     ),
     outline=_span(0, 16),
     right_eye_corners=(36, 39),
@@ -87,8 +105,15 @@ IBUG_68 = LandmarkScheme(
     chin=8,
     five_points=(_span(36, 41), _span(42, 47), (30,), (48,), (54,)),
     contours=(
-        _span(0, 16), _span(17, 21), _span(22, 26), _span(27, 30), _span(31, 35),
-        (*_span(36, 41), 36), (*_span(42, 47), 42), (*_span(48, 59), 48), (*_span(60, 67), 60),
+        _span(0, 16),
+        _span(17, 21),
+        _span(22, 26),
+        _span(27, 30),
+        _span(31, 35),
+        (*_span(36, 41), 36),
+        (*_span(42, 47), 42),
+        (*_span(48, 59), 48),
+        (*_span(60, 67), 60),
     ),
     source="300-W, iBUG 68-point mark-up",
 )
@@ -97,7 +122,12 @@ IBUG_68 = LandmarkScheme(
 # five points take the mean of the six points around it, as the 300-W crops do. Order: eye on the left of the picture first.
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)  # of the 68: eye corners, nose base, mouth corners (NoW challenge)
-NOSE_AND_INNER_LIPS_68 = (28, 29, 30, *range(60, 68))  # ridge and tip of the nose, inner lips: 20 times heavier in Deep3D
+NOSE_AND_INNER_LIPS_68 = (
+    28,
+    29,
+    30,
+    *range(60, 68),
+)  # ridge and tip of the nose, inner lips: 20 times heavier in Deep3D
 
 # 3DFAW leaves out the two inner mouth corners (60 and 64) of the iBUG mark-up.
 IBUG_68_TO_66 = np.r_[0:60, 61:64, 65:68]
@@ -130,9 +160,35 @@ WFLW_98 = LandmarkScheme(
     name="wflw98",
     num_points=98,
     flip_pairs=(
-        *_mirror(0, 32), (33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49), (40, 48), (41, 47),
-        (55, 59), (56, 58), (60, 72), (61, 71), (62, 70), (63, 69), (64, 68), (65, 75), (66, 74), (67, 73), (96, 97),
-        (76, 82), (77, 81), (78, 80), (83, 87), (84, 86), (88, 92), (89, 91), (93, 95),
+        *_mirror(0, 32),
+        (33, 46),
+        (34, 45),
+        (35, 44),
+        (36, 43),
+        (37, 42),
+        (38, 50),
+        (39, 49),
+        (40, 48),
+        (41, 47),
+        (55, 59),
+        (56, 58),
+        (60, 72),
+        (61, 71),
+        (62, 70),
+        (63, 69),
+        (64, 68),
+        (65, 75),
+        (66, 74),
+        (67, 73),
+        (96, 97),
+        (76, 82),
+        (77, 81),
+        (78, 80),
+        (83, 87),
+        (84, 86),
+        (88, 92),
+        (89, 91),
+        (93, 95),
     ),
     outline=_span(0, 32),
     right_eye_corners=(60, 64),
@@ -141,8 +197,17 @@ WFLW_98 = LandmarkScheme(
     chin=16,
     five_points=((96,), (97,), (54,), (76,), (82,)),
     contours=(
-        _span(0, 32), (*_span(33, 41), 33), (*_span(42, 50), 42), _span(51, 54), _span(55, 59),
-        (*_span(60, 67), 60), (*_span(68, 75), 68), (*_span(76, 87), 76), (*_span(88, 95), 88), (96,), (97,),
+        _span(0, 32),
+        (*_span(33, 41), 33),
+        (*_span(42, 50), 42),
+        _span(51, 54),
+        _span(55, 59),
+        (*_span(60, 67), 60),
+        (*_span(68, 75), 68),
+        (*_span(76, 87), 76),
+        (*_span(88, 95), 88),
+        (96,),
+        (97,),
     ),
     source="WFLW 98-point mark-up",
 )
@@ -151,9 +216,28 @@ MENPO_84 = LandmarkScheme(
     name="menpo84",
     num_points=84,
     flip_pairs=(
-        *_mirror(0, 32), (33, 42), (34, 41), (35, 40), (36, 39), (37, 38), (47, 51), (48, 50),
-        (52, 61), (53, 60), (54, 59), (55, 58), (56, 63), (57, 62), (64, 70), (65, 69), (66, 68), (71, 75), (72, 74),
-        (76, 80), (77, 79), (81, 83),
+        *_mirror(0, 32),
+        (33, 42),
+        (34, 41),
+        (35, 40),
+        (36, 39),
+        (37, 38),
+        (47, 51),
+        (48, 50),
+        (52, 61),
+        (53, 60),
+        (54, 59),
+        (55, 58),
+        (56, 63),
+        (57, 62),
+        (64, 70),
+        (65, 69),
+        (66, 68),
+        (71, 75),
+        (72, 74),
+        (76, 80),
+        (77, 79),
+        (81, 83),
     ),
     outline=_span(0, 32),
     right_eye_corners=(52, 55),
@@ -161,8 +245,15 @@ MENPO_84 = LandmarkScheme(
     chin=16,
     five_points=(_span(52, 57), _span(58, 63), (46,), (64,), (70,)),
     contours=(
-        _span(0, 32), _span(33, 37), _span(38, 42), _span(43, 46), _span(47, 51),
-        (*_span(52, 57), 52), (*_span(58, 63), 58), (*_span(64, 75), 64), (*_span(76, 83), 76),
+        _span(0, 32),
+        _span(33, 37),
+        _span(38, 42),
+        _span(43, 46),
+        _span(47, 51),
+        (*_span(52, 57), 52),
+        (*_span(58, 63), 58),
+        (*_span(64, 75), 64),
+        (*_span(76, 83), 76),
     ),
     source="Menpo 3D 84-point mark-up",
 )
@@ -208,9 +299,7 @@ SCHEMES: dict[str, LandmarkScheme] = {
 }
 
 # 98 → 68: every second jaw point, the upper brow lines, nose, eyes without the lid centres, mouth.
-WFLW_98_TO_IBUG_68 = np.r_[
-    0:33:2, 33:38, 42:47, 51:60, [60, 61, 63, 64, 65, 67], [68, 69, 71, 72, 73, 75], 76:96
-]
+WFLW_98_TO_IBUG_68 = np.r_[0:33:2, 33:38, 42:47, 51:60, [60, 61, 63, 64, 65, 67], [68, 69, 71, 72, 73, 75], 76:96]
 
 
 def get_scheme(scheme: "str | Path | LandmarkScheme") -> LandmarkScheme:

@@ -6,7 +6,9 @@ from torch import Tensor
 from geometry.rotations import nearest_rotation
 
 
-def similarity(source: Tensor, target: Tensor, weights: Tensor | None = None, scaled: bool = True) -> tuple[Tensor, ...]:
+def similarity(
+    source: Tensor, target: Tensor, weights: Tensor | None = None, scaled: bool = True
+) -> tuple[Tensor, ...]:
     """Closed-form motion that carries points onto points (Umeyama 1991).
 
     Args: source, target (B, N, 3); weights (N,) or (B, N); scaled: False for a rigid motion.

@@ -80,7 +80,9 @@ class AutoencoderMethod:
             trained += list(module.parameters()) if train else []
         self.optimizers = {"AE": make_optimizer(trained, settings.lr, settings)}
         if settings.with_zgan:
-            self.optimizers["D_z"] = make_optimizer(networks.D_z.parameters(), settings.lr_latent or settings.lr, settings)
+            self.optimizers["D_z"] = make_optimizer(
+                networks.D_z.parameters(), settings.lr_latent or settings.lr, settings
+            )
         self.image_gan = settings.with_gan or settings.with_wgan_gp
         self.w_adv = (W_CRITIC if settings.with_wgan_gp else 1.0) if settings.w_adv is None else settings.w_adv
         if self.image_gan:
@@ -195,7 +197,9 @@ class AutoencoderMethod:
             sums += torch.stack([v.double().sum() for v in values]).cpu()
             count += len(output)
             if number == 0 and self.settings.show:
-                self._pictures = autoencoder_pictures(self.networks, data.images, output, self.structural, self.settings)
+                self._pictures = autoencoder_pictures(
+                    self.networks, data.images, output, self.structural, self.settings
+                )
         for module, training in modes:
             module.train(training)
         l_rec, similarity, l_ssim = (sums / count).tolist()

@@ -51,7 +51,9 @@ def fit_linear_faces(pictures: Tensor, components: int) -> LinearFaces:
     centred = pictures - mean
     values, vectors = torch.linalg.eigh((centred @ centred.T).double())
     count = min(components, int((values > 1e-6 * values[-1].clamp_min(1e-12)).sum()))
-    chosen = (vectors[:, -count:] / values[-count:].sqrt()).flip(1).to(pictures.dtype) if count else vectors[:, :0].float()
+    chosen = (
+        (vectors[:, -count:] / values[-count:].sqrt()).flip(1).to(pictures.dtype) if count else vectors[:, :0].float()
+    )
     return LinearFaces(mean, chosen.T @ centred, len(pictures))
 
 

@@ -95,7 +95,12 @@ def evaluate_boxes(
 
 
 def _find(
-    annotation: Annotation, image: np.ndarray, kind: str, detector: LandmarkDetector, jitter: float, rng: np.random.Generator
+    annotation: Annotation,
+    image: np.ndarray,
+    kind: str,
+    detector: LandmarkDetector,
+    jitter: float,
+    rng: np.random.Generator,
 ) -> Detection:
     """The annotated face as a box of that kind. Raises: DataError where the detector misses it."""
     tight = landmark_box(annotation.landmarks)

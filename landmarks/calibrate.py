@@ -55,7 +55,9 @@ def calibrate(model: LoadedModel, dataset: FaceDataset) -> tuple[Calibration, di
             try:
                 fitted = Calibration({"+".join(chosen): fit_weights(chosen, good)})
             except ValueError as error:
-                raise ConfigError(f"{model.folder}: cannot be calibrated on these photos: {error}; take more.") from None
+                raise ConfigError(
+                    f"{model.folder}: cannot be calibrated on these photos: {error}; take more."
+                ) from None
             weights |= fitted.weights
             risks = 100.0 * ~good
             areas["+".join(chosen)] = (area_under_risk_coverage(risks, fitted.score(chosen)), smallest_area(risks))
@@ -67,17 +69,23 @@ def run(options: argparse.Namespace, local: LocalConfig) -> None:
     model = load_model(options.model, local.snapshots)
     path = model.folder / "config.json"
     if model.scheme is None or not path.is_file():
-        raise ConfigError(f"{options.model}: no snapshot with a landmark head; give a bundled name, a session or a folder.")
+        raise ConfigError(
+            f"{options.model}: no snapshot with a landmark head; give a bundled name, a session or a folder."
+        )
     size = model.networks.config.input_size
     dataset = locate_dataset(options.dataset, options.split, local, size, model.crop_source, False, None)
     if dataset.scheme != model.scheme:
-        raise ConfigError(f"--dataset {options.dataset} has other landmarks than {options.model}; choose another of the two.")
+        raise ConfigError(
+            f"--dataset {options.dataset} has other landmarks than {options.model}; choose another of the two."
+        )
     chosen = np.linspace(0, len(dataset) - 1, min(options.count, len(dataset))).astype(int)
     dataset.annotations = [dataset.annotations[i] for i in chosen]
     calibration, areas = calibrate(model, dataset)
     for name, (area, best) in areas.items():
         row = ", ".join(f"{weight:.3f}" for weight in calibration.weights[name])
-        sys.stdout.write(f"{name}: {row}; failures in %, area under the risk-coverage curve {area:.3f}, at best {best:.3f}\n")
+        sys.stdout.write(
+            f"{name}: {row}; failures in %, area under the risk-coverage curve {area:.3f}, at best {best:.3f}\n"
+        )
     content = json.loads(path.read_text(encoding="utf-8"))
     content[KEY] = calibration.to_json()
     write_file(path, json.dumps(content, indent=1))

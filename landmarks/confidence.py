@@ -12,7 +12,11 @@ import numpy as np
 
 from common.errors import CheckpointError
 
-FEATURES = ("peak", "passes", "flip")  # mean of the point scores; mean way of the points between the last two passes, and
+FEATURES = (
+    "peak",
+    "passes",
+    "flip",
+)  # mean of the point scores; mean way of the points between the last two passes, and
 # their mean distance to those of the mirrored crop, both in crop sides
 FAILED_PERCENT = 10.0  # error from which a face counts as failed
 SMALLEST_WAY = 1e-3  # of a crop side; ways below it say the same

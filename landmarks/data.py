@@ -28,7 +28,13 @@ def open_dataset(key: str, split: str, settings: FaceSettings, local: LocalConfi
 
 
 def locate_dataset(
-    key: str, split: str, local: LocalConfig, image_size: int, crop_source: str, align: bool, scheme: str | None,
+    key: str,
+    split: str,
+    local: LocalConfig,
+    image_size: int,
+    crop_source: str,
+    align: bool,
+    scheme: str | None,
     detector: str = "none",
 ) -> FaceDataset:
     """As `open_dataset`, with everything spelt out; detector of a folder's photos without points, none = whole photos."""
@@ -132,4 +138,6 @@ def training_transform(settings: FaceSettings, normalize: bool, scheme: Landmark
     """Augmentation as the settings say."""
     augmentation = Augmentation(settings.daug, **settings.degradation())
     permutation = None if scheme is None else scheme.flip_permutation
-    return BatchTransform(settings.input_size, PIXEL_MEAN if normalize else None, permutation, augmentation, settings.seed)
+    return BatchTransform(
+        settings.input_size, PIXEL_MEAN if normalize else None, permutation, augmentation, settings.seed
+    )

@@ -29,7 +29,9 @@ SAVE_KINDS = ("overlay", "tiles", "heatmaps", "pts", "json", "csv")
 class DemoSettings:
     """demo.py."""
 
-    inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
+    inputs: list[str] = option(
+        [], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True
+    )
     task: str = option("landmarks", "what to do with the faces: landmarks, depth or rotate", group="run")
     checkpoint: str = option(
         DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-c", "-r", group="model"
@@ -112,7 +114,12 @@ def for_each_photo(settings: DemoSettings, local: LocalConfig, work: Work) -> No
 
 
 def write_photo(
-    out: Path, name: str, labels: list[str], image: np.ndarray, faces: list[Analysis], detector: LandmarkDetector,
+    out: Path,
+    name: str,
+    labels: list[str],
+    image: np.ndarray,
+    faces: list[Analysis],
+    detector: LandmarkDetector,
     kinds: list[str],
 ) -> list[Path]:
     """Results of one photo under its name, and of each face under its label."""
@@ -145,10 +152,14 @@ def _picture(path: Path, image: np.ndarray) -> Path:
 def write_json(path: Path, name: str, image: np.ndarray, faces: list[Analysis], detector: LandmarkDetector) -> Path:
     """All faces of a photo; `landmarks` of the first one too, so that the file is an annotation for `folder` datasets."""
     content = {
-        "photo": name, "size": [image.shape[1], image.shape[0]], "scheme": detector.scheme.name, "convention": "continuous",
+        "photo": name,
+        "size": [image.shape[1], image.shape[0]],
+        "scheme": detector.scheme.name,
+        "convention": "continuous",
         "faces": [
             {
-                "box": np.round(a.face.box, 2).tolist(), "score": round(a.face.score, 4),
+                "box": np.round(a.face.box, 2).tolist(),
+                "score": round(a.face.score, 4),
                 "landmarks": np.round(a.face.landmarks, 3).tolist(),
             }
             for a in faces

@@ -1,9 +1,9 @@
 """The library's front door: photo in, faces with landmarks out.
 
-    detector = LandmarkDetector.from_pretrained()
-    faces = detector(image)                      # (H, W, 3) uint8 RGB → list of Face
-    faces = detector(image, [box], box_kind="dlib")   # boxes of your own, and what drew them
-    faces = detector(image, crops=[square])      # squares that the network sees as they are
+detector = LandmarkDetector.from_pretrained()
+faces = detector(image)                      # (H, W, 3) uint8 RGB → list of Face
+faces = detector(image, [box], box_kind="dlib")   # boxes of your own, and what drew them
+faces = detector(image, crops=[square])      # squares that the network sees as they are
 """
 
 from collections.abc import Sequence

@@ -67,7 +67,10 @@ def add_to_report(report: LandmarkReport, names: Sequence[str], predicted: Tenso
     """Compare a batch; depths only count where both sides have them."""
     dimensions = min(predicted.shape[-1], data.landmarks.shape[-1])
     report.add(
-        names, predicted[..., :dimensions].float().cpu(), data.landmarks[..., :dimensions].cpu(), data.visibility.cpu(),
+        names,
+        predicted[..., :dimensions].float().cpu(),
+        data.landmarks[..., :dimensions].cpu(),
+        data.visibility.cpu(),
         data.images.shape[-1],
     )
 
@@ -109,17 +112,31 @@ def evaluate_dataset(
     """Score a model on photos as they lie on disk; a photo that cannot be read counts as a failure and is named."""
     scheme, networks = dataset.scheme, model.networks
     protocol = Protocol(
-        dataset=dataset.name, split=dataset.split, scheme=scheme.name, normaliser=settings.ocular_norm,
-        crop=dataset.crop_source, threshold=settings.threshold, seed=settings.seed, commit=current_commit(), flip=settings.flip,
-        subpixel=settings.subpixel, auc_steps=settings.auc_steps, readout=settings.readout or networks.config.readout,
+        dataset=dataset.name,
+        split=dataset.split,
+        scheme=scheme.name,
+        normaliser=settings.ocular_norm,
+        crop=dataset.crop_source,
+        threshold=settings.threshold,
+        seed=settings.seed,
+        commit=current_commit(),
+        flip=settings.flip,
+        subpixel=settings.subpixel,
+        auc_steps=settings.auc_steps,
+        readout=settings.readout or networks.config.readout,
     )
     report, shape = LandmarkReport(protocol, scheme), model.info.get("mean_shape")
     if shape is not None:  # what a network of few labels must be better than
-        control = report.controls[f"mean shape of the {shape['faces']} training faces"] = LandmarkReport(protocol, scheme)
+        control = report.controls[f"mean shape of the {shape['faces']} training faces"] = LandmarkReport(
+            protocol, scheme
+        )
     transform = validation_transform(networks.config.input_size, networks.config.normalize)
     permutation = torch.as_tensor(scheme.flip_permutation) if settings.flip else None
     loader = DataLoader(
-        EvaluationReader(dataset), batch_size=settings.batch_size, collate_fn=collate_samples, num_workers=settings.workers
+        EvaluationReader(dataset),
+        batch_size=settings.batch_size,
+        collate_fn=collate_samples,
+        num_workers=settings.workers,
     )
     first = None
     for read in tqdm(loader, desc="evaluating", disable=not progress, leave=False):
@@ -136,7 +153,9 @@ def evaluate_dataset(
         if shape is not None:
             points = torch.tensor(shape["points"]) * networks.config.input_size
             add_to_report(control, read.names, points.expand(len(read.names), -1, -1), data)
-        add_to_report(report, read.names, prediction.landmarks if settings.eval_3d else prediction.landmarks[..., :2], data)
+        add_to_report(
+            report, read.names, prediction.landmarks if settings.eval_3d else prediction.landmarks[..., :2], data
+        )
         first = first or (data, prediction)
     return report, first
 
@@ -163,17 +182,28 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
         raise ConfigError(f"{settings.checkpoint} has no landmark head; train one with train_aae_landmarks.py.")
     networks = model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()
     if settings.readout not in (None, "heatmaps") and not networks.config.coords_head:
-        raise ConfigError(f"--readout {settings.readout}: {settings.checkpoint} has no coordinate read-out; use heatmaps.")
+        raise ConfigError(
+            f"--readout {settings.readout}: {settings.checkpoint} has no coordinate read-out; use heatmaps."
+        )
     key = settings.dataset[0]
     dataset = locate_dataset(
-        key, settings.test_split, local, networks.config.input_size, settings.crop_source or model.crop_source,
-        settings.align, settings.scheme,
+        key,
+        settings.test_split,
+        local,
+        networks.config.input_size,
+        settings.crop_source or model.crop_source,
+        settings.align,
+        settings.scheme,
     )
     if dataset.scheme is None or dataset.scheme.num_points != model.scheme.num_points:
         have = "no landmarks" if dataset.scheme is None else f"{dataset.scheme.num_points} landmarks"
-        raise ConfigError(f"--dataset {key} has {have}, the model finds {model.scheme.num_points}; choose another of the two.")
+        raise ConfigError(
+            f"--dataset {key} has {have}, the model finds {model.scheme.num_points}; choose another of the two."
+        )
     if settings.eval_3d and not networks.config.depth_head:
-        raise ConfigError(f"--eval-3d: {settings.checkpoint} has no depth head; train it with train_aae_landmarks_3d.py.")
+        raise ConfigError(
+            f"--eval-3d: {settings.checkpoint} has no depth head; train it with train_aae_landmarks_3d.py."
+        )
     if settings.val_count is not None:
         dataset.annotations = dataset.annotations[: settings.val_count]
     console().info(str(dataset))
@@ -188,15 +218,26 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport
 def evaluate_in_boxes(model: LoadedModel, dataset: FaceDataset, settings: EvalSettings) -> LandmarkReport:
     """The report of whole photos and boxes, with the areas under the risk-coverage curve. Raises: DataError."""
     detector = LandmarkDetector(
-        model, device=settings.device, passes=settings.passes, flip=settings.flip,
+        model,
+        device=settings.device,
+        passes=settings.passes,
+        flip=settings.flip,
         detector=DEFAULT_DETECTOR if settings.boxes in GIVEN else settings.boxes,
-    )  # fmt: skip
+    )
     if settings.jitter and settings.boxes != "landmarks":
         raise ConfigError(f"--jitter {settings.jitter:g} moves given boxes: use it with --boxes landmarks.")
     protocol = Protocol(
-        dataset=dataset.name, split=dataset.split, scheme=dataset.scheme.name, normaliser=settings.ocular_norm,
-        crop=f"boxes:{settings.boxes}±{settings.jitter:g}", threshold=settings.threshold, seed=settings.seed,
-        commit=current_commit(), flip=settings.flip, auc_steps=settings.auc_steps, readout=model.networks.config.readout,
+        dataset=dataset.name,
+        split=dataset.split,
+        scheme=dataset.scheme.name,
+        normaliser=settings.ocular_norm,
+        crop=f"boxes:{settings.boxes}±{settings.jitter:g}",
+        threshold=settings.threshold,
+        seed=settings.seed,
+        commit=current_commit(),
+        flip=settings.flip,
+        auc_steps=settings.auc_steps,
+        readout=model.networks.config.readout,
     )
     scores = evaluate_boxes(detector, dataset, settings.boxes, protocol, settings.jitter, settings.seed)
     scores.report.extra.update(scores.summary())

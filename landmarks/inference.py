@@ -90,7 +90,6 @@ def predict(
     return Prediction(landmarks, scores, heatmaps, z, disagreement)
 
 
-
 def validation_transform(size: int, normalize: bool) -> BatchTransform:
     """Exact centre crop."""
     return BatchTransform(size, PIXEL_MEAN if normalize else None)

@@ -53,7 +53,9 @@ class LandmarkMethod:
         """Modes and optimisers: everything in eval mode (frozen batch norm) but the head, as in 3FabRec."""
         networks, settings = self.networks, self.settings
         networks.eval().requires_grad_(False)
-        optimizers = {"LMH": make_optimizer(networks.LMH.train().requires_grad_().parameters(), settings.lr_heatmaps, settings)}
+        optimizers = {
+            "LMH": make_optimizer(networks.LMH.train().requires_grad_().parameters(), settings.lr_heatmaps, settings)
+        }
         if networks.config.coords_head:
             parameters = networks.coords.requires_grad_().parameters()
             optimizers["coords"] = make_optimizer(parameters, settings.lr_heatmaps, settings)
@@ -107,7 +109,11 @@ class LandmarkMethod:
         truth = data.landmarks[..., :2]
         distances = normaliser(truth, self.scheme, self.settings.ocular_norm, image_size=data.images.shape[-1])
         errors = landmark_errors(points, truth, distances, data.visibility)
-        groups = {"nme_inner": self.scheme.inner, "nme_outline": self.scheme.outline, "nme": range(self.scheme.num_points)}
+        groups = {
+            "nme_inner": self.scheme.inner,
+            "nme_outline": self.scheme.outline,
+            "nme": range(self.scheme.num_points),
+        }
         return {name: errors[:, list(group)].nanmean() for name, group in groups.items() if len(group)}
 
     def _coords_term(self, z: Tensor, data: Batch) -> Tensor:
@@ -132,7 +138,9 @@ class LandmarkMethod:
             module.train(training)
         if self.settings.show:
             normalize = self.networks.config.normalize
-            self._pictures = prediction_pictures(*first, self.scheme, self.settings.ocular_norm, self.settings.sigma, normalize)
+            self._pictures = prediction_pictures(
+                *first, self.scheme, self.settings.ocular_norm, self.settings.sigma, normalize
+            )
         summary = report.summary()
         scores = {k: v for k, v in summary.items() if isinstance(v, float)}
         return scores | {"score": summary["nme"]}

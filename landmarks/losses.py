@@ -116,7 +116,9 @@ class PerceptualLoss(nn.Module):
 
     SOURCE = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 
-    def __init__(self, weights: Path, layers: tuple[int, ...] = PERCEPTUAL_LAYERS, pixel_mean: tuple | None = None) -> None:
+    def __init__(
+        self, weights: Path, layers: tuple[int, ...] = PERCEPTUAL_LAYERS, pixel_mean: tuple | None = None
+    ) -> None:
         super().__init__()
         self.layers = sorted(layers)
         self.features = load_vgg19(Path(weights), self.layers[-1] + 1)

@@ -73,7 +73,9 @@ def _load(
     name: str, snapshots: Path | None, activation: str | None, title: str, *kinds: str
 ) -> LoadedModel | LoadedNet:
     snapshots = sessions_folder(snapshots)
-    authors = next((p for p in (Path(name), snapshots / name) if p.suffix == ".mdl" or (p / "saae.mdl").is_file()), None)
+    authors = next(
+        (p for p in (Path(name), snapshots / name) if p.suffix == ".mdl" or (p / "saae.mdl").is_file()), None
+    )
     if authors is not None:
         return import_saae(authors if authors.suffix == ".mdl" else authors / "saae.mdl", activation)
     snapshot = read_snapshot(resolve_snapshot(name, snapshots), title, *kinds)
@@ -132,7 +134,9 @@ def import_saae(path: Path, activation: str | None = None) -> LoadedModel:
     content = read_state(path)
     tensors = content.get("state_dict")
     if not isinstance(tensors, dict) or "Q.fc.weight" not in tensors or "P.lin.weight" not in tensors:
-        raise CheckpointError(f"{path}: has no state_dict with Q and P, so it is no saae.mdl of 3FabRec or ParFace-Net.")
+        raise CheckpointError(
+            f"{path}: has no state_dict with Q and P, so it is no saae.mdl of 3FabRec or ParFace-Net."
+        )
     tensors = {k: v for k, v in tensors.items() if isinstance(v, Tensor)}
     bad = [k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if bad:
@@ -156,8 +160,11 @@ def _config_of_tensors(tensors: dict[str, Tensor], activation: str | None) -> AA
     depth = "LMH_3D.conv1.weight" in tensors
     landmarks = tensors["LMH.lin.weight"].shape[1] if "LMH.lin.weight" in tensors else 0
     return AAEConfig(
-        input_size=size, z_dim=tensors["Q.fc.weight"].shape[0], activation=activation or ("leaky_relu" if depth else "relu"),
-        num_landmarks=int(landmarks), depth_head=depth,
+        input_size=size,
+        z_dim=tensors["Q.fc.weight"].shape[0],
+        activation=activation or ("leaky_relu" if depth else "relu"),
+        num_landmarks=int(landmarks),
+        depth_head=depth,
     )
 
 
@@ -169,7 +176,9 @@ def init_from_imagenet(networks: AAE, weights: Path, parts: Sequence[str] = ("Q"
     """
     tensors = read_tensors(weights) if Path(weights).suffix == ".safetensors" else read_state(weights)
     if "layer4.1.bn2.weight" not in tensors:
-        raise CheckpointError(f"{weights}: no torchvision ResNet-18; get https://download.pytorch.org/models/resnet18-f37072fd.pth.")
+        raise CheckpointError(
+            f"{weights}: no torchvision ResNet-18; get https://download.pytorch.org/models/resnet18-f37072fd.pth."
+        )
     for name, skip in (("Q", ()), ("LMH_3D", ("conv1.",))):
         module = getattr(networks, name, None)
         if module is not None and name in parts:

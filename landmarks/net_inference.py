@@ -7,7 +7,9 @@ from landmarks.net_losses import confidence
 from networks.landmark_net import LandmarkNet
 
 
-def locate(net: LandmarkNet, images: Tensor, flip_permutation: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+def locate(
+    net: LandmarkNet, images: Tensor, flip_permutation: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Landmarks (B, K, 2) in crop px, the probability (B, K) that each is within 5 % of the crop's side, and disagreement.
 
     Args:

@@ -13,7 +13,9 @@ from training.settings import share_of_samples
 class LandmarkNetSettings(FaceSettings):
     """train_landmarks_fast.py."""
 
-    input_size: int = option(128, "side of the network's input in px", "-i", choices=(64, 96, 128, 192, 256), group="model")
+    input_size: int = option(
+        128, "side of the network's input in px", "-i", choices=(64, 96, 128, 192, 256), group="model"
+    )
     width: int = option(48, "channels of the first stage", choices=(16, 32, 48, 64, 96, 128), group="model")
     blocks: int = option(2, "residual blocks of every stage", group="model", minimum=1)
     batch_size: int = option(128, "samples per step, all processes together", "-b", group="run", minimum=1)
@@ -25,7 +27,11 @@ class LandmarkNetSettings(FaceSettings):
     schedule: str = option("cosine", "of the learning rate", choices=SCHEDULES, group="optimisation")
     warmup: float = option(0.05, "share of the stage with a rising learning rate", group="optimisation", minimum=-1)
     ema: float = option(
-        0.999, "decay of the averaged weights that are validated and kept", group="optimisation", minimum=0, maximum=0.999999
+        0.999,
+        "decay of the averaged weights that are validated and kept",
+        group="optimisation",
+        minimum=0,
+        maximum=0.999999,
     )
     daug: int = option(8, "augmentation level 0 to 8", choices=tuple(range(9)), group="augmentation")
     occ: float = share_of_samples(0.4, "with a pasted occluder")
@@ -35,7 +41,9 @@ class LandmarkNetSettings(FaceSettings):
     noise: float = share_of_samples(0.3, "with sensor noise")
     ocular_norm: str = option("outer", "normaliser of the NME", "-n", choices=NORMALISERS, group="loss")
     dataset: list[str] = option(["w300"], "landmark datasets, or folders of packed crops", group="data")
-    repeats: list[int] = option([], "times that every dataset is seen in an epoch, default once each", group="data", minimum=1)
+    repeats: list[int] = option(
+        [], "times that every dataset is seen in an epoch, default once each", group="data", minimum=1
+    )
     dataset_val: list[str] | None = option(None, "validation datasets; default: those of --dataset", group="data")
     train_split: str = option("train", "split to train on", group="data")
     test_split: str = option("full", "split to validate on", group="data")

@@ -121,7 +121,9 @@ def repeated(faces: FaceSet, repeats: list[int]) -> FaceSet:
     if not repeats:
         return faces
     if len(repeats) != len(faces.parts) or min(repeats) < 1:
-        raise ConfigError(f"--repeats {repeats}: give one number from 1 on for each of the {len(faces.parts)} datasets.")
+        raise ConfigError(
+            f"--repeats {repeats}: give one number from 1 on for each of the {len(faces.parts)} datasets."
+        )
     times = np.asarray(repeats)[faces.part_of]
     return faces.subset(np.repeat(np.arange(len(faces)), times))
 
@@ -129,10 +131,14 @@ def repeated(faces: FaceSet, repeats: list[int]) -> FaceSet:
 def describe(settings: LandmarkNetSettings, net: LandmarkNet, scheme: LandmarkScheme, names: list[str]) -> dict:
     """Content of config.json."""
     return {
-        "kind": KIND, "network": net.config.to_dict(), "scheme": scheme_to_dict(scheme),
-        "crop_source": settings.crop_source, "crop_extend": crop_extension(settings.dataset, settings.crop_source),
-        "datasets": names, "settings": dataclasses.asdict(settings),
-    }  # fmt: skip
+        "kind": KIND,
+        "network": net.config.to_dict(),
+        "scheme": scheme_to_dict(scheme),
+        "crop_source": settings.crop_source,
+        "crop_extend": crop_extension(settings.dataset, settings.crop_source),
+        "datasets": names,
+        "settings": dataclasses.asdict(settings),
+    }
 
 
 def new_networks(settings: LandmarkNetSettings, scheme: LandmarkScheme) -> WithAverage:

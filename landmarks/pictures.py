@@ -130,7 +130,7 @@ def heatmap_picture(images: Tensor, predicted: Tensor, truth: Tensor, normalize:
 def prediction_pictures(
     data, prediction, scheme: LandmarkScheme, ocular_norm: str, sigma: float, normalize: bool
 ) -> dict[str, np.ndarray]:
-    """"landmarks" and "heatmaps" of the first faces of a batch (`datasets.augment.Batch`) and its `Prediction`."""
+    """ "landmarks" and "heatmaps" of the first faces of a batch (`datasets.augment.Batch`) and its `Prediction`."""
     count = min(10, len(data.images))
     images, truth = data.images[:count], data.landmarks[:count, :, :2]
     points = prediction.landmarks[:count, :, :2].float()
@@ -145,8 +145,14 @@ def prediction_pictures(
     return pictures
 
 
-def face_tiles(picture: np.ndarray, reconstruction: np.ndarray, heatmaps: np.ndarray, landmarks: np.ndarray,
-               scheme: LandmarkScheme, tile_px: int = 256) -> np.ndarray:
+def face_tiles(
+    picture: np.ndarray,
+    reconstruction: np.ndarray,
+    heatmaps: np.ndarray,
+    landmarks: np.ndarray,
+    scheme: LandmarkScheme,
+    tile_px: int = 256,
+) -> np.ndarray:
     """The paper's five tiles: input, reconstruction, heatmaps, prediction in the reconstruction, prediction in the input.
 
     Args: picture, reconstruction (S, S, 3) uint8, the latter empty where there is none: three tiles then; heatmaps (K, h, w);
@@ -167,12 +173,16 @@ def face_tiles(picture: np.ndarray, reconstruction: np.ndarray, heatmaps: np.nda
     return np.concatenate(list(tiles.values()), axis=1)
 
 
-def photo_with_faces(image: np.ndarray, faces: list[tuple[np.ndarray, np.ndarray]], scheme: LandmarkScheme) -> np.ndarray:
+def photo_with_faces(
+    image: np.ndarray, faces: list[tuple[np.ndarray, np.ndarray]], scheme: LandmarkScheme
+) -> np.ndarray:
     """The whole photo with every face's (box, landmarks) drawn; small photos are enlarged to 640 px first."""
     zoom = max(1.0, 640 / max(image.shape[:2]))
     picture = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC) if zoom > 1 else image.copy()
     for box, landmarks in faces:
         left, top, right, bottom = (np.asarray(box) * zoom).round().astype(int).tolist()
-        cv2.rectangle(picture, (left, top), (right, bottom), WHITE, max(1, round(max(picture.shape) / 500)), cv2.LINE_AA)
+        cv2.rectangle(
+            picture, (left, top), (right, bottom), WHITE, max(1, round(max(picture.shape) / 500)), cv2.LINE_AA
+        )
         draw_landmarks(picture, landmarks[:, :2] * zoom, scheme)
     return picture

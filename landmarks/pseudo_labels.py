@@ -38,7 +38,9 @@ def label(models: list[LoadedNet], faces: ResidentFaces) -> tuple[Tensor, Tensor
     points, spreads = [], []
     rows = torch.arange(len(faces), device=faces.images.device)
     for part in tqdm(rows.split(BATCH), desc="labelling"):
-        answers = [_answers(model, faces.images[faces.places[part]], part, view) for model in models for view in range(VIEWS)]
+        answers = [
+            _answers(model, faces.images[faces.places[part]], part, view) for model in models for view in range(VIEWS)
+        ]
         found, weights = torch.stack([a for a, _ in answers]), torch.stack([w for _, w in answers])
         mean = (found * weights[..., None]).sum(0) / weights.sum(0)[..., None]
         spread = ((found - mean).square().sum(-1) * weights).sum(0) / weights.sum(0)
@@ -69,8 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="sessions, paths or bundled names")
     parser.add_argument("--packed", nargs="+", type=Path, required=True, help="folders of packed crops without labels")
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets one folder of labelled crops for each")
-    parser.add_argument("--max-spread", type=float, default=0.03, help="mean spread in crop sides that drops a crop [0.03]")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder that gets one folder of labelled crops for each"
+    )
+    parser.add_argument(
+        "--max-spread", type=float, default=0.03, help="mean spread in crop sides that drops a crop [0.03]"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [auto]")
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="ini file [local_config.ini]")
     options = parser.parse_args(arguments)
@@ -85,7 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def write(models: list[LoadedNet], packed: PackedDataset, out: Path, max_spread: float, device: torch.device) -> None:
     """Label one folder. Raises: DataError where out is there already."""
-    points, spread = (t.cpu().numpy() for t in label(models, ResidentFaces(FaceSet([packed], with_landmarks=False), device)))
+    points, spread = (
+        t.cpu().numpy() for t in label(models, ResidentFaces(FaceSet([packed], with_landmarks=False), device))
+    )
     kept = np.flatnonzero(spread.mean(1) <= max_spread)
     weights = 1 / (1 + (spread / SPREAD) ** 2)
     replace_landmarks(packed, out, kept, points, weights)

@@ -34,15 +34,19 @@ class FaceSettings(DegradationSettings, LoopSettings):
         None, "samples of all training datasets together, default all", group="data", minimum=1
     )
     train_seed: int | None = option(
-        None, "draw --train-count at random with this seed; default: the first rows, as 3FabRec",
-        group="data", minimum=0,
+        None,
+        "draw --train-count at random with this seed; default: the first rows, as 3FabRec",
+        group="data",
+        minimum=0,
     )
     train_start: int = option(0, "first row of --train-count", group="data", minimum=0)
     val_count: int | None = option(None, "samples of every validation dataset, default all", group="data", minimum=1)
     daug: int = option(
-        0, "augmentation level 0 to 8; every level mirrors half of the samples",
-        choices=tuple(range(9)), group="augmentation",
-    )  # fmt: skip
+        0,
+        "augmentation level 0 to 8; every level mirrors half of the samples",
+        choices=tuple(range(9)),
+        group="augmentation",
+    )
     align: bool = option(False, "level the eyes in landmark crops", group="data")
     crop_source: str = option(
         "bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES, group="data"
@@ -50,8 +54,10 @@ class FaceSettings(DegradationSettings, LoopSettings):
     use_cache: bool = option(True, "keep packed crops; 0 packs anew", group="data")
     scheme: str | None = option(None, "landmark scheme of `folder` data: a name or a .json file", group="data")
     detector: str = option(
-        DEFAULT_DETECTOR, f"finds the face in photos of a folder without points: {DETECTOR_HELP}", group="data",
-    )  # fmt: skip
+        DEFAULT_DETECTOR,
+        f"finds the face in photos of a folder without points: {DETECTOR_HELP}",
+        group="data",
+    )
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
     compile: bool = option(False, "torch.compile the networks", group="run")
 
@@ -62,9 +68,12 @@ class CommonSettings(FaceSettings):
 
     embedding_dims: int = option(99, "length of the latent z", "-z", group="model", minimum=1)
     activation: str | None = option(
-        None, "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose file does not "
-        "tell; other resumed models keep theirs", choices=ACTIVATIONS, group="model",
-    )  # fmt: skip
+        None,
+        "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose file does not "
+        "tell; other resumed models keep theirs",
+        choices=ACTIVATIONS,
+        group="model",
+    )
     normalize: bool = option(True, "subtract the pixel mean; a resumed model keeps its own", group="model")
     phases: list[str] = option(["train", "val"], "parts of an epoch to run", choices=("train", "val"), group="run")
     resident: bool = option(False, "keep all crops decoded on the device: 0.1 MB each at 128 px", group="data")
@@ -99,9 +108,11 @@ class UnsupervisedSettings(CommonSettings):
     w_ssim: float = option(60.0, "weight of the structural loss", group="loss", minimum=0)
     w_gen: float = option(0.25, "share of the interpolation term", group="loss", minimum=0)
     w_adv: float | None = option(
-        None, "weight of the adversarial loss; default 1, with --with-wgan-gp 0.001: a critic's scores have no bound",
-        group="loss", minimum=0,
-    )  # fmt: skip
+        None,
+        "weight of the adversarial loss; default 1, with --with-wgan-gp 0.001: a critic's scores have no bound",
+        group="loss",
+        minimum=0,
+    )
     w_ploss: float = option(0.1, "weight of the perceptual loss", group="loss", minimum=0)
     update_D_freq: int = option(2, "steps between updates of the image discriminator", group="optimisation", minimum=1)
     update_E_freq: int = option(
@@ -155,7 +166,9 @@ class DepthSettings(LandmarkSettings):
     """train_aae_landmarks_3d.py."""
 
     lr_heatmaps: float = option(1e-5, "learning rate of the depth head", group="optimisation", minimum=0)
-    use_groundtruth: bool = option(True, "depth head sees ground-truth heatmaps in training; 0: predicted", group="loss")
+    use_groundtruth: bool = option(
+        True, "depth head sees ground-truth heatmaps in training; 0: predicted", group="loss"
+    )
     finetune_2d: bool = option(False, "update the heatmap head too", group="optimisation")
     eval_3d: bool = option(True, "report 3D errors (GTE)", group="logging")
     dataset: list[str] = option(["wlp300"], "landmark datasets with depth", group="data")
@@ -178,9 +191,11 @@ class EvalSettings:
         None, "rule that cuts faces out of photos; default: the model's", choices=CROP_SOURCES, group="protocol"
     )
     boxes: str | None = option(
-        None, "find landmarks in whole photos: from `landmarks` (tight boxes around the annotated points), `crops` by them, or "
-        f"from a detector: {DETECTOR_HELP}; default: crops as in training", group="protocol",
-    )  # fmt: skip
+        None,
+        "find landmarks in whole photos: from `landmarks` (tight boxes around the annotated points), `crops` by them, or "
+        f"from a detector: {DETECTOR_HELP}; default: crops as in training",
+        group="protocol",
+    )
     jitter: float = option(
         0.0, "with --boxes landmarks: random shift and scale, as shares of the box", group="protocol", minimum=0
     )
@@ -210,6 +225,4 @@ class EvalSettings:
     ced: Path | None = option(None, "draw the cumulative error curve here", group="output")
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
-    seed: int = option(
-        0, "of the model's training, written beside the score; of --jitter", group="run", minimum=0
-    )
+    seed: int = option(0, "of the model's training, written beside the score; of --jitter", group="run", minimum=0)

@@ -43,11 +43,16 @@ def start(settings: CommonSettings, local: LocalConfig) -> Run:
     """Device, seeds, and the model to continue from, if any; its sizes replace those of the settings."""
     accelerator = make_accelerator(settings.device, settings.precision)
     seed_everything(settings.seed, accelerator.process_index)
-    resumed = None if settings.resume is None else load_autoencoder(settings.resume, local.snapshots, settings.activation)
+    resumed = (
+        None if settings.resume is None else load_autoencoder(settings.resume, local.snapshots, settings.activation)
+    )
     if resumed is not None:
         config = resumed.networks.config
         settings = dataclasses.replace(
-            settings, input_size=config.input_size, embedding_dims=config.z_dim, activation=config.activation,
+            settings,
+            input_size=config.input_size,
+            embedding_dims=config.z_dim,
+            activation=config.activation,
             normalize=config.normalize,
         )
     return Run(accelerator, settings, local, resumed)
@@ -85,7 +90,9 @@ def new_parts(run: Run, networks: AAE) -> list[str]:
     Raises: ConfigError when there is neither.
     """
     old = None if run.resumed is None else run.resumed.networks.config
-    depth = networks.config.depth_head and not (old and old.depth_head and old.num_landmarks == networks.config.num_landmarks)
+    depth = networks.config.depth_head and not (
+        old and old.depth_head and old.num_landmarks == networks.config.num_landmarks
+    )
     parts = (["Q"] if old is None else []) + (["LMH_3D"] if depth else [])
     if not parts:
         raise ConfigError(f"--init-weights: {run.settings.resume} brings all that it could start; leave it out.")
@@ -164,7 +171,9 @@ def check_depth_inputs(run: Run, settings: DepthSettings) -> None:
 def refuse_flat(faces: FaceSet, name: str) -> None:
     """Raises: ConfigError for landmarks without depth or all of the same depth: a depth head would learn to say nothing."""
     if faces[0].landmarks.shape[-1] != 3:
-        raise ConfigError(f"{name} has no depth of landmarks; a depth head needs wlp300 with its 3D points, palsy or such.")
+        raise ConfigError(
+            f"{name} has no depth of landmarks; a depth head needs wlp300 with its 3D points, palsy or such."
+        )
     for number, part in enumerate(faces.parts):
         rows = faces.row_of[faces.part_of == number]
         flat = rows[np.ptp(part.landmarks[rows][..., 2], axis=1) == 0]
@@ -183,7 +192,11 @@ def landmark_validation(
         return None
     keys = settings.dataset_val or [key.partition(":")[0] for key in settings.dataset]
     held_out, _ = validation_set(keys, settings.test_split, settings, run.local, with_landmarks=True)
-    return validation_loader(held_out, settings), validation_transform(config.input_size, config.normalize), held_out.name
+    return (
+        validation_loader(held_out, settings),
+        validation_transform(config.input_size, config.normalize),
+        held_out.name,
+    )
 
 
 def describe_landmarks(run: Run, networks: AAE, faces: FaceSet, scheme: LandmarkScheme, datasets: list[str]) -> dict:

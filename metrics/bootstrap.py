@@ -7,7 +7,9 @@ import numpy as np
 DRAWS, LEVEL = 2000, 0.95
 
 
-def bootstrap(statistic: Callable[[np.ndarray], float], count: int, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    statistic: Callable[[np.ndarray], float], count: int, draws: int = DRAWS, seed: int = 0
+) -> tuple[float, float]:
     """The 95 % interval of a statistic of `count` units that are drawn with replacement.
 
     Args: statistic: positions (count,) int64 of the drawn units → value; NaN values of single draws are left out.

@@ -51,7 +51,11 @@ def _eye_spans(scheme: LandmarkScheme, kind: str) -> list[tuple[Sequence[int], S
 
 
 def normaliser(
-    landmarks: Tensor, scheme: LandmarkScheme, kind: str, image_size: float | None = None, visibility: Tensor | None = None
+    landmarks: Tensor,
+    scheme: LandmarkScheme,
+    kind: str,
+    image_size: float | None = None,
+    visibility: Tensor | None = None,
 ) -> Tensor:
     """Distance by which errors of each face are divided.
 
@@ -158,7 +162,11 @@ def depth_aligned(predicted: Tensor, truth: Tensor, visibility: Tensor | None = 
 
 
 def gte_errors(
-    predicted: Tensor, truth: Tensor, scheme: LandmarkScheme, visibility: Tensor | None = None, image_size: float | None = None
+    predicted: Tensor,
+    truth: Tensor,
+    scheme: LandmarkScheme,
+    visibility: Tensor | None = None,
+    image_size: float | None = None,
 ) -> Tensor:
     """(N, K) errors in space in % of the outer eye corners' distance in space, after `depth_aligned`; GTE is their mean.
 

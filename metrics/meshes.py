@@ -17,7 +17,9 @@ from geometry.units import MM_PER_DM
 
 MICC_RADIUS_DM = 0.95
 NOW_TOLERANCE_DM = 1e-5  # 0.001 mm, at which ICP ends
-FACE_RADIUS = 1.2  # of the face that is compared, in means of the outer eye distance and the nose's length (Feng et al. 2018)
+FACE_RADIUS = (
+    1.2  # of the face that is compared, in means of the outer eye distance and the nose's length (Feng et al. 2018)
+)
 
 
 def vertex_errors_mm(found: Tensor, truth: Tensor, weights: Tensor | None = None, scaled: bool = True) -> Tensor:
@@ -51,7 +53,9 @@ class Surface:
         return (corners * weights[..., None]).sum(1), normals / np.maximum(lengths, 1e-12)
 
 
-def icp(points: np.ndarray, surface: Surface, scaled: bool = True, iterations: int = 40, tolerance: float = 1e-7) -> np.ndarray:
+def icp(
+    points: np.ndarray, surface: Surface, scaled: bool = True, iterations: int = 40, tolerance: float = 1e-7
+) -> np.ndarray:
     """Points (P, 3) moved onto a surface by a similarity (or rigid motion), from where they are: point-to-plane ICP.
 
     Each round solves the linearised motion that brings the points into the tangent planes of their nearest surface points

@@ -105,7 +105,9 @@ class LandmarkReport:
             "failure_rate": failure_rate(means, threshold),
             "failures": failure_count(means, threshold),
             "auc": area,
-            "excluded": [name for name, mean in zip(self.names, means.tolist(), strict=True) if not math.isfinite(mean)],
+            "excluded": [
+                name for name, mean in zip(self.names, means.tolist(), strict=True) if not math.isfinite(mean)
+            ],
         }
         if self.scheme.outline:
             numbers["nme_outline"] = mean_error(errors, self.scheme.outline)
@@ -125,11 +127,18 @@ class LandmarkReport:
         kind = f"steps{p.auc_steps}" if p.auc_steps else "exact"
         parts = [
             f"{p.dataset}/{p.split} {p.scheme}  NME {s['nme']:.2f} %",
-            f"norm={p.normaliser}", f"crop={p.crop or '-'}",
-            f"AUC@{p.threshold:g}({kind}) {s['auc']:.4f}", f"FR@{p.threshold:g} {s['failure_rate']:.2f} % ({s['failures']})",
-            f"n={s['n']}", f"without-prediction={len(self.failures)}", f"excluded={len(s['excluded'])}",
-            f"flip={int(p.flip)}", f"subpixel={int(p.subpixel)}",
-            f"readout={p.readout}", f"seed={p.seed}", f"commit={p.commit or '-'}",
+            f"norm={p.normaliser}",
+            f"crop={p.crop or '-'}",
+            f"AUC@{p.threshold:g}({kind}) {s['auc']:.4f}",
+            f"FR@{p.threshold:g} {s['failure_rate']:.2f} % ({s['failures']})",
+            f"n={s['n']}",
+            f"without-prediction={len(self.failures)}",
+            f"excluded={len(s['excluded'])}",
+            f"flip={int(p.flip)}",
+            f"subpixel={int(p.subpixel)}",
+            f"readout={p.readout}",
+            f"seed={p.seed}",
+            f"commit={p.commit or '-'}",
         ]
         if "gte" in s:
             parts.insert(1, f"GTE {s['gte']:.2f} %")

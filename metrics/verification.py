@@ -96,6 +96,8 @@ def _best_threshold(scores: Tensor, same: Tensor) -> Tensor:
     values, order = scores.sort()
     same = same[order].double()
     below_same, below_other = same.cumsum(0) / same.sum(), (1 - same).cumsum(0) / (1 - same).sum()
-    last = torch.cat([values[1:] != values[:-1], values.new_ones(1, dtype=torch.bool)])  # ties fall on one side together
+    last = torch.cat(
+        [values[1:] != values[:-1], values.new_ones(1, dtype=torch.bool)]
+    )  # ties fall on one side together
     gain = torch.where(last, below_other - below_same, -torch.inf)
     return values[gain.argmax()]

@@ -116,10 +116,14 @@ def fit_landmarks(
 def _check(model: FaceModel, landmarks: Tensor, weights: Tensor, scheme: str) -> None:
     """Raise DataError for landmarks that determine no pose."""
     if scheme not in model.landmarks:
-        raise DataError(f"face model {model.name} has no landmarks '{scheme}'; it has: {', '.join(model.landmarks) or 'none'}.")
+        raise DataError(
+            f"face model {model.name} has no landmarks '{scheme}'; it has: {', '.join(model.landmarks) or 'none'}."
+        )
     expected = len(model.landmarks[scheme].vertices)
     if landmarks.ndim != 3 or landmarks.shape[1] != expected or landmarks.shape[2] not in (2, 3):
-        raise DataError(f"landmarks have shape {tuple(landmarks.shape)}; scheme {scheme} needs (B, {expected}, 2 or 3).")
+        raise DataError(
+            f"landmarks have shape {tuple(landmarks.shape)}; scheme {scheme} needs (B, {expected}, 2 or 3)."
+        )
     used = weights > 0
     for face in range(len(landmarks)):
         points = landmarks[face][used[face]]
@@ -205,7 +209,9 @@ def _project(points: Tensor, rotation: Tensor, scale: Tensor, translation: Tenso
     return scale[:, None, None] * points @ rotation[:, :dimensions].mT + translation[:, None]
 
 
-def _slide(model: FaceModel, fixed: LandmarkBases, identity: Tensor, expression: Tensor, rotation: Tensor) -> LandmarkBases:
+def _slide(
+    model: FaceModel, fixed: LandmarkBases, identity: Tensor, expression: Tensor, rotation: Tensor
+) -> LandmarkBases:
     """Move the jaw points of the side turned away to the outermost vertex of their contour line."""
     lines = model.contour  # (17, L)
     count, (rows, length) = len(identity), lines.shape
@@ -247,7 +253,9 @@ class _Linearised:
         return (torch.einsum("bpd,bkdc->bkpc", rows, basis) * root[..., None]).flatten(1, 2)
 
 
-def _solve_shape(model: FaceModel, system: _Linearised, expression: Tensor, settings: FitSettings) -> tuple[Tensor, Tensor]:
+def _solve_shape(
+    model: FaceModel, system: _Linearised, expression: Tensor, settings: FitSettings
+) -> tuple[Tensor, Tensor]:
     """Identity and expression in turn, each the optimum given the other."""
     identity_prior = settings.identity_weight / model.identity_std.square()
     expression_prior = settings.expression_weight / model.expression_std.square()

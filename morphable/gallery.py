@@ -35,7 +35,9 @@ def tile_camera(model: FaceModel, size: int) -> tuple[float, Tensor]:
     return scale, torch.tensor([size / 2 - scale * float(centre[0]), size / 2 + scale * float(centre[1])])
 
 
-def draw_heads(model: FaceModel, vertices: Tensor, albedo: Tensor, angles_deg: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def draw_heads(
+    model: FaceModel, vertices: Tensor, albedo: Tensor, angles_deg: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
     """(B, N, 3) heads as (B, size, size, 3) uint8 RGB under studio light, and their screens (B, N, 3).
 
     angles_deg: (B, 2) pitch and yaw.

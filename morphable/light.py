@@ -15,7 +15,11 @@ from morphable.model import FaceModel
 
 AMBIENT = 0.8  # of geometry.raster.shading.sh_shade
 BRIGHTNESS_MEAN = 0.07  # of γ's first coefficient on photos of 300-W
-BRIGHTNESS_STD, SHAPE_STD, TINT_STD = 0.1, 0.15, 0.05  # priors on γ: first coefficient, the others, between the channels
+BRIGHTNESS_STD, SHAPE_STD, TINT_STD = (
+    0.1,
+    0.15,
+    0.05,
+)  # priors on γ: first coefficient, the others, between the channels
 COLOUR_NOISE = 0.07  # of a vertex that shows skin, in colours 0 … 1
 CORRELATED_SAMPLES = 10.0  # samples per effective sample: errors of neighbouring vertices are correlated
 ROUNDS = 5
@@ -43,9 +47,9 @@ def sample_vertices(
     grid = (screen[..., :2] / screen.new_tensor([width, height]) * 2 - 1)[:, None]
     picture = torch.cat([photos, covered.to(photos)], -1).permute(0, 3, 1, 2)
     sampled = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)[:, :, 0].mT
-    nearest = F.grid_sample(depth.permute(0, 3, 1, 2), grid, mode="nearest", padding_mode="border", align_corners=False)[
-        :, 0, 0
-    ]
+    nearest = F.grid_sample(
+        depth.permute(0, 3, 1, 2), grid, mode="nearest", padding_mode="border", align_corners=False
+    )[:, 0, 0]
     inside = (grid[:, 0].abs() < 1).all(-1)
     # the depth map is known at pixel centres; the tangent plane carries the vertex there
     across, down = (screen[..., :2].floor() + 0.5 - screen[..., :2]).unbind(-1)

@@ -135,7 +135,9 @@ class FaceModel:
 
         return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self)})
 
-    def truncated(self, identity: int | None = None, expression: int | None = None, albedo: int | None = None) -> "FaceModel":
+    def truncated(
+        self, identity: int | None = None, expression: int | None = None, albedo: int | None = None
+    ) -> "FaceModel":
         """The model with the leading components only."""
         return replace(
             self,
@@ -189,7 +191,9 @@ class FaceModel:
                 tensors |= {f"{REGION_PREFIX}{name}": region.half() for name, region in value.items()}
             elif value is not None:
                 scalars[f.name] = list(value) if isinstance(value, tuple) else value
-        tensors = {k: (v.to(torch.int32) if v.dtype == torch.int64 else v).cpu().contiguous() for k, v in tensors.items()}
+        tensors = {
+            k: (v.to(torch.int32) if v.dtype == torch.int64 else v).cpu().contiguous() for k, v in tensors.items()
+        }
         write_file(path, save(tensors, metadata={"face_model": json.dumps({"format": FORMAT, **scalars})}))
 
     @classmethod
@@ -204,7 +208,9 @@ class FaceModel:
         if not isinstance(scalars, dict) or scalars.pop("format", None) != FORMAT:
             raise FaceModelError(f"{path}: a safetensors file, but not a face model of format {FORMAT}.")
         try:
-            return cls(**_fields_from(tensors), **{k: tuple(v) if isinstance(v, list) else v for k, v in scalars.items()})
+            return cls(
+                **_fields_from(tensors), **{k: tuple(v) if isinstance(v, list) else v for k, v in scalars.items()}
+            )
         except (TypeError, KeyError, FaceModelError) as error:
             raise FaceModelError(f"{path}: {error}") from None
 
@@ -214,7 +220,8 @@ def _fields_from(tensors: dict[str, Tensor]) -> dict:
     tensors = {k: v.float() if v.is_floating_point() else v.long() for k, v in tensors.items()}
     names = {k[len(LANDMARK_PREFIX) :].rsplit(".", 1)[0] for k in tensors if k.startswith(LANDMARK_PREFIX)}
     landmarks = {
-        n: SurfacePoints(tensors[f"{LANDMARK_PREFIX}{n}.vertices"], tensors[f"{LANDMARK_PREFIX}{n}.weights"]) for n in names
+        n: SurfacePoints(tensors[f"{LANDMARK_PREFIX}{n}.vertices"], tensors[f"{LANDMARK_PREFIX}{n}.weights"])
+        for n in names
     }
     regions = {k[len(REGION_PREFIX) :]: v for k, v in tensors.items() if k.startswith(REGION_PREFIX)}
     plain = {k: v for k, v in tensors.items() if not k.startswith((LANDMARK_PREFIX, REGION_PREFIX))}
@@ -240,15 +247,29 @@ def _check(model: FaceModel) -> None:
         if not condition:
             raise FaceModelError(f"face model {model.name}: {text}.")
 
-    need(model.expression_prior in PRIORS, f"expression_prior is '{model.expression_prior}', not one of {', '.join(PRIORS)}")
+    need(
+        model.expression_prior in PRIORS,
+        f"expression_prior is '{model.expression_prior}', not one of {', '.join(PRIORS)}",
+    )
     need(model.mean.shape == (count, 3) and count > 0, f"mean has shape {tuple(model.mean.shape)}, not (N, 3)")
-    need(mesh.ndim == 2 and mesh.shape[1] == 3 and len(mesh) > 0, f"triangles have shape {tuple(mesh.shape)}, not (F, 3)")
+    need(
+        mesh.ndim == 2 and mesh.shape[1] == 3 and len(mesh) > 0, f"triangles have shape {tuple(mesh.shape)}, not (F, 3)"
+    )
     for name in ("identity", "expression", "albedo"):
         basis, spread = getattr(model, name), getattr(model, f"{name}_std")
-        need(basis.ndim == 3 and basis.shape[:2] == (count, 3), f"{name} has shape {tuple(basis.shape)}, not ({count}, 3, K)")
-        need(spread.shape == basis.shape[2:], f"{name}_std has {tuple(spread.shape)}, the basis {basis.shape[2]} components")
+        need(
+            basis.ndim == 3 and basis.shape[:2] == (count, 3),
+            f"{name} has shape {tuple(basis.shape)}, not ({count}, 3, K)",
+        )
+        need(
+            spread.shape == basis.shape[2:],
+            f"{name}_std has {tuple(spread.shape)}, the basis {basis.shape[2]} components",
+        )
         need(bool(torch.isfinite(basis).all()), f"{name} holds a number that is not finite")
-    need(model.albedo_mean.shape == (count, 3), f"albedo_mean has shape {tuple(model.albedo_mean.shape)}, not ({count}, 3)")
+    need(
+        model.albedo_mean.shape == (count, 3),
+        f"albedo_mean has shape {tuple(model.albedo_mean.shape)}, not ({count}, 3)",
+    )
     need(bool(torch.isfinite(model.mean).all()), "mean holds a number that is not finite")
     indices = {"triangles": mesh, "contour": model.contour, "symmetry": model.symmetry}
     indices |= {f"landmarks {name}": points.vertices for name, points in model.landmarks.items()}
@@ -261,6 +282,12 @@ def _check(model: FaceModel) -> None:
     need((model.uv is None) == (model.uv_triangles is None), "uv and uv_triangles come together or not at all")
     if model.uv_triangles is not None:
         need(model.uv_triangles.shape == mesh.shape, "uv_triangles do not match the triangles")
-        need(int(model.uv_triangles.max()) < len(model.uv), f"uv_triangles name a coordinate outside 0 … {len(model.uv) - 1}")
+        need(
+            int(model.uv_triangles.max()) < len(model.uv),
+            f"uv_triangles name a coordinate outside 0 … {len(model.uv) - 1}",
+        )
     names = model.expression_names
-    need(not names or len(names) == model.expression.shape[2], f"{len(names)} expression names for {model.sizes[1]} components")
+    need(
+        not names or len(names) == model.expression.shape[2],
+        f"{len(names)} expression names for {model.sizes[1]} components",
+    )

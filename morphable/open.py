@@ -104,7 +104,9 @@ def _with_albedo(model: FaceModel, part: str) -> FaceModel:
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise FaceModelError(f"{path}: not an albedo of the head ({error}).") from None
     fields = {"albedo_mean": mean, "albedo": basis, "albedo_std": torch.ones(basis.shape[-1])}
-    return replace(model, name=f"{model.name}#{part}", licence=f"{model.licence.split(' Albedo:')[0]} {licence}", **fields)
+    return replace(
+        model, name=f"{model.name}#{part}", licence=f"{model.licence.split(' Albedo:')[0]} {licence}", **fields
+    )
 
 
 def _parse(source: str) -> tuple[str | None, str, str | None]:
@@ -137,7 +139,9 @@ def _not_found(path: str, known: str | None) -> str:
     if path == "head":
         return f"the embedded face model 'head' is not in {ASSETS}; take morphable/assets from the repository."
     formats = ", ".join(f"{name}:<path>" for name in FORMATS)
-    return f"no face model '{path}': there are {', '.join(embedded) or 'no embedded ones'}, files, folders, and {formats}."
+    return (
+        f"no face model '{path}': there are {', '.join(embedded) or 'no embedded ones'}, files, folders, and {formats}."
+    )
 
 
 def _detect(path: Path) -> str | None:
@@ -146,7 +150,9 @@ def _detect(path: Path) -> str | None:
         for marker, known in _MARKERS:
             if (path / marker).is_file():
                 return known
-        raise FaceModelError(f"{path}: holds no face model; looked for {', '.join(dict.fromkeys(m for m, _ in _MARKERS))}.")
+        raise FaceModelError(
+            f"{path}: holds no face model; looked for {', '.join(dict.fromkeys(m for m, _ in _MARKERS))}."
+        )
     if path.suffix == ".safetensors":
         return None
     if path.suffix == ".npz":

@@ -27,9 +27,13 @@ class Scene:
 
     def __post_init__(self) -> None:
         if self.screen.ndim != 3 or len(self.screen) == 0:
-            raise ValueError(f"a scene needs at least one face, (n, V, 3); the screen has shape {tuple(self.screen.shape)}.")
+            raise ValueError(
+                f"a scene needs at least one face, (n, V, 3); the screen has shape {tuple(self.screen.shape)}."
+            )
         if self.posed.shape != self.screen.shape:
-            raise ValueError(f"posed vertices have shape {tuple(self.posed.shape)}, the screen {tuple(self.screen.shape)}.")
+            raise ValueError(
+                f"posed vertices have shape {tuple(self.posed.shape)}, the screen {tuple(self.screen.shape)}."
+            )
 
     @cached_property
     def all_triangles(self) -> Tensor:

@@ -52,7 +52,9 @@ def unwrap(
     Raises: ValueError for a photo of another size, an unknown way to complete or a face that the photo does not show.
     """
     if photo.shape[:2] != tuple(scene.size):
-        raise ValueError(f"the photo has {photo.shape[1]} × {photo.shape[0]} px, the scene {scene.size[1]} × {scene.size[0]}.")
+        raise ValueError(
+            f"the photo has {photo.shape[1]} × {photo.shape[0]} px, the scene {scene.size[1]} × {scene.size[0]}."
+        )
     if complete not in COMPLETIONS:
         raise ValueError(f"complete is '{complete}'; choose one of {', '.join(COMPLETIONS)}.")
     uv, uv_triangles = with_texture_coordinates(model)

@@ -79,7 +79,9 @@ def pose_adaptive_feature(photo: np.ndarray, screen: Tensor, points: SurfacePoin
     """
     height, width = photo.shape[:2]
     if kernel < 1 or kernel % 2 == 0 or min(height, width) < kernel:
-        raise ValueError(f"the kernel of {kernel} px must be odd and no larger than the photo of {width} × {height} px.")
+        raise ValueError(
+            f"the kernel of {kernel} px must be odd and no larger than the photo of {width} × {height} px."
+        )
     reach = kernel // 2
     centre = torch.floor(points.of(screen)[:, :2]).long().cpu().numpy()
     column = centre[:, 0].clip(reach, width - 1 - reach)

@@ -20,7 +20,9 @@ class AAEConfig:
     num_landmarks: int = 0  # 0: no landmark head
     depth_head: bool = False  # ParFace-Net's LMH_3D
     coords_head: bool = False  # linear read-out of coordinates from z
-    readout: str = "heatmaps"  # where landmarks are taken from: heatmaps (the papers), coords (needs coords_head) or mean
+    readout: str = (
+        "heatmaps"  # where landmarks are taken from: heatmaps (the papers), coords (needs coords_head) or mean
+    )
     normalize: bool = True  # subtract PIXEL_MEAN from images (3FabRec always, ParFace-Net with --normalize)
 
     def to_dict(self) -> dict:

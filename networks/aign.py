@@ -60,13 +60,17 @@ def convolve_maps(points: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     seen = (within >= 0) & (within < PATCH) & (pixels >= 0) & (pixels < MAP_SIZE)
     taps = (bell / bell.sum())[within.clamp(0, PATCH - 1)] * (seen & ((places >= 0) & (places < half))[..., None])
     columns, rows = taps.unbind(dim=2)
-    products = (rows[:, :, :, None, :, None] * columns[:, :, None, :, None, :]).flatten(4).flatten(2, 3)  # (B, K, 25, 9)
+    products = (
+        (rows[:, :, :, None, :, None] * columns[:, :, None, :, None, :]).flatten(4).flatten(2, 3)
+    )  # (B, K, 25, 9)
     parts = products.transpose(0, 1).flatten(1, 2).to(weight.dtype) @ weight.permute(1, 2, 3, 0).flatten(1, 2)
     x, y = places.clamp(0, half - 1).unbind(dim=2)
     index = (y[:, :, :, None] * half + x[:, :, None, :]).flatten(2) + half**2 * torch.arange(
         batch, device=points.device
     ).view(-1, 1, 1)
-    out = bias.expand(batch * half**2, -1).index_add(0, index.transpose(0, 1).flatten(), parts.flatten(0, 1).to(bias.dtype))
+    out = bias.expand(batch * half**2, -1).index_add(
+        0, index.transpose(0, 1).flatten(), parts.flatten(0, 1).to(bias.dtype)
+    )
     return out.view(batch, half, half, -1).permute(0, 3, 1, 2)
 
 
@@ -126,7 +130,9 @@ class AIGNDiscriminator(nn.Module):
         widths = (3 * POINTS, 512, 512, 256, 256)
         for inputs, outputs in zip(widths, widths[1:], strict=False):
             linear = nn.Linear(inputs, outputs)
-            layers += [nn.utils.parametrizations.spectral_norm(linear)] if spectral else [linear, nn.BatchNorm1d(outputs)]
+            layers += (
+                [nn.utils.parametrizations.spectral_norm(linear)] if spectral else [linear, nn.BatchNorm1d(outputs)]
+            )
             layers.append(nn.ReLU(inplace=True))
         last = nn.Linear(widths[-1], 1)
         layers.append(nn.utils.parametrizations.spectral_norm(last) if spectral else last)

@@ -96,7 +96,9 @@ class ASPP(nn.Module):
     RADAN has no normalisation in it (norm=False); with norm=True every view ends in batch norm and ReLU, as in DeepLab.
     """
 
-    def __init__(self, in_channels: int, channels: int, rates: tuple[int, ...] = ASPP_RATES, norm: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, rates: tuple[int, ...] = ASPP_RATES, norm: bool = False
+    ) -> None:
         super().__init__()
 
         def view(kernel: int, rate: int = 1) -> nn.Module:

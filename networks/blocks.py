@@ -21,7 +21,9 @@ def initialise(module: nn.Module) -> None:
     """Every Conv2d ~ N(0, sqrt(2 / (k·k·out_channels))), batch norm 1 and 0; the rest keeps PyTorch's defaults."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, 0, math.sqrt(2 / (layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels)))
+            nn.init.normal_(
+                layer.weight, 0, math.sqrt(2 / (layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels))
+            )
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -39,7 +41,9 @@ class DownBlock(nn.Module):
         self.activation = make_activation(activation)
         self.downsample = None
         if stride != 1 or in_channels != channels:
-            self.downsample = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) → (B, channels, H/stride, W/stride)."""

@@ -28,8 +28,13 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.main = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(channels), nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(channels),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            _norm(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            _norm(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,13 +47,20 @@ class ResidualGenerator(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, base: int = 64, blocks: int = 9) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, base, 7), _norm(base), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(inputs, base, 7),
+            _norm(base),
+            nn.ReLU(inplace=True),
+        ]
         for width in (base, 2 * base):
             layers += [nn.Conv2d(width, 2 * width, 3, 2, 1), _norm(2 * width), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * base) for _ in range(blocks)]
         for width in (4 * base, 2 * base):
             layers += [
-                nn.ConvTranspose2d(width, width // 2, 3, 2, 1, output_padding=1), _norm(width // 2), nn.ReLU(inplace=True),
+                nn.ConvTranspose2d(width, width // 2, 3, 2, 1, output_padding=1),
+                _norm(width // 2),
+                nn.ReLU(inplace=True),
             ]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(base, outputs, 7), nn.Tanh()]
         self.main = nn.Sequential(*layers)

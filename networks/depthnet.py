@@ -50,8 +50,14 @@ class StackedBatchNorm(nn.Module):
         seeds, batch, features = x.shape
         flat = x.transpose(0, 1).reshape(batch, seeds * features)  # one call for all seeds
         out = nn.functional.batch_norm(
-            flat, self.running_mean.view(-1), self.running_var.view(-1), self.weight.view(-1), self.bias.view(-1),
-            self.training, self.momentum, self.eps,
+            flat,
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.view(-1),
+            self.bias.view(-1),
+            self.training,
+            self.momentum,
+            self.eps,
         )
         return out.view(batch, seeds, features).transpose(0, 1)
 

@@ -52,7 +52,9 @@ class FaceEmbedding(nn.Module):
     def __init__(self, config: FaceEmbeddingConfig = FaceEmbeddingConfig()) -> None:
         super().__init__()
         self.config = config
-        self.stem = nn.Sequential(nn.Conv2d(3, config.width, 3, 2, 1, bias=False), nn.BatchNorm2d(config.width), nn.ReLU(True))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, config.width, 3, 2, 1, bias=False), nn.BatchNorm2d(config.width), nn.ReLU(True)
+        )
         stages, ins = [], config.width
         for outs in (config.width, 2 * config.width, 4 * config.width):
             shortcut = nn.Sequential(nn.Conv2d(ins, outs, 1, 2, bias=False), nn.BatchNorm2d(outs))
@@ -60,7 +62,9 @@ class FaceEmbedding(nn.Module):
             stages += [BasicBlock(outs, outs) for _ in range(config.blocks - 1)]
             ins = outs
         self.stages = nn.Sequential(*stages)
-        self.expand = nn.Sequential(nn.Conv2d(ins, config.hidden, 1, bias=False), nn.BatchNorm2d(config.hidden), nn.ReLU(True))
+        self.expand = nn.Sequential(
+            nn.Conv2d(ins, config.hidden, 1, bias=False), nn.BatchNorm2d(config.hidden), nn.ReLU(True)
+        )
         self.places = GlobalDepthwise(config.hidden, _LAST_PX)
         self.norm = nn.BatchNorm1d(config.hidden)
         self.fc = nn.Linear(config.hidden, config.outputs, bias=False)

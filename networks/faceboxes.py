@@ -55,8 +55,12 @@ class FaceBoxes(nn.Module):
         self.conv3_1, self.conv3_2 = ConvNorm(128, 128, 1), ConvNorm(128, 256, 3, 2)
         self.conv4_1, self.conv4_2 = ConvNorm(256, 128, 1), ConvNorm(128, 256, 3, 2)
         channels = (128, 256, 256)
-        self.loc = nn.ModuleList(nn.Conv2d(c, 4 * n, 3, padding=1) for c, n in zip(channels, PRIORS_PER_CELL, strict=True))
-        self.conf = nn.ModuleList(nn.Conv2d(c, 2 * n, 3, padding=1) for c, n in zip(channels, PRIORS_PER_CELL, strict=True))
+        self.loc = nn.ModuleList(
+            nn.Conv2d(c, 4 * n, 3, padding=1) for c, n in zip(channels, PRIORS_PER_CELL, strict=True)
+        )
+        self.conf = nn.ModuleList(
+            nn.Conv2d(c, 2 * n, 3, padding=1) for c, n in zip(channels, PRIORS_PER_CELL, strict=True)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) RGB minus (123, 117, 104) → (B, P, 4) offsets from the priors and (B, P) face probabilities."""

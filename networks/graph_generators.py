@@ -33,7 +33,9 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         if self.features < 1 or self.channels < 1 or self.width < 1:
-            raise ValueError(f"features, channels and width are at least 1, not {(self.features, self.channels, self.width)}.")
+            raise ValueError(
+                f"features, channels and width are at least 1, not {(self.features, self.channels, self.width)}."
+            )
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation '{self.activation}'; choose {' or '.join(ACTIVATIONS)}.")
         if self.initialisation not in INITIALISATIONS:

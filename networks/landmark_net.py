@@ -66,7 +66,9 @@ class LandmarkNet(nn.Module):
             raise ValueError(f"input size {config.input_size} px is not a multiple of {LAST_STRIDE}")
         self.config = config
         width, points = config.width, config.num_landmarks
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
         channels = [width, width, 2 * width, 4 * width, 8 * width]
         self.stages = nn.ModuleList(_stage(a, b, config.blocks) for a, b in zip(channels, channels[1:], strict=False))
         last = config.input_size // LAST_STRIDE
@@ -105,7 +107,9 @@ class LandmarkNet(nn.Module):
     def _fine(self, features: list[Tensor]) -> Located:
         x = self.lateral[-1](features[-1])
         for level in reversed(range(len(features) - 1)):
-            x = self.merge[level](F.interpolate(x, scale_factor=2.0, mode="nearest") + self.lateral[level](features[level]))
+            x = self.merge[level](
+                F.interpolate(x, scale_factor=2.0, mode="nearest") + self.lateral[level](features[level])
+            )
         maps = self.maps(x).float()
         logits, log_scales = maps.chunk(2, dim=1)
         weights = logits.flatten(2).softmax(-1).unflatten(2, logits.shape[2:])

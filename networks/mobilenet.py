@@ -43,7 +43,9 @@ class MobileNetV1(Regressor):
         self.conv = nn.Conv2d(3, stem, 3, 2, 1, bias=False)
         self.bn = nn.BatchNorm2d(stem)
         ins = [stem, *channels[:-1]]
-        self.blocks = nn.ModuleList(DepthwiseSeparable(i, o, s) for i, o, (_, s) in zip(ins, channels, BLOCKS, strict=True))
+        self.blocks = nn.ModuleList(
+            DepthwiseSeparable(i, o, s) for i, o, (_, s) in zip(ins, channels, BLOCKS, strict=True)
+        )
         self.replay = nn.ModuleDict({str(n): ReplayAttention(channels[n]) for n in replay})
         initialise(self)
 

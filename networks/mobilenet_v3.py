@@ -90,7 +90,9 @@ class MobileNetV3(Regressor):
             blocks.append(InvertedResidual(channels, _scaled(hidden, width), outs, kernel, stride, se, swish))
             channels = outs
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Sequential(nn.Conv2d(channels, last_conv, 1, bias=False), nn.BatchNorm2d(last_conv), nn.Hardswish())
+        self.head = nn.Sequential(
+            nn.Conv2d(channels, last_conv, 1, bias=False), nn.BatchNorm2d(last_conv), nn.Hardswish()
+        )
         self.last = nn.Linear(last_conv, last)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):

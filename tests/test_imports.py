@@ -10,12 +10,28 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {  # a package imports packages of lower floors only, and neighbours not at all
-    "common": 0, "geometry": 0, "networks": 1, "metrics": 1, "morphable": 1, "training": 1, "datasets": 2, "drawing": 2,
-    "landmarks": 3, "depthnet": 4, "recon3d": 4,
-}  # fmt: skip
+    "common": 0,
+    "geometry": 0,
+    "networks": 1,
+    "metrics": 1,
+    "morphable": 1,
+    "training": 1,
+    "datasets": 2,
+    "drawing": 2,
+    "landmarks": 3,
+    "depthnet": 4,
+    "recon3d": 4,
+}
 RECON3D = {  # and inside recon3d likewise
-    "identity": 0, "fitting": 0, "head": 1, "regression": 1, "reconstruction": 2, "refinement": 3, "inference": 4, "scores": 5,
-}  # fmt: skip
+    "identity": 0,
+    "fitting": 0,
+    "head": 1,
+    "regression": 1,
+    "reconstruction": 2,
+    "refinement": 3,
+    "inference": 4,
+    "scores": 5,
+}
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 
 
@@ -42,7 +58,9 @@ def _is_module(name: str) -> bool:
 
 def _docstrings(tree: ast.AST) -> set[int]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return {id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, documented) and ast.get_docstring(n) is not None}
+    return {
+        id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, documented) and ast.get_docstring(n) is not None
+    }
 
 
 @pytest.mark.parametrize("package", FLOORS)
@@ -57,7 +75,11 @@ def test_imports_run_downwards(package):
 def test_other_methods_take_only_the_finder_and_the_detector_of_landmarks():
     for package in ("depthnet", "recon3d"):
         for path in (ROOT / package).rglob("*.py"):
-            wrong = {n for n in imported(path) if n.startswith("landmarks.") and n.split(".")[1] not in ("finder", "detector")}
+            wrong = {
+                n
+                for n in imported(path)
+                if n.startswith("landmarks.") and n.split(".")[1] not in ("finder", "detector")
+            }
             assert not wrong, f"{path} imports {wrong}"
 
 

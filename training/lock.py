@@ -29,7 +29,9 @@ def session_lock(session: Path, accelerator: Accelerator) -> Iterator[None]:
                 # a record lock: loader workers do not inherit it, so it ends with this process and not with the last of them
                 fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            problem = f"session '{session.name}' is being trained by another process; wait, or give another --sessionname."
+            problem = (
+                f"session '{session.name}' is being trained by another process; wait, or give another --sessionname."
+            )
         except OSError as error:
             problem = f"{session}: cannot be written ({error.strerror}); choose another place for [Paths] data."
     try:

@@ -227,8 +227,13 @@ def train(
 
 
 def _train(
-    method: Method, dataset: Dataset, collate: Callable[[list], Batch], names: Callable[[int], str], options: LoopOptions,
-    accelerator: Accelerator, resume: Path | None,
+    method: Method,
+    dataset: Dataset,
+    collate: Callable[[list], Batch],
+    names: Callable[[int], str],
+    options: LoopOptions,
+    accelerator: Accelerator,
+    resume: Path | None,
 ) -> Position:
     refuse_to_mix(options.session, resume)
     position = restore(method, options, accelerator, resume)
@@ -247,7 +252,9 @@ def _train(
             batches.set_position(position.epoch, position.batches_done)
             # a generator of its own, or the loader would draw from the global one and a resumed epoch would differ
             own = torch.Generator().manual_seed(options.seed)
-            loader = DataLoader(repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own)
+            loader = DataLoader(
+                repeated, batch_sampler=batches, collate_fn=collate, num_workers=options.workers, generator=own
+            )
             means = run_epoch(run, loader, batches)
             position.epoch, position.batches_done = number, 0
             say("-" * 100)
@@ -391,7 +398,9 @@ def save(
     tensors = method.networks.state_dict()
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise DivergenceError(f"weight {name} is not finite; snapshot {folder} not written, the last good one is kept.")
+            raise DivergenceError(
+                f"weight {name} is not finite; snapshot {folder} not written, the last good one is kept."
+            )
     state = {
         "position": vars(position),
         "rng": rng,
@@ -411,7 +420,9 @@ def restore(method: Method, options: LoopOptions, accelerator: Accelerator, resu
         return Position(stage=method.stage)
     state = read_state(state_file)
     if not {"position", "rng", "optimizers"} <= set(state) or not set(state["position"]) <= set(vars(Position())):
-        raise CheckpointError(f"{state_file}: not the state of a run of this version; delete it to keep only the weights.")
+        raise CheckpointError(
+            f"{state_file}: not the state of a run of this version; delete it to keep only the weights."
+        )
     position = Position(**state["position"])
     if position.stage != method.stage or options.new_stage:
         return Position(
@@ -503,7 +514,9 @@ class FiniteWatch:
         bad = [name for name, term in terms.items() if name != "loss" and not torch.isfinite(term).all()]
         which = f" (term: {', '.join(bad)})" if bad else ""
         files = ", ".join(dict.fromkeys(self.names(int(i)) for i in indices))
-        raise DivergenceError(f"the loss is not finite{which}; batch: {files}. The last good snapshot is kept; lower --lr.")
+        raise DivergenceError(
+            f"the loss is not finite{which}; batch: {files}. The last good snapshot is kept; lower --lr."
+        )
 
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

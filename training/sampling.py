@@ -15,7 +15,9 @@ class EpochBatches(Sampler[list[int]]):
         shuffle: a new permutation per epoch. Incomplete last batches are dropped, as the papers do.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, rank: int = 0, world: int = 1, shuffle: bool = True) -> None:
+    def __init__(
+        self, length: int, batch_size: int, seed: int, rank: int = 0, world: int = 1, shuffle: bool = True
+    ) -> None:
         if length < world:
             raise ValueError(f"{length} samples for {world} processes; use fewer processes")
         self.length, self.seed, self.rank, self.world, self.shuffle = length, seed, rank, world, shuffle

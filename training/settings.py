@@ -31,12 +31,16 @@ class LoopSettings:
     patience: int = option(0, "validations without a better score before stopping, 0 = off", group="run", minimum=0)
     schedule: str = option("constant", "of all learning rates over this stage", choices=SCHEDULES, group="optimisation")
     warmup: float = option(
-        0.0, "share of the stage with a rising learning rate (milestones: at a fifth), 0 = off; from 1: epochs",
-        group="optimisation", minimum=-1,
-    )  # fmt: skip
+        0.0,
+        "share of the stage with a rising learning rate (milestones: at a fifth), 0 = off; from 1: epochs",
+        group="optimisation",
+        minimum=-1,
+    )
     milestones: list[int] = option(
-        [], "epochs of the stage after which the rate falls to a fifth, schedule milestones",
-        group="optimisation", minimum=1,
+        [],
+        "epochs of the stage after which the rate falls to a fifth, schedule milestones",
+        group="optimisation",
+        minimum=1,
     )
     save_every: int = option(1, "epochs between snapshots", group="logging", minimum=1)
     keep: int = option(0, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
@@ -63,9 +67,13 @@ class DegradationSettings:
     def degradation(self) -> dict[str, float]:
         """Arguments of `datasets.augment.Degradation`."""
         return {
-            "occlusion": self.occ, "colour": self.colour, "blur": self.blur, "jpeg": self.jpeg, "grey": self.grey,
+            "occlusion": self.occ,
+            "colour": self.colour,
+            "blur": self.blur,
+            "jpeg": self.jpeg,
+            "grey": self.grey,
             "noise": self.noise,
-        }  # fmt: skip
+        }
 
 
 def warmup_share(warmup: float, epochs: int | None) -> float:

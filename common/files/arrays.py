@@ -12,8 +12,19 @@ from common.errors import DataError
 MAX_NPZ_BYTES = 2**30  # unpacked
 # What NumPy raises for damaged files, beside ValueError: an empty one, a broken header, a broken archive, absurd shapes.
 _UNREADABLE = (
-    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError,
-    NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
 )
 
 

@@ -28,7 +28,9 @@ def read_image(path: Path, span: tuple[int, int] | None = None, max_pixels: int 
         with Image.open(path if span is None else io.BytesIO(_read_span(path, *span))) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise DataError(f"{path}: {width}×{height} pixels exceed the limit of {max_pixels:,}; scale the photo down.")
+                raise DataError(
+                    f"{path}: {width}×{height} pixels exceed the limit of {max_pixels:,}; scale the photo down."
+                )
             return _to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file.") from None

@@ -41,7 +41,16 @@ def read_mat_file(path: Path, simplify: bool = True, max_bytes: int = MAX_MAT_BY
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except DataError:
         raise
-    except (_DamagedError, struct.error, zlib.error, KeyError, IndexError, ValueError, TypeError, NotImplementedError) as error:
+    except (
+        _DamagedError,
+        struct.error,
+        zlib.error,
+        KeyError,
+        IndexError,
+        ValueError,
+        TypeError,
+        NotImplementedError,
+    ) as error:
         raise DataError(f"{path}: not a readable MATLAB 5 file ({error}); get it again.") from None
 
 

@@ -19,9 +19,23 @@ from common.files.pictures import save_picture
 
 METRES_PER_DM = 0.1
 _PLY_TYPES = {
-    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8",
-    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8",
-}  # fmt: skip
+    "char": "i1",
+    "uchar": "u1",
+    "short": "i2",
+    "ushort": "u2",
+    "int": "i4",
+    "uint": "u4",
+    "float": "f4",
+    "double": "f8",
+    "int8": "i1",
+    "uint8": "u1",
+    "int16": "i2",
+    "uint16": "u2",
+    "int32": "i4",
+    "uint32": "u4",
+    "float32": "f4",
+    "float64": "f8",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,11 @@ class Mesh:
     texture: np.ndarray | None = None  # (H, W, 3 or 4) uint8
 
     def __post_init__(self) -> None:
-        for name, array, width in (("vertices", self.vertices, 3), ("triangles", self.triangles, 3), ("uv", self.uv, 2)):
+        for name, array, width in (
+            ("vertices", self.vertices, 3),
+            ("triangles", self.triangles, 3),
+            ("uv", self.uv, 2),
+        ):
             if array is not None and (array.ndim != 2 or array.shape[1] != width):
                 raise MeshFileError(f"{name} have shape {array.shape}, expected (N, {width}).")
         pairs = (("triangles", self.triangles, self.vertices), ("uv_triangles", self.uv_triangles, self.uv))
@@ -97,7 +115,11 @@ def write_ply(path: Path, mesh: Mesh, binary: bool = True) -> None:
     _check_finite(path, mesh)
     names = [("x", "f4"), ("y", "f4"), ("z", "f4")]
     names += [(c, "u1") for c in ("red", "green", "blue")] if mesh.colours is not None else []
-    header = ["ply", f"format {'binary_little_endian' if binary else 'ascii'} 1.0", f"element vertex {len(mesh.vertices)}"]
+    header = [
+        "ply",
+        f"format {'binary_little_endian' if binary else 'ascii'} 1.0",
+        f"element vertex {len(mesh.vertices)}",
+    ]
     header += [f"property {'float' if kind == 'f4' else 'uchar'} {name}" for name, kind in names]
     header += [f"element face {len(mesh.triangles)}", "property list uchar int vertex_indices", "end_header"]
     columns = [*mesh.vertices.T, *(mesh.colours_8bit.T if mesh.colours is not None else ())]

@@ -42,7 +42,9 @@ def read_pts(path: Path, num_points: int | None = None) -> np.ndarray:
         except ValueError:
             raise DataError(f"{path}:{number}: expected 'x y', found '{line.strip()[:60]}'.") from None
         if not (abs(x) < MAX_COORDINATE and abs(y) < MAX_COORDINATE):  # NaN fails too
-            raise DataError(f"{path}:{number}: coordinate '{line.strip()[:60]}' is not finite; correct or remove the file.")
+            raise DataError(
+                f"{path}:{number}: coordinate '{line.strip()[:60]}' is not finite; correct or remove the file."
+            )
         points.append((x, y))
     check_count(path, len(points), num_points)
     return np.array(points, dtype=np.float32).reshape(-1, 2) - 0.5
@@ -59,7 +61,9 @@ def check_count(path: Path, found: int, expected: int | None) -> None:
     if not found:
         raise DataError(f"{path}: holds no landmarks.")
     if expected is not None and found != expected:
-        raise DataError(f"{path}: {found} landmarks where {expected} are expected; check the file or choose another --scheme.")
+        raise DataError(
+            f"{path}: {found} landmarks where {expected} are expected; check the file or choose another --scheme."
+        )
 
 
 def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:

@@ -36,7 +36,11 @@ def read_records(path: Path, fields: tuple[str, ...]) -> list[dict]:
     _check_file(path)
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        records = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.split("\n") if x.strip()]
+        records = (
+            json.loads(text)
+            if text.lstrip().startswith("[")
+            else [json.loads(x) for x in text.split("\n") if x.strip()]
+        )
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg}).") from None
     except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits

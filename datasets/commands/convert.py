@@ -61,10 +61,14 @@ def convert_aflw2000(source: Path, out: Path) -> list[Path]:
         content = read_mat(path, {"pt3d_68": (3, 68), "Pose_Para": (7,)})
         points = content["pt3d_68"].T - np.float32([1, 1, 0])
         photo = _photo_of(path)
-        records.append({
-            "img_paths": f"AFLW2000/{photo.relative_to(source)}", "landmarks": points.tolist(),
-            "landmarks_2d": points[:, :2].tolist(), "bbox": box_record(points),
-        })
+        records.append(
+            {
+                "img_paths": f"AFLW2000/{photo.relative_to(source)}",
+                "landmarks": points.tolist(),
+                "landmarks_2d": points[:, :2].tolist(),
+                "bbox": box_record(points),
+            }
+        )
         yaws.append(float(np.degrees(content["Pose_Para"][1])))
     buffer = io.BytesIO()
     np.save(buffer, np.array(yaws))
@@ -93,9 +97,14 @@ def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> li
             if landmarks is not None and name not in depths:
                 raise DataError(f"{landmarks}: has no landmarks for {name}; add them, or leave --landmarks out.")
             points = depths.get(name, projected)
-            records.append({
-                "img_paths": name, "landmarks": points.tolist(), "landmarks_2d": flat.tolist(), "bbox": box_record(flat),
-            })
+            records.append(
+                {
+                    "img_paths": name,
+                    "landmarks": points.tolist(),
+                    "landmarks_2d": flat.tolist(),
+                    "bbox": box_record(flat),
+                }
+            )
     if not records:
         raise DataError(f"{source}: holds none of the folders {', '.join(LP_PARTS)} with .mat files.")
     if landmarks is None:
@@ -215,8 +224,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="source", type=Path, required=True, help="the dataset's own folder")
     parser.add_argument("--out", type=Path, default=None, help="default <from>/csv")
     parser.add_argument("--landmarks", type=Path, default=None, help="300wlp: npz with 3D points")
-    parser.add_argument("--detector", default=None,
-                        help=f"celeba, ffhq, meei: find boxes with it: {DETECTOR_HELP} [yunet; celeba: its list]")
+    parser.add_argument(
+        "--detector",
+        default=None,
+        help=f"celeba, ffhq, meei: find boxes with it: {DETECTOR_HELP} [yunet; celeba: its list]",
+    )
     options = parser.parse_args(arguments)
     out = options.out or options.source / "csv"
     extra: dict = {"landmarks": options.landmarks} if options.dataset == "300wlp" else {}
@@ -226,8 +238,15 @@ def main(arguments: list[str] | None = None) -> int:
             extra = {"detector": None if name is None else make_detector(name)}
         if not options.source.is_dir():
             raise DataError(f"--from {options.source}: no such folder.")
-        converters = {"300wlp": convert_300wlp, "aflw2000": convert_aflw2000, "affectnet": convert_affectnet,
-                      "celeba": convert_celeba, "ffhq": convert_ffhq, "meei": convert_meei, "menpo": convert_menpo}
+        converters = {
+            "300wlp": convert_300wlp,
+            "aflw2000": convert_aflw2000,
+            "affectnet": convert_affectnet,
+            "celeba": convert_celeba,
+            "ffhq": convert_ffhq,
+            "meei": convert_meei,
+            "menpo": convert_menpo,
+        }
         for path in converters[options.dataset](options.source, out, **extra):
             sys.stdout.write(f"wrote {path}\n")
     except OSError as error:  # the output folder is full or not writable

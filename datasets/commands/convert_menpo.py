@@ -18,8 +18,12 @@ from geometry.schemes import IBUG_68, MENPO_84
 # Folder of photos → its tar file. common and challenging share one, as their tables do.
 TARS = {"train": "menpo", "common": "menpo_test", "challenging": "menpo_test", "300w": "300W", "menpo3D84": "menpo3D84"}
 TABLES = {
-    "menpo_train": ("train",), "menpo_common": ("common",), "menpo_challenging": ("challenging",),
-    "menpo_full": ("common", "challenging"), "300W": ("300w",), "menpo3D84": ("menpo3D84",),
+    "menpo_train": ("train",),
+    "menpo_common": ("common",),
+    "menpo_challenging": ("challenging",),
+    "menpo_full": ("common", "challenging"),
+    "300W": ("300w",),
+    "menpo3D84": ("menpo3D84",),
 }
 
 
@@ -31,7 +35,9 @@ def convert_menpo(source: Path, out: Path) -> list[Path]:
     """
     records = {part: _read_part(source, part) for part in TARS if (source / part).is_dir()}
     if not records:
-        raise DataError(f"{source}: holds none of the folders {', '.join(TARS)}; give the folder above them with --from.")
+        raise DataError(
+            f"{source}: holds none of the folders {', '.join(TARS)}; give the folder above them with --from."
+        )
     written = []
     for tar in dict.fromkeys(TARS[part] for part in records):
         photos = [photo for part in records if TARS[part] == tar for photo, _ in records[part]]

@@ -35,8 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     faces = None if options.detector == "none" else FirstFaces(options.detector, options.out / "faces")
     dataset = build_dataset(
-        options.dataset, options.source, options.split, options.input_size, options.crop_source, options.align,
-        options.scheme, faces,
+        options.dataset,
+        options.source,
+        options.split,
+        options.input_size,
+        options.crop_source,
+        options.align,
+        options.scheme,
+        faces,
     )
     sys.stdout.write(f"{dataset}\n")
     packed = pack(dataset, options.out)

@@ -87,7 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=128, help="inner side of the crops in px [128]")
     parser.add_argument("--seed", type=int, default=0, help="of the faces [0]")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), help="processes [all cores]")
-    parser.add_argument("--backgrounds", type=Path, default=None, help="folder of photos to put behind the heads [drawn]")
+    parser.add_argument(
+        "--backgrounds", type=Path, default=None, help="folder of photos to put behind the heads [drawn]"
+    )
     options = parser.parse_args(arguments)
     if min(options.count, options.size, options.processes) < 1:
         parser.error("--count, --size and --processes must be 1 or more")

@@ -64,7 +64,9 @@ class BoxRules(NamedTuple):
 
 # Medians of `python -m benchmarks detector_box --config local_config.ini --count 500` on training photos of 300-W.
 BOX_RULES = {
-    "landmarks": BoxRules(BoxRule(1.385, -0.049), BoxRule(1.027, 0.0)),  # tight around brows, chin and the sides of the face
+    "landmarks": BoxRules(
+        BoxRule(1.385, -0.049), BoxRule(1.027, 0.0)
+    ),  # tight around brows, chin and the sides of the face
     "yunet": BoxRules(BoxRule(1.226, 0.103), BoxRule(0.910, 0.147)),
     "dlib": BoxRules(BoxRule(1.331, 0.042), BoxRule(0.972, 0.091)),
     "faceboxes": BoxRules(BoxRule(1.224, 0.113), BoxRule(0.911, 0.157)),
@@ -106,7 +108,9 @@ def tight_square(detection: Detection) -> np.ndarray:
     rule = BOX_RULES[detection.kind].around_landmarks
     left, top, right, bottom = (float(value) for value in detection.box)
     unit, roll = ((right - left) * (bottom - top)) ** 0.5, detection.roll_rad
-    centre = np.array([(left + right) / 2, (top + bottom) / 2]) + rule.down * unit * np.array([-np.sin(roll), np.cos(roll)])
+    centre = np.array([(left + right) / 2, (top + bottom) / 2]) + rule.down * unit * np.array(
+        [-np.sin(roll), np.cos(roll)]
+    )
     return np.concatenate([centre - rule.side * unit / 2, centre + rule.side * unit / 2])
 
 

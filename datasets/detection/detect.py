@@ -36,7 +36,9 @@ DETECTORS: dict[str, Callable[..., DetectFaces]] = {
     "faceboxes": _faceboxes,
     "none": lambda: whole_photo,
 }
-DETECTOR_HELP = "yunet (bundled), dlib (pip install dlib-bin), faceboxes:FILE of weights, or none: every photo is one face crop"
+DETECTOR_HELP = (
+    "yunet (bundled), dlib (pip install dlib-bin), faceboxes:FILE of weights, or none: every photo is one face crop"
+)
 
 
 def make_detector(name: str | DetectFaces, weights: Path | None = None) -> DetectFaces:

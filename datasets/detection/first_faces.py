@@ -24,7 +24,10 @@ class FirstFaces:
     """
 
     def __init__(
-        self, detector: str, folder: Path, make: Callable[[str], Callable[[np.ndarray], list[Detection]]] = make_detector
+        self,
+        detector: str,
+        folder: Path,
+        make: Callable[[str], Callable[[np.ndarray], list[Detection]]] = make_detector,
     ) -> None:
         self.name, self.file, self.make = detector, Path(folder) / f"{detector.partition(':')[0]}_tight.json", make
 

@@ -57,7 +57,9 @@ class YuNetDetector:
         if not any(face.score >= SURE for face in found):
             copies = [(quarters, np.rot90(image, quarters)) for quarters in (1, 2, 3)]
             turned = [turned_back(f, k, image.shape) for k, copy in copies for f in self._search_sides(copy)]
-            found += [face for face in turned if face.score >= SURE or not found]  # hard upright faces look turned as well
+            found += [
+                face for face in turned if face.score >= SURE or not found
+            ]  # hard upright faces look turned as well
         return distinct(found)
 
     def _attempts(self, image: np.ndarray) -> Iterator[list[Detection]]:

@@ -41,21 +41,32 @@ class AffectNet(FaceDataset):
         rows = choose_split(rows, self.split, lambda r: r[1]["image_path"])
         return [
             Annotation(
-                safe_join(self.root, row["image_path"]), row["image_path"],
+                safe_join(self.root, row["image_path"]),
+                row["image_path"],
                 box=numbers([row[c] or "nan" for c in ("x1", "y1", "x2", "y2")], (4,), f"{path}:{line}"),
             )
             for line, row in rows
         ]
 
     def _read_original(self) -> list[Annotation]:
-        tables = {"train": ("training.csv",), "full": ("training.csv", "validation.csv")}.get(self.split, ("validation.csv",))
+        tables = {"train": ("training.csv",), "full": ("training.csv", "validation.csv")}.get(
+            self.split, ("validation.csv",)
+        )
         annotations = [a for table in tables for a in self._read_table(self.require(self.root / table))]
         order = np.random.default_rng(2).permutation(len(annotations))
         return [annotations[i] for i in order]
 
     def _read_table(self, path: Path) -> list[Annotation]:
         folder = self.require(self.root / "cropped_Annotated")
-        columns = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression")
+        columns = (
+            "subDirectory_filePath",
+            "face_x",
+            "face_y",
+            "face_width",
+            "face_height",
+            "facial_landmarks",
+            "expression",
+        )
         annotations = []
         for line, row in read_csv(path, columns):
             where = f"{path}:{line}"
@@ -67,6 +78,8 @@ class AffectNet(FaceDataset):
             name = row["subDirectory_filePath"]
             labels = {"expression": expression}
             annotations.append(
-                Annotation(safe_join(folder, name), name, points, box=np.array([x, y, x + width, y + height]), labels=labels)
+                Annotation(
+                    safe_join(folder, name), name, points, box=np.array([x, y, x + width, y + height]), labels=labels
+                )
             )
         return annotations

@@ -19,7 +19,8 @@ class BoxedDataset(FaceDataset):
         rows = list(read_csv(path, ("image_path", "x1", "y1", "x2", "y2")))
         return [
             Annotation(
-                safe_join(self.root, row["image_path"]), row["image_path"],
+                safe_join(self.root, row["image_path"]),
+                row["image_path"],
                 box=numbers([row[c] or "nan" for c in ("x1", "y1", "x2", "y2")], (4,), f"{path}:{line}"),
             )
             for line, row in choose_split(rows, self.split, lambda r: r[1]["image_path"])

@@ -36,8 +36,14 @@ class Folder(FaceDataset):
     splits = ("train", "test", "val", "full", "unlabeled")
 
     def __init__(
-        self, root: Path, split: str = "full", image_size: int = 256, crop_source: str = "bb_ground_truth", align: bool = False,
-        scheme: LandmarkScheme | None = None, faces: Callable[[list[Path]], dict] | None = None,
+        self,
+        root: Path,
+        split: str = "full",
+        image_size: int = 256,
+        crop_source: str = "bb_ground_truth",
+        align: bool = False,
+        scheme: LandmarkScheme | None = None,
+        faces: Callable[[list[Path]], dict] | None = None,
     ) -> None:
         self.wanted_scheme, self.faces = scheme, faces
         super().__init__(root, split, image_size, crop_source, align)
@@ -52,7 +58,9 @@ class Folder(FaceDataset):
             photos = [p for p in photos if p in points]
             counts = {len(points[p]) for p in photos}
             if len(counts) > 1:
-                raise DataError(f"{self.root}: photos have different numbers of points ({sorted(counts)}); make them equal.")
+                raise DataError(
+                    f"{self.root}: photos have different numbers of points ({sorted(counts)}); make them equal."
+                )
             if counts:
                 self.scheme = self.wanted_scheme or generic_scheme(counts.pop())
             return [self._annotation(path, points[path], None) for path in photos]
@@ -98,7 +106,9 @@ class Folder(FaceDataset):
     def _from_table(self, table: Path) -> dict[Path, np.ndarray]:
         points = {}
         try:
-            rows = [(number, row) for number, row in enumerate(csv.reader(read_text(table).splitlines()), start=1) if row]
+            rows = [
+                (number, row) for number, row in enumerate(csv.reader(read_text(table).splitlines()), start=1) if row
+            ]
         except csv.Error as error:
             raise DataError(f"{table}: not a csv table ({error}).") from None
         for number, row in rows[1:]:
@@ -120,9 +130,13 @@ class Folder(FaceDataset):
         boxes = self.faces(photos)
         empty = [path for path, box in boxes.items() if box is None]
         if boxes and len(empty) == len(boxes):
-            raise DataError(f"{self.root}: no face found in {len(empty)} photos; if each is one face, give --detector none.")
+            raise DataError(
+                f"{self.root}: no face found in {len(empty)} photos; if each is one face, give --detector none."
+            )
         if empty and is_main_process():
-            console().info(f"{self.root}: no face found in {len(empty)} of {len(photos)} photos, left out: {empty[0].name} …")
+            console().info(
+                f"{self.root}: no face found in {len(empty)} of {len(photos)} photos, left out: {empty[0].name} …"
+            )
         return boxes
 
     def _annotation(self, path: Path, landmarks: np.ndarray | None, box: np.ndarray | None) -> Annotation:

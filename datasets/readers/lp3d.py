@@ -21,7 +21,9 @@ class Lp3dDataset(FaceDataset):
     Landmarks are 68 × 2 where no depth is known.
     """
 
-    source = "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm, then python -m datasets.commands.convert"
+    source = (
+        "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm, then python -m datasets.commands.convert"
+    )
     scheme = IBUG_68
     extend_top, extend_bottom = 0.05, 0.10
     json_name = ""
@@ -43,7 +45,9 @@ class Lp3dDataset(FaceDataset):
         flat = numbers(record["landmarks_2d"], (68, 2), where) + 0.5 if "landmarks_2d" in record else None
         name = str(record["img_paths"]).removeprefix(self.prefix)
         box = np.array([x, y, x + width, y + height])
-        return Annotation(safe_join(self.root, name), f"{name}#{number}", points, box=box, labels=labels, crop_landmarks=flat)
+        return Annotation(
+            safe_join(self.root, name), f"{name}#{number}", points, box=box, labels=labels, crop_landmarks=flat
+        )
 
 
 class Wlp300(Lp3dDataset):

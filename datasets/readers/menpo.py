@@ -74,7 +74,9 @@ def _annotated(values: np.ndarray, where: str) -> np.ndarray:
 def _pad(points: np.ndarray, count: int, where: str) -> np.ndarray:
     """(count, 2); profiles have PROFILE_POINTS, the rest is NaN, that is, invisible. Raises: DataError for another number."""
     if len(points) not in (count, PROFILE_POINTS):
-        raise DataError(f"{where}: {len(points)} landmarks where {count} (or {PROFILE_POINTS} of a profile) are expected.")
+        raise DataError(
+            f"{where}: {len(points)} landmarks where {count} (or {PROFILE_POINTS} of a profile) are expected."
+        )
     return np.concatenate([points, np.full((count - len(points), 2), np.nan, np.float32)])
 
 

@@ -38,7 +38,9 @@ class Palsy(FaceDataset):
             name = str(PurePosixPath(*PurePosixPath(str(record["img_path"])).parts[-2:]))
             points = numbers(record[field], (68, -1), f"{path}: record {number}")
             if points.shape[1] not in (2, 3):
-                raise DataError(f"{path}: record {number}: expected x, y or x, y, z of 68 points, found {points.shape}.")
+                raise DataError(
+                    f"{path}: record {number}: expected x, y or x, y, z of 68 points, found {points.shape}."
+                )
             points = points + np.float32([0.5, 0.5, 0])[: points.shape[1]]
             annotations.append(Annotation(safe_join(self.root, name), name, points, box=landmark_box(points)))
         return annotations

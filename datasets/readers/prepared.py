@@ -92,7 +92,9 @@ def _from_lists(folder: Path, root: Path) -> list[PreparedEntry]:
         try:
             columns[name] = [line.strip() for line in path.read_text().splitlines() if line.strip()]
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}); the lists are {', '.join(LISTS)}.txt.") from None
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); the lists are {', '.join(LISTS)}.txt."
+            ) from None
     counts = {name: len(lines) for name, lines in columns.items()}
     if len(set(counts.values())) > 1 or not counts["images"]:
         raise DataError(f"{folder}: the lists disagree ({', '.join(f'{n}: {c}' for n, c in counts.items())} lines).")
@@ -109,7 +111,9 @@ def read_sample(entry: PreparedEntry, reference: np.ndarray) -> PreparedSample:
     image, mask = read_image(entry.image), read_image(entry.mask)[..., 0]
     landmarks = read_landmarks(entry.landmarks, image.shape[0])
     if mask.shape != image.shape[:2]:
-        raise DataError(f"{entry.mask}: {mask.shape[1]}×{mask.shape[0]} px, its photo {image.shape[1]}×{image.shape[0]}.")
+        raise DataError(
+            f"{entry.mask}: {mask.shape[1]}×{mask.shape[0]} px, its photo {image.shape[1]}×{image.shape[0]}."
+        )
     if not mask.any():
         raise DataError(f"{entry.mask}: marks nothing as skin, so its photo cannot teach colours; leave the photo out.")
     if not entry.aligned:
@@ -117,7 +121,9 @@ def read_sample(entry: PreparedEntry, reference: np.ndarray) -> PreparedSample:
         image, landmarks = crop.extract(image), crop.apply(landmarks)
         mask = crop.extract(np.repeat(mask[..., None], 3, 2))[..., 0]
     elif image.shape[:2] != (SIZE_PX, SIZE_PX):
-        raise DataError(f"{entry.image}: {image.shape[1]}×{image.shape[0]} px, not {SIZE_PX}×{SIZE_PX}; prepare it again.")
+        raise DataError(
+            f"{entry.image}: {image.shape[1]}×{image.shape[0]} px, not {SIZE_PX}×{SIZE_PX}; prepare it again."
+        )
     truth = None if entry.truth is None else read_truth(entry.truth)
     return PreparedSample(image, landmarks.astype(np.float32), mask, truth)
 
@@ -128,7 +134,11 @@ def read_truth(path: Path) -> np.ndarray:
         identity, expression = read_npz(path, ("identity", "expression"))
     except DataError as error:
         raise DataError(f"{error} Please render the faces again.") from None
-    if identity.ndim != 1 or expression.ndim != 1 or not (np.isfinite(identity).all() and np.isfinite(expression).all()):
+    if (
+        identity.ndim != 1
+        or expression.ndim != 1
+        or not (np.isfinite(identity).all() and np.isfinite(expression).all())
+    ):
         raise DataError(f"{path}: holds no finite rows identity and expression; render the faces again.")
     return np.concatenate([identity, expression]).astype(np.float32)
 
@@ -172,7 +182,9 @@ def write_tf(folder: Path, name: str, sample: PreparedSample, trans_params: np.n
     save_picture(folder / f"{name}.png", sample.image)
 
 
-def write_pt(folder: Path, name: str, photo: np.ndarray, five: np.ndarray, landmarks: np.ndarray, mask: np.ndarray) -> None:
+def write_pt(
+    folder: Path, name: str, photo: np.ndarray, five: np.ndarray, landmarks: np.ndarray, mask: np.ndarray
+) -> None:
     """One whole photo in the layout of Deep3DFaceRecon_pytorch; `write_lists` follows once at the end."""
     write_file(folder / "detections" / f"{name}.txt", _rows_text(five - 0.5))
     write_file(folder / "landmarks" / f"{name}.txt", _rows_text(to_index_up(landmarks, photo.shape[0])))
@@ -184,8 +196,10 @@ def write_lists(folder: Path, split: str) -> int:
     """`datalist/<split>/` of all photos of a PT folder, with paths relative to it; how many."""
     names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     columns = {
-        "images": names, "landmarks": [f"landmarks/{Path(n).stem}.txt" for n in names], "masks": [f"mask/{n}" for n in names],
-    }  # fmt: skip
+        "images": names,
+        "landmarks": [f"landmarks/{Path(n).stem}.txt" for n in names],
+        "masks": [f"mask/{n}" for n in names],
+    }
     for column, lines in columns.items():
         write_file(folder / "datalist" / split / f"{column}.txt", "".join(f"{line}\n" for line in lines))
     return len(names)

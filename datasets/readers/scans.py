@@ -75,7 +75,9 @@ class Scan:
 
 def read_scans(folder: Path) -> list[Scan]:
     """All known scans below a folder. Raises: DataError when there is none, or naming a damaged file."""
-    found = [name for name, source in SOURCES.items() if folder is not None and (Path(folder) / name / source.mesh).is_file()]
+    found = [
+        name for name, source in SOURCES.items() if folder is not None and (Path(folder) / name / source.mesh).is_file()
+    ]
     if not found:
         raise DataError(f"--images {folder}: holds none of the scans {', '.join(SOURCES)}.")
     return [_read(Path(folder) / name, name, SOURCES[name]) for name in found]

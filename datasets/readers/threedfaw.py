@@ -56,7 +56,9 @@ class Keypoints:
         return len(self.points)
 
 
-def read_keypoints(path: Path, separator: str = ",", columns: tuple[int, ...] = (2, 3), rows: int | None = None) -> np.ndarray:
+def read_keypoints(
+    path: Path, separator: str = ",", columns: tuple[int, ...] = (2, 3), rows: int | None = None
+) -> np.ndarray:
     """A text file with one keypoint per line → (K, 2 or 3) float64 as written.
 
     Args: separator: between numbers, " " for any white space; columns: allowed numbers of them; rows: of keypoints, None = any.
@@ -107,9 +109,13 @@ def read_face(root: Path, part: str, name: str) -> np.ndarray:
     check_spread(points[:, :2], path)
     photo = safe_join(root / f"{part}_img", f"{name}.jpg")
     width, height = image_size(photo)
-    inside = (points[:, 0] > -width) & (points[:, 0] < 2 * width) & (points[:, 1] > -height) & (points[:, 1] < 2 * height)
+    inside = (
+        (points[:, 0] > -width) & (points[:, 0] < 2 * width) & (points[:, 1] > -height) & (points[:, 1] < 2 * height)
+    )
     if not inside.all():
-        raise DataError(f"{path}: keypoints lie far outside {photo.name} of {width}×{height} px; they do not belong together.")
+        raise DataError(
+            f"{path}: keypoints lie far outside {photo.name} of {width}×{height} px; they do not belong together."
+        )
     return normalise(points, width, height)
 
 
@@ -159,7 +165,10 @@ def read_split(root: Path, split: str) -> Keypoints:
         raise DataError(f"{folder}: {len(skipped)} of {len(names)} files cannot be used, the first: {skipped[0]}")
     stacked = np.stack(faces).astype(np.float32)
     found = Keypoints(
-        stacked[..., :2], stacked[..., 2], np.array([row[0] for row in kept]), np.array([row[2] for row in kept], dtype="U6"),
+        stacked[..., :2],
+        stacked[..., 2],
+        np.array([row[0] for row in kept]),
+        np.array([row[2] for row in kept], dtype="U6"),
         tuple(skipped),
     )
     return found if split == "train" or listed.is_file() else own_split(found, split)
@@ -213,7 +222,9 @@ def read_prepared(path: Path) -> Keypoints:
     points, depth = read_npz(path, ("y_keypts", "z_keypts"))
     if points.ndim != 3 or points.shape[1:] != (POINTS, 2) or depth.shape != points.shape[:2] or not len(points):
         shapes = f"{points.shape} and {depth.shape}"
-        raise DataError(f"{path}: y_keypts and z_keypts of shapes {shapes} are not (N, 66, 2) and (N, 66); prepare it anew.")
+        raise DataError(
+            f"{path}: y_keypts and z_keypts of shapes {shapes} are not (N, 66, 2) and (N, 66); prepare it anew."
+        )
     if not (np.isfinite(points).all() and np.isfinite(depth).all()):
         raise DataError(f"{path}: a keypoint is not finite; prepare it anew.")
     with np.load(path, allow_pickle=False) as content:
@@ -221,7 +232,9 @@ def read_prepared(path: Path) -> Keypoints:
     ids = read_npz(path, ("ids",))[0] if "ids" in there else np.array([str(i) for i in range(len(points))])
     poses = read_npz(path, ("orientations",))[0] if "orientations" in there else np.full(len(points), "", dtype="U6")
     if len(ids) != len(points) or len(poses) != len(points):
-        raise DataError(f"{path}: {len(points)} faces but {len(ids)} ids and {len(poses)} orientations; prepare it anew.")
+        raise DataError(
+            f"{path}: {len(points)} faces but {len(ids)} ids and {len(poses)} orientations; prepare it anew."
+        )
     return Keypoints(points.astype(np.float32), depth.astype(np.float32), ids.astype(str), poses.astype(str))
 
 
@@ -234,7 +247,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     splits = prepare(options.root, options.out)
     for split, faces in splits.items():
-        sys.stdout.write(f"{split}: {len(faces)} faces, {len(faces.skipped)} files skipped, {options.out / split}.npz\n")
+        sys.stdout.write(
+            f"{split}: {len(faces)} faces, {len(faces.skipped)} files skipped, {options.out / split}.npz\n"
+        )
         for sentence in faces.skipped:
             sys.stdout.write(f"  skipped {sentence}\n")
     return 0

@@ -60,7 +60,9 @@ class W300(FaceDataset):
                 raise DataError(f"{points_path}: its photo (.jpg or .png) is missing; copy it beside the .pts file.")
             detected, annotated = boxes.get(photo.name, (None, None))
             landmarks = read_pts(points_path, IBUG_68.num_points)
-            annotations.append(Annotation(photo, f"{part}/{photo.name}", landmarks, box=annotated, detector_box=detected))
+            annotations.append(
+                Annotation(photo, f"{part}/{photo.name}", landmarks, box=annotated, detector_box=detected)
+            )
         return annotations
 
     def _read_boxes(self, part: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -36,7 +36,9 @@ class Wflw(FaceDataset):
                 continue
             values = line.split(maxsplit=206)
             if len(values) != 207:
-                raise DataError(f"{path}:{number}: expected 206 numbers and an image name, found {len(values)} columns.")
+                raise DataError(
+                    f"{path}:{number}: expected 206 numbers and an image name, found {len(values)} columns."
+                )
             row = numbers(values[:206], (206,), f"{path}:{number}")
             labels = {name: bool(flag) for name, flag in zip(ATTRIBUTES, row[200:206], strict=True)}
             if self.split in ATTRIBUTES and not labels[self.split]:
@@ -44,5 +46,7 @@ class Wflw(FaceDataset):
             name = values[206].strip()
             points = row[:196].reshape(98, 2) + 0.5
             unique = f"{name}#{number}"  # one photo may hold several faces
-            annotations.append(Annotation(safe_join(folder, name), unique, points, box=row[196:200] + 0.5, labels=labels))
+            annotations.append(
+                Annotation(safe_join(folder, name), unique, points, box=row[196:200] + 0.5, labels=labels)
+            )
         return annotations

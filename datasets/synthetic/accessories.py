@@ -12,7 +12,10 @@ from geometry.mesh.normals import vertex_normals
 from geometry.schemes import IBUG_68
 from morphable.model import FaceModel
 
-SHELL_FLOOR_FRONT, SHELL_FLOOR_BACK = 0.40, -0.95  # dm, lowest vertex that hair may cover in front of and behind the ears
+SHELL_FLOOR_FRONT, SHELL_FLOOR_BACK = (
+    0.40,
+    -0.95,
+)  # dm, lowest vertex that hair may cover in front of and behind the ears
 HIDDEN_DEPTH = -0.08  # dm below the skin, for hair that somebody does not have
 RING_STEPS, FINGERS, CAPSULE_RINGS, CAPSULE_STEPS = 20, 5, 5, 8
 
@@ -146,8 +149,10 @@ class Tailor:
             start = centre[:, side] + torch.tensor([sign, 0.0], device=vertices.device) * half[:, 0, :1] * 1.05
             ear = torch.stack([sign * vertices[..., 0].abs().amax(1).clamp(max=0.9) * 0.92, start[:, 1]], -1)
             bars.append(_bar(start, front - 0.08, ear, front - 1.1))
-        bridge_left, bridge_right = (centre[:, s] + torch.tensor([d, 0.03], device=vertices.device) * half[:, 0, :1]
-                                     for s, d in ((0, 0.95), (1, -0.95)))  # fmt: skip
+        bridge_left, bridge_right = (
+            centre[:, s] + torch.tensor([d, 0.03], device=vertices.device) * half[:, 0, :1]
+            for s, d in ((0, 0.95), (1, -0.95))
+        )
         bars.append(_bar(bridge_left, front, bridge_right, front))
         wears = draw.chance(wardrobe.glasses)
         dark = wears * draw.chance(wardrobe.sunglasses)
@@ -168,7 +173,9 @@ class Tailor:
         target = target + torch.tensor([0.0, 0.15, 0.35], device=vertices.device)
         direction = torch.stack([draw.uniform(-0.8, 0.8), draw.uniform(0.3, 1.0), draw.uniform(-0.3, 0.1)], -1)
         direction = direction / direction.norm(dim=-1, keepdim=True)
-        across = torch.linalg.cross(direction, torch.tensor([[0.0, 0.0, 1.0]], device=vertices.device).expand_as(direction))
+        across = torch.linalg.cross(
+            direction, torch.tensor([[0.0, 0.0, 1.0]], device=vertices.device).expand_as(direction)
+        )
         across = across / across.norm(dim=-1, keepdim=True)
         capsules = []
         for finger in range(FINGERS):
@@ -217,7 +224,12 @@ def _collapse(vertices: Tensor, worn: Tensor) -> Tensor:
 def _bar(start: Tensor, start_depth: Tensor, end: Tensor, end_depth: Tensor) -> Tensor:
     """(B, 4, 3) flat bar 0.04 dm high between two points (B, 2)."""
     lift = torch.tensor([0.0, 0.02], device=start.device)
-    corners = [(start - lift, start_depth), (start + lift, start_depth), (end - lift, end_depth), (end + lift, end_depth)]
+    corners = [
+        (start - lift, start_depth),
+        (start + lift, start_depth),
+        (end - lift, end_depth),
+        (end + lift, end_depth),
+    ]
     return torch.stack([torch.cat([xy, z[:, None]], -1) for xy, z in corners], 1)
 
 

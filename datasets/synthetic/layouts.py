@@ -46,10 +46,24 @@ def save_photo(path: Path, image: np.ndarray) -> None:
 
 def write_w300(root: Path, faces: list[LabelledFace]) -> None:
     """All splits of 300-W; every folder gets all faces."""
-    parts = ("train/afw", "train/helen", "train/lfpw", "test/common/helen", "test/common/lfpw", "test/challenging/ibug",
-             "test/300W/01_Indoor", "test/300W/02_Outdoor")
-    names = {"train/afw": "afw", "train/helen": "helen_trainset", "train/lfpw": "lfpw_trainset",
-             "test/common/helen": "helen_testset", "test/common/lfpw": "lfpw_testset", "test/challenging/ibug": "ibug"}
+    parts = (
+        "train/afw",
+        "train/helen",
+        "train/lfpw",
+        "test/common/helen",
+        "test/common/lfpw",
+        "test/challenging/ibug",
+        "test/300W/01_Indoor",
+        "test/300W/02_Outdoor",
+    )
+    names = {
+        "train/afw": "afw",
+        "train/helen": "helen_trainset",
+        "train/lfpw": "lfpw_trainset",
+        "test/common/helen": "helen_testset",
+        "test/common/lfpw": "lfpw_testset",
+        "test/challenging/ibug": "ibug",
+    }
     for part in parts:
         suffix = ".png" if "lfpw" in part or "300W" in part else ".jpg"
         records = []
@@ -90,7 +104,11 @@ def write_aflw(root: Path, faces: list[LabelledFace]) -> None:
     for i, face in enumerate(faces):
         save_photo(root / "data" / "flickr" / "0" / f"face{i}.jpg", face.image)
     names = np.array([f"0/face{i}.jpg" for i in which], dtype=object)
-    content = {"ra": np.arange(1, count + 1), "data": points[which].transpose(0, 2, 1).reshape(count, 38), "mask_new": mask}
+    content = {
+        "ra": np.arange(1, count + 1),
+        "data": points[which].transpose(0, 2, 1).reshape(count, 38),
+        "mask_new": mask,
+    }
     savemat(root / "AFLWinfo_release.mat", content | {"bbox": boxes, "nameList": names}, do_compression=True)
 
 
@@ -126,7 +144,9 @@ def write_affectnet(root: Path, faces: list[LabelledFace]) -> None:
         left, top, right, bottom = face.box
         points = ";".join(f"{v:.2f}" for v in (face.landmarks[:, :2] - 0.5).ravel())
         expression = 9 if i == len(faces) - 1 else i % 8
-        rows.append(f"1/{i}.jpg,{left:.0f},{top:.0f},{right - left:.0f},{bottom - top:.0f},{points},{expression},0.1,0.2")
+        rows.append(
+            f"1/{i}.jpg,{left:.0f},{top:.0f},{right - left:.0f},{bottom - top:.0f},{points},{expression},0.1,0.2"
+        )
     for name in ("training.csv", "validation.csv"):
         (root / name).write_text("\n".join(rows) + "\n")
 
@@ -136,10 +156,14 @@ def _lp_records(root: Path, faces: list[LabelledFace], prefix: str) -> list[dict
     for i, face in enumerate(faces):
         save_photo(root / f"image{i:05d}.jpg", face.image)
         left, top, right, bottom = face.box.tolist()
-        records.append({
-            "img_paths": f"{prefix}image{i:05d}.jpg", "landmarks": (face.landmarks - [0.5, 0.5, 0]).tolist(),
-            "landmarks_2d": (face.landmarks[:, :2] - 0.5).tolist(), "bbox": [left, top, right - left, bottom - top],
-        })
+        records.append(
+            {
+                "img_paths": f"{prefix}image{i:05d}.jpg",
+                "landmarks": (face.landmarks - [0.5, 0.5, 0]).tolist(),
+                "landmarks_2d": (face.landmarks[:, :2] - 0.5).tolist(),
+                "bbox": [left, top, right - left, bottom - top],
+            }
+        )
     (root / "csv").mkdir(exist_ok=True)
     return records
 
@@ -200,7 +224,9 @@ def write_menpo2d(root: Path, faces: list[LabelledFace]) -> None:
 def write_ls3d(root: Path, faces: list[LabelledFace]) -> None:
     """One tar and one ljson."""
     write_tar(root / "LS3D.tar", {f"set/face{i}.jpg": jpeg(face.image) for i, face in enumerate(faces)})
-    records = [{"img_path": f"set/face{i}.jpg", "landmarks": (f.landmarks[:, :2] - 0.5).tolist()} for i, f in enumerate(faces)]
+    records = [
+        {"img_path": f"set/face{i}.jpg", "landmarks": (f.landmarks[:, :2] - 0.5).tolist()} for i, f in enumerate(faces)
+    ]
     (root / "csv").mkdir(exist_ok=True)
     (root / "csv" / "ls3d.ljson").write_text("\n".join(map(json.dumps, records)) + "\n")
 
@@ -254,10 +280,22 @@ def write_folder(root: Path, faces: list[LabelledFace]) -> None:
 
 
 WRITERS: dict[str, Callable[[Path, list[LabelledFace]], None]] = {
-    "w300": write_w300, "wflw": write_wflw, "aflw": write_aflw, "vggface2": write_vggface2, "affectnet": write_affectnet,
-    "wlp300": write_wlp300, "aflw20003d": write_aflw20003d, "menpo2d": write_menpo2d, "menpo": write_menpo, "ls3d": write_ls3d,
-    "palsy": write_palsy, "neuroface": write_neuroface, "meei": write_meei, "youtube_faces": write_youtube_faces,
-    "folder": write_folder, "celeba": lambda root, faces: write_boxes(root, faces, "celeba"),
+    "w300": write_w300,
+    "wflw": write_wflw,
+    "aflw": write_aflw,
+    "vggface2": write_vggface2,
+    "affectnet": write_affectnet,
+    "wlp300": write_wlp300,
+    "aflw20003d": write_aflw20003d,
+    "menpo2d": write_menpo2d,
+    "menpo": write_menpo,
+    "ls3d": write_ls3d,
+    "palsy": write_palsy,
+    "neuroface": write_neuroface,
+    "meei": write_meei,
+    "youtube_faces": write_youtube_faces,
+    "folder": write_folder,
+    "celeba": lambda root, faces: write_boxes(root, faces, "celeba"),
     "ffhq": lambda root, faces: write_boxes(root, faces, "ffhq"),
 }
 

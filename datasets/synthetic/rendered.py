@@ -17,7 +17,15 @@ from torch.nn import functional
 
 from datasets.synthetic.accessories import Accessories, Tailor, Wardrobe
 from datasets.synthetic.scene import photograph, procedural_backgrounds, random_light
-from datasets.synthetic.skin import Complexion, Surface, grain_coordinates, paint, random_complexions, skin_colour, surface_of
+from datasets.synthetic.skin import (
+    Complexion,
+    Surface,
+    grain_coordinates,
+    paint,
+    random_complexions,
+    skin_colour,
+    surface_of,
+)
 from geometry.cameras import weak_perspective
 from geometry.mesh.contour import silhouette_choice
 from geometry.mesh.normals import vertex_normals
@@ -72,7 +80,9 @@ class SyntheticBatch:
         return len(self.images)
 
 
-Backgrounds = Callable[[int, int, torch.Generator], Tensor]  # (count, size, generator) → (count, size, size, 3) in 0 … 1
+Backgrounds = Callable[
+    [int, int, torch.Generator], Tensor
+]  # (count, size, generator) → (count, size, size, 3) in 0 … 1
 
 
 class SyntheticFaces:
@@ -146,7 +156,9 @@ class SyntheticFaces:
     def _shapes(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Coefficients from the priors; blendshapes are sparse, left and right mostly together."""
         model, settings = self.model, self.settings
-        identity = torch.randn(count, model.sizes[0], generator=generator) * settings.identity_std * model.identity_std.cpu()
+        identity = (
+            torch.randn(count, model.sizes[0], generator=generator) * settings.identity_std * model.identity_std.cpu()
+        )
         if model.expression_prior == "unit":
             expression = _random_blendshapes(count, model.expression_names, generator)
         else:
@@ -184,7 +196,9 @@ class SyntheticFaces:
             out = out + weights[..., corner, None] * attributes.gather(1, index).unflatten(1, ids.shape[1:])
         return out
 
-    def _shade(self, ids, weights, triangles, normals, worn: Accessories, people, gamma, generator) -> dict[str, Tensor]:
+    def _shade(
+        self, ids, weights, triangles, normals, worn: Accessories, people, gamma, generator
+    ) -> dict[str, Tensor]:
         """Premultiplied colours (B, S, S, 3), alpha (B, S, S, 1), and fine normals and skin mask."""
         count, num_vertices = normals.shape[:2]
         seeds = torch.randint(0, 2**31 - 1, (count,), generator=generator)
@@ -211,7 +225,9 @@ class SyntheticFaces:
             normal, shade, grain = _blend(own, corners + person[:, None] * num_vertices, blend).split(3, -1)
             accessory = corners[:, 0] >= self.model.num_vertices
             colour = self._colours(points, grain, people.at(person))
-            piece = _accessory_colours(worn, corners[accessory] - self.model.num_vertices, person[accessory], grain[accessory])
+            piece = _accessory_colours(
+                worn, corners[accessory] - self.model.num_vertices, person[accessory], grain[accessory]
+            )
             colour[accessory] = piece
             normal = functional.normalize(normal, dim=-1)
             gloss = SPECULAR * normal[:, 2].clamp_min(0) ** SHININESS * shade.mean(-1) * ~accessory
@@ -219,7 +235,9 @@ class SyntheticFaces:
             out["colour"][group][seen] = torch.cat([colour, torch.ones_like(colour[:, :1])], -1)
             out["normals"][group][seen] = normal
             out["skin"][group][seen] = _blend(skin, corners, blend)[:, 0] > 0.5
-        averaged = functional.avg_pool2d(out["colour"].permute(0, 3, 1, 2), self.settings.oversample).permute(0, 2, 3, 1)
+        averaged = functional.avg_pool2d(out["colour"].permute(0, 3, 1, 2), self.settings.oversample).permute(
+            0, 2, 3, 1
+        )
         return out | {"colour": averaged[..., :3], "alpha": averaged[..., 3:]}
 
     def _colours(self, points: Tensor, grain: Tensor, owners: Complexion) -> Tensor:
@@ -273,7 +291,9 @@ def _accessory_colours(worn: Accessories, corners: Tensor, person: Tensor, grain
     """(P, 3) colours of points of accessories; hair varies along its strands."""
     colour = worn.colours[person, corners[:, 0]]
     strands = worn.strands[corners[:, 0]]
-    wave = torch.sin(grain @ grain.new_tensor([41.0, 7.0, 37.0])) * torch.sin(grain @ grain.new_tensor([-23.0, 5.0, 61.0]))
+    wave = torch.sin(grain @ grain.new_tensor([41.0, 7.0, 37.0])) * torch.sin(
+        grain @ grain.new_tensor([-23.0, 5.0, 61.0])
+    )
     return (colour * (1 + 0.35 * strands * wave)[:, None]).clamp(0, 1)
 
 
@@ -289,8 +309,17 @@ def _random_blendshapes(count: int, names: tuple[str, ...], generator: torch.Gen
     weights = (strength[:, column] * sides).clamp(0, 1)
     values = {name: i for i, name in enumerate(names)}
     if "mouthClose" in values and "jawOpen" in values:  # closing lips is defined on an open jaw only
-        weights[:, values["mouthClose"]] = torch.minimum(weights[:, values["mouthClose"]], weights[:, values["jawOpen"]])
+        weights[:, values["mouthClose"]] = torch.minimum(
+            weights[:, values["mouthClose"]], weights[:, values["jawOpen"]]
+        )
     return weights
 
 
-BUSY_UNITS = {"jawOpen": 0.35, "mouthSmile": 0.4, "eyeBlink": 0.2, "eyeSquint": 0.3, "tongueOut": 0.02, "mouthClose": 0.03}
+BUSY_UNITS = {
+    "jawOpen": 0.35,
+    "mouthSmile": 0.4,
+    "eyeBlink": 0.2,
+    "eyeSquint": 0.3,
+    "tongueOut": 0.02,
+    "mouthClose": 0.03,
+}

@@ -44,7 +44,9 @@ def _sphere(steps: int = 64) -> Tensor:
     return torch.stack([radius * angle.cos(), radius * angle.sin(), z], -1)
 
 
-def procedural_backgrounds(count: int, size: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:
+def procedural_backgrounds(
+    count: int, size: int, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> Tensor:
     """(B, size, size, 3) in 0 … 1: smooth colour fields of several scales with a few hard-edged blobs."""
     total = torch.rand(count, 3, 1, 1, generator=generator).to(device).expand(-1, -1, size, size)
     for cells, weight in ((2, 0.5), (5, 0.35), (17, 0.25), (48, 0.12)):

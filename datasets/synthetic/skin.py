@@ -22,12 +22,26 @@ MELANIN_RANGE = (0.012, 0.40)  # volume fraction in the epidermis, light to dark
 BLOOD_RANGE = (0.0015, 0.008)  # volume fraction in the dermis
 
 HAIR_COLOURS = torch.tensor(  # sRGB; black, dark brown, brown, auburn, blond, grey, white
-    [[0.09, 0.08, 0.08], [0.17, 0.12, 0.10], [0.28, 0.19, 0.13], [0.36, 0.19, 0.12], [0.58, 0.46, 0.30], [0.45, 0.44, 0.43],
-     [0.72, 0.71, 0.69]]
-)  # fmt: skip
+    [
+        [0.09, 0.08, 0.08],
+        [0.17, 0.12, 0.10],
+        [0.28, 0.19, 0.13],
+        [0.36, 0.19, 0.12],
+        [0.58, 0.46, 0.30],
+        [0.45, 0.44, 0.43],
+        [0.72, 0.71, 0.69],
+    ]
+)
 IRIS_COLOURS = torch.tensor(  # brown, dark brown, hazel, green, blue, grey
-    [[0.27, 0.16, 0.09], [0.14, 0.08, 0.05], [0.36, 0.27, 0.14], [0.33, 0.38, 0.24], [0.36, 0.47, 0.58], [0.42, 0.46, 0.48]]
-)  # fmt: skip
+    [
+        [0.27, 0.16, 0.09],
+        [0.14, 0.08, 0.05],
+        [0.36, 0.27, 0.14],
+        [0.33, 0.38, 0.24],
+        [0.36, 0.47, 0.58],
+        [0.42, 0.46, 0.48],
+    ]
+)
 CLOTH_BRIGHTNESS = (0.05, 0.9)
 FIXED_COLOURS = {  # sRGB of what differs little between people
     "mouth_inside": (0.24, 0.07, 0.07),
@@ -120,7 +134,9 @@ def random_complexions(count: int, generator: torch.Generator, device: torch.dev
         return torch.exp(uniform() * torch.log(torch.tensor(high / low))) * low
 
     melanin = log_uniform(*MELANIN_RANGE)
-    dark = (torch.log(melanin / MELANIN_RANGE[0]) / torch.log(torch.tensor(MELANIN_RANGE[1] / MELANIN_RANGE[0])))[:, None]
+    dark = (torch.log(melanin / MELANIN_RANGE[0]) / torch.log(torch.tensor(MELANIN_RANGE[1] / MELANIN_RANGE[0])))[
+        :, None
+    ]
     # dark skin comes with dark hair and brown eyes; grey hair comes with anyone
     light_hair = HAIR_COLOURS[torch.randint(0, len(HAIR_COLOURS), (count,), generator=generator)]
     dark_hair = HAIR_COLOURS[torch.randint(0, 2, (count,), generator=generator)]
@@ -210,4 +226,6 @@ def paint(surface: Surface, people: Complexion, grain: Tensor) -> Tensor:
 def surface_of(model: FaceModel) -> Surface:
     """The vertices of a model as points to paint; regions that the model does not have are empty."""
     none = torch.zeros(model.num_vertices, device=model.mean.device)
-    return Surface(model.mean, **{f.name: model.regions.get(f.name, none) for f in fields(Surface) if f.name != "positions"})
+    return Surface(
+        model.mean, **{f.name: model.regions.get(f.name, none) for f in fields(Surface) if f.name != "positions"}
+    )

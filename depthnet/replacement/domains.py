@@ -75,7 +75,9 @@ def load_crops(dataset: str, root: Path, split: str, size: int, count: int | Non
         points.append(crop.apply(annotation.landmarks[:, :2]))
         names.append(str(annotation.path))
     if len(images) < 2:
-        raise DataError(f"{root}: {len(images)} faces with 68 points in split '{split}' of {dataset}; at least 2 are needed.")
+        raise DataError(
+            f"{root}: {len(images)} faces with 68 points in split '{split}' of {dataset}; at least 2 are needed."
+        )
     return FaceCrops(np.stack(images), np.stack(points).astype(np.float64), tuple(names))
 
 

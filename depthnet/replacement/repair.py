@@ -28,7 +28,9 @@ class Repairer:
         networks = load_cyclegan(folder)
         trained = read_config(folder)["settings"]
         if trained["task"] != task:
-            raise DataError(f"--repair {name}: was trained for --task {trained['task']}, not {task}; choose another session.")
+            raise DataError(
+                f"--repair {name}: was trained for --task {trained['task']}, not {task}; choose another session."
+            )
         self.size, self.device = int(trained["size"]), device
         self.generator = networks.ab.to(device).eval()
 

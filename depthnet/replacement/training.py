@@ -61,7 +61,9 @@ class CycleGANSettings(LoopSettings):
         if self.size % 4 or self.size < 32:
             raise ConfigError(f"--size {self.size}: the crops' side must be a multiple of 4 and at least 32.")
         if self.beta and self.task == "background":
-            raise ConfigError("--beta compares A with B, which have 6 and 3 channels in --task background; leave it out.")
+            raise ConfigError(
+                "--beta compares A with B, which have 6 and 3 channels in --task background; leave it out."
+            )
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -89,7 +91,9 @@ class CycleGANMethod:
     def batch(self, positions: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Pictures of A at the positions and of B at places drawn as a function of (seed, step, process)."""
         rank = self.accelerator.process_index
-        generator = torch.Generator().manual_seed((self.settings.seed * 1_000_003 + step + rank * 1_000_000_007) % 2**63)
+        generator = torch.Generator().manual_seed(
+            (self.settings.seed * 1_000_003 + step + rank * 1_000_000_007) % 2**63
+        )
         other = torch.randint(len(self.b), (len(positions),), generator=generator)
         return to_unit(self.a[positions.to(self.a.device)]), to_unit(self.b[other.to(self.b.device)])
 
@@ -139,7 +143,8 @@ class CycleGANMethod:
     def config(self) -> dict:
         """Rebuilds the networks."""
         return {
-            "kind": KIND, "networks": dataclasses.asdict(self.networks.config),
+            "kind": KIND,
+            "networks": dataclasses.asdict(self.networks.config),
             "settings": dataclasses.asdict(self.settings),
         }
 

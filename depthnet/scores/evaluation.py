@@ -90,10 +90,15 @@ def summarise(depth: Tensor, errors: Tensor, faces: Faces) -> dict:
     gain = r2 - explained_variance(source, template_constant(source), truth)
     scores = {
         "depth_corr": depth_corr(chosen, truth),
-        "kp_mean": float(errors.mean()), "kp_std": float(errors.std(correction=0)),
-        "gauge_corr": depth_corr(ours, true), "gauge_raw_corr": depth_corr(ours, truth),
-        "cosine": float((ours * true).sum(dim=1).mean()), "beyond": float(beyond_template(ours, true, template).mean()),
-        "pair_corr": float(pair_corr(chosen, truth).mean()), "r2": float(r2.mean()), "r2_gain": float(gain.mean()),
+        "kp_mean": float(errors.mean()),
+        "kp_std": float(errors.std(correction=0)),
+        "gauge_corr": depth_corr(ours, true),
+        "gauge_raw_corr": depth_corr(ours, truth),
+        "cosine": float((ours * true).sum(dim=1).mean()),
+        "beyond": float(beyond_template(ours, true, template).mean()),
+        "pair_corr": float(pair_corr(chosen, truth).mean()),
+        "r2": float(r2.mean()),
+        "r2_gain": float(gain.mean()),
     }
     if faces.mean is not None:
         generic = fix_gauge(wide, faces.mean.expand(wide.shape[:-1]))

@@ -52,7 +52,9 @@ def print_statistics(
     valid = Faces.of(splits["valid"], device, settings.stats_count, splits["train"])
     test = Faces.of(splits["test"], device, train=splits["train"])
     if len(valid) < 2 or len(test) < 2:
-        raise DataError(f"{settings.dataset}: {len(valid)} validation and {len(test)} test faces; statistics need 2 of each.")
+        raise DataError(
+            f"{settings.dataset}: {len(valid)} validation and {len(test)} test faces; statistics need 2 of each."
+        )
     results: dict[str, dict[str, list[dict]]] = {"validation": {}, "test": {}}
     for name, model in models.items():
         results["validation"][name] = score_networks(model.networks, valid)

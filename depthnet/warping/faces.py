@@ -44,7 +44,11 @@ class PhotoFace:
 
 
 def read_face(
-    photo: Path, keypoints: Path | None, separator: str = ",", detect: Detect | None = None, scale_depth: float | None = None
+    photo: Path,
+    keypoints: Path | None,
+    separator: str = ",",
+    detect: Detect | None = None,
+    scale_depth: float | None = None,
 ) -> PhotoFace:
     """A photo's face by its keypoint file (66 or 68 rows, 2 or 3 columns, pixels), else by the detector.
 

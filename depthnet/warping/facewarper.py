@@ -79,7 +79,9 @@ def dataset_items(root: Path, image_override: Path | None = None, folder: str = 
     """
     directory = Path(root) / folder
     if not directory.is_dir():
-        raise DataError(f"{directory}: no such folder; expected FaceWarper's folders source, keypoints, depth and affine.")
+        raise DataError(
+            f"{directory}: no such folder; expected FaceWarper's folders source, keypoints, depth and affine."
+        )
     names = sorted(path.stem for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
     if not names:
         raise DataError(f"{directory}: the folder is empty.")

@@ -22,7 +22,13 @@ def moved_points(points: np.ndarray, depth: np.ndarray, affine: np.ndarray) -> n
 
 
 def plot_export(
-    root: Path, name: str, source: np.ndarray, target: np.ndarray, depth: np.ndarray, affine: np.ndarray, size: tuple[int, int]
+    root: Path,
+    name: str,
+    source: np.ndarray,
+    target: np.ndarray,
+    depth: np.ndarray,
+    affine: np.ndarray,
+    size: tuple[int, int],
 ) -> None:
     """<root>/plots/{src_kpts,tgt_kpts,pred_kpts,src_3d,tgt_3d}.png, and 100 steps in <root>/plot_warp.
 
@@ -35,8 +41,10 @@ def plot_export(
     folder = Path(root) / "plots" / name
     predicted = moved_points(source, depth, affine)
     for file, title, points in (
-        ("src_kpts", "source", source), ("tgt_kpts", "target", target), ("pred_kpts", "source moved to the target", predicted),
-    ):  # fmt: skip
+        ("src_kpts", "source", source),
+        ("tgt_kpts", "target", target),
+        ("pred_kpts", "source moved to the target", predicted),
+    ):
         plot_flat(folder / f"{file}.png", title, points, depth, size)
     plot_lifted(folder / "src_3d.png", "source, lifted", source, depth)
     plot_lifted(folder / "tgt_3d.png", "target, lifted by the source's depth", target, depth)

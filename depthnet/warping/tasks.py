@@ -33,7 +33,9 @@ def run_warp(settings: WarpSettings, local: LocalConfig, detect: Detect) -> None
     action, *files = settings.inputs or [""]
     if action not in ACTIONS:
         raise DataError(f"unknown action '{action}'; choose one of: {', '.join(ACTIONS)}.")
-    mode = settings.mode or ("compat" if action == "serve" else "visible")  # programs that talk to FaceWarper want its pixels
+    mode = settings.mode or (
+        "compat" if action == "serve" else "visible"
+    )  # programs that talk to FaceWarper want its pixels
     ACTIONS[action](dataclasses.replace(settings, mode=mode), local, detect, files)
 
 
@@ -88,7 +90,11 @@ def expand(paths: list[Path]) -> list[Path]:
     """Folders become the pictures in them. Raises: DataError for an empty folder."""
     found = []
     for path in paths:
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg")) if path.is_dir() else [path]
+        inside = (
+            sorted(p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
+            if path.is_dir()
+            else [path]
+        )
         if not inside:
             raise DataError(f"{path}: the folder holds no .png or .jpg pictures.")
         found += inside
@@ -116,7 +122,9 @@ def warp(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list
 def save_frames(settings: WarpSettings, out: Path, frames: Sequence[np.ndarray]) -> list[Path]:
     """Movies know no transparency; a single .png does."""
     if settings.onto == "transparent" and (out.suffix.lower() != ".png" or len(frames) > 1):
-        raise DataError(f"--onto transparent works for one .png, not for {out.name} of {len(frames)} frames; choose black.")
+        raise DataError(
+            f"--onto transparent works for one .png, not for {out.name} of {len(frames)} frames; choose black."
+        )
     if settings.onto == "transparent":
         save_picture(out, frames[0])
         return [out]
@@ -208,7 +216,9 @@ def rotate(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
     (path,) = expect(files, 1, 1, "rotate SOURCE")
     source = read_source(settings, path, detect)
     depth = to_68(pixel_depth(settings, local, source)[:, None])[:, 0]
-    rendered = render_rotation(source.image, source.points68, depth, settings.axis, frame_angles(settings), settings.mode)
+    rendered = render_rotation(
+        source.image, source.points68, depth, settings.axis, frame_angles(settings), settings.mode
+    )
     frames = background(settings, rendered, source.image if settings.onto == "source" else None)
     out = settings.out or local.outputs / "warp" / f"{path.stem}_rotate.gif"
     written = save_frames(settings, out, list(frames))
@@ -302,6 +312,11 @@ def run_server(settings: WarpSettings, local: LocalConfig, detect: Detect, files
 
 
 ACTIONS = {
-    "warp": warp, "rotate": rotate, "frontalise": turn_to_front, "export": export, "export-animation": export_animation,
-    "dataset": dataset, "serve": run_server,
-}  # fmt: skip
+    "warp": warp,
+    "rotate": rotate,
+    "frontalise": turn_to_front,
+    "export": export,
+    "export-animation": export_animation,
+    "dataset": dataset,
+    "serve": run_server,
+}

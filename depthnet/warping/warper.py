@@ -17,8 +17,13 @@ POINTS = 68
 
 
 def warp_faces(
-    images: np.ndarray, keypoints: np.ndarray, depth: np.ndarray, affines: np.ndarray, mode: str = "visible",
-    size: tuple[int, int] | None = None, impl: str = "compiled",
+    images: np.ndarray,
+    keypoints: np.ndarray,
+    depth: np.ndarray,
+    affines: np.ndarray,
+    mode: str = "visible",
+    size: tuple[int, int] | None = None,
+    impl: str = "compiled",
 ) -> np.ndarray:
     """Render faces in new poses.
 
@@ -74,9 +79,13 @@ def check_warp(images: np.ndarray, keypoints: np.ndarray, depth: np.ndarray, aff
     if mode not in MODES:
         raise DataError(f"unknown --mode '{mode}'; choose one of: {', '.join(MODES)}.")
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] != 3 or len(images) not in (1, count):
-        raise DataError(f"pictures of shape {images.shape} and type {images.dtype}; expected ({count} or 1, h, w, 3) uint8.")
+        raise DataError(
+            f"pictures of shape {images.shape} and type {images.dtype}; expected ({count} or 1, h, w, 3) uint8."
+        )
     for name, array, shape in (
-        ("keypoints", keypoints, (count, POINTS, 2)), ("depths", depth, (count, POINTS)), ("affines", affines, (count, 2, 4)),
+        ("keypoints", keypoints, (count, POINTS, 2)),
+        ("depths", depth, (count, POINTS)),
+        ("affines", affines, (count, 2, 4)),
     ):
         if array.shape != shape:
             raise DataError(f"{name} of shape {array.shape} where {shape} is expected.")
@@ -90,6 +99,8 @@ def composite(rendered: np.ndarray, background: np.ndarray) -> np.ndarray:
     Coverage decides, not colour, so black pixels of a face cut no holes. Raises: DataError for another size.
     """
     if background.shape[-3:-1] != rendered.shape[1:3]:
-        raise DataError(f"a background of {background.shape[-2]}×{background.shape[-3]} px does not fit the result of "
-                        f"{rendered.shape[2]}×{rendered.shape[1]} px; give a picture of the same size.")  # fmt: skip
+        raise DataError(
+            f"a background of {background.shape[-2]}×{background.shape[-3]} px does not fit the result of "
+            f"{rendered.shape[2]}×{rendered.shape[1]} px; give a picture of the same size."
+        )
     return np.where(rendered[..., 3:] > 0, rendered[..., :3], background)

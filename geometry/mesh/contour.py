@@ -17,7 +17,9 @@ def silhouette_choice(lines: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
     across = (lines @ rotation[:, None, 0, :, None])[..., 0]
     yaw = torch.asin(rotation[:, 0, 2].clamp(-1, 1))  # > 0: turned toward the right of the picture
     row = torch.arange(rows, device=lines.device)
-    side = torch.where(row < rows // 2, -1.0, 1.0).to(lines)  # the first half of the jaw lies on the left of the picture
+    side = torch.where(row < rows // 2, -1.0, 1.0).to(
+        lines
+    )  # the first half of the jaw lies on the left of the picture
     moved = (side * yaw[:, None] > TURNED_AWAY_RAD) & (row != rows // 2)
     outermost = (across * side[:, None]).argmax(-1)
     return torch.where(moved, outermost, 0), moved

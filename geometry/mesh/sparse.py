@@ -63,7 +63,9 @@ def sparse_product(matrix: SparseMatrix, signal: Tensor) -> Tensor:
     Raises: ValueError when the signal has another number of rows.
     """
     if signal.shape[0] != matrix.shape[1]:
-        raise ValueError(f"a signal of {signal.shape[0]} rows came for a matrix of {matrix.shape[0]} × {matrix.shape[1]}.")
+        raise ValueError(
+            f"a signal of {signal.shape[0]} rows came for a matrix of {matrix.shape[0]} × {matrix.shape[1]}."
+        )
     return _Product.apply(signal, matrix)
 
 
@@ -169,7 +171,9 @@ def _mixed(x: Tensor, weight: Tensor) -> Callable[[int, Tensor | None], Tensor]:
     """Function (k, minus) → x W_k − minus, each k once; few filters share one product, as thin ones are slow."""
     count, channels, filters = weight.shape
     if filters > THIN:
-        return lambda k, minus: x @ weight[k] if minus is None else torch.addmm(minus.view(len(x), -1), x, weight[k], beta=-1)
+        return lambda k, minus: (
+            x @ weight[k] if minus is None else torch.addmm(minus.view(len(x), -1), x, weight[k], beta=-1)
+        )
     every = (x @ weight.transpose(0, 1).reshape(channels, count * filters)).view(len(x), count, filters)
     every = every.transpose(0, 1).contiguous()
     return lambda k, minus: every[k] if minus is None else every[k].sub_(minus.view(len(x), -1))

@@ -14,8 +14,14 @@ WRAPS = ("clamp", "repeat")
 
 
 def paint(
-    textures: np.ndarray, uv: np.ndarray, vertices: np.ndarray, keys: np.ndarray, triangles: np.ndarray, size: tuple[int, int],
-    wrap: str = "clamp", impl: str = "compiled",
+    textures: np.ndarray,
+    uv: np.ndarray,
+    vertices: np.ndarray,
+    keys: np.ndarray,
+    triangles: np.ndarray,
+    size: tuple[int, int],
+    wrap: str = "clamp",
+    impl: str = "compiled",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Warp source pictures by a mesh.
 

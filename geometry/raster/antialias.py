@@ -46,7 +46,9 @@ def antialias(
     """
     opposite = opposite_vertices(triangles) if opposite is None else opposite
     with torch.no_grad():
-        depth = interpolate(screen, triangles, ids, screen[..., 2:], perspective)[..., 0].masked_fill(ids < 0, torch.inf)
+        depth = interpolate(screen, triangles, ids, screen[..., 2:], perspective)[..., 0].masked_fill(
+            ids < 0, torch.inf
+        )
     batch, height, width = ids.shape
     index = torch.arange(ids.numel(), device=ids.device).view(ids.shape)
     result = picture.flatten(0, 2)

@@ -26,7 +26,9 @@ class _Interpolate(torch.autograd.Function):
     """(B, V, 3) screen and (B, V, C) or (V, C) attributes → (B, H, W, C) picture."""
 
     @staticmethod
-    def forward(ctx, screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tensor | None, perspective: bool) -> Tensor:
+    def forward(
+        ctx, screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tensor | None, perspective: bool
+    ) -> Tensor:
         ctx.save_for_backward(screen, triangles, ids, attributes)
         ctx.perspective = perspective
         points, faces, pixels = (_array(t) for t in (screen, triangles, ids))

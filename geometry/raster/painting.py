@@ -50,7 +50,9 @@ def paint(
             f"the background has shape {tuple(background.shape)} and type {background.dtype}, not (H, W, 3) of uint8."
         )
     if colours.shape != screen.shape:
-        raise ValueError(f"colours have shape {tuple(colours.shape)}, the screen {tuple(screen.shape)}: both must be (V, 3).")
+        raise ValueError(
+            f"colours have shape {tuple(colours.shape)}, the screen {tuple(screen.shape)}: both must be (V, 3)."
+        )
     if resolve_implementation(impl, screen) == "numba":
         from geometry.raster import painting_numba
 

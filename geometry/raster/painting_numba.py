@@ -44,7 +44,9 @@ def paint(
     shades = np.clip(colours.numpy().astype(np.float32), 0, 1) * np.float32(255)
     picture = background.numpy().copy()
     height, width = picture.shape[:2]
-    top, bottom, left, right = (min(max(edge, 0), limit - 1) for edge, limit in zip(box, (height, height, width, width)))
+    top, bottom, left, right = (
+        min(max(edge, 0), limit - 1) for edge, limit in zip(box, (height, height, width, width))
+    )
     drawn = []
 
     def work(first: int, last: int) -> None:

@@ -17,7 +17,9 @@ from torch import Tensor
 from geometry.raster import rasteriser_torch
 from geometry.raster.rasteriser_torch import FARTHEST_PX
 
-NUMBA = find_spec("numba") is not None  # an optional accelerator, imported where it is first used: that takes half a second
+NUMBA = (
+    find_spec("numba") is not None
+)  # an optional accelerator, imported where it is first used: that takes half a second
 COMPILED_TYPES = (torch.float32, torch.float64)
 IMPLEMENTATIONS = ("auto", "torch", "numba", "triton")
 
@@ -67,7 +69,9 @@ def rasterize(
     return ids
 
 
-def barycentrics(screen: Tensor, triangles: Tensor, ids: Tensor, perspective: bool = False, impl: str = "auto") -> Tensor:
+def barycentrics(
+    screen: Tensor, triangles: Tensor, ids: Tensor, perspective: bool = False, impl: str = "auto"
+) -> Tensor:
     """Barycentric coordinates of every pixel's centre in its triangle, differentiable with respect to the screen.
 
     Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W), perspective and impl as for `rasterize`.
@@ -119,7 +123,9 @@ def resolve_implementation(impl: str, screen: Tensor) -> str:
 def _compiled(impl: str, screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tensor) -> bool:
     """Whether numba interpolates. Raises: ValueError for ids of another number of faces."""
     if ids.ndim != 3 or len(ids) != len(screen):
-        raise ValueError(f"ids have shape {tuple(ids.shape)}, the screen {tuple(screen.shape)}: give (B, H, W) and (B, V, 3).")
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)}, the screen {tuple(screen.shape)}: give (B, H, W) and (B, V, 3)."
+        )
     right_type = screen.dtype == attributes.dtype and screen.dtype in COMPILED_TYPES
     wanted = resolve_implementation(impl, screen) == "numba"
     return wanted and right_type and _kernels("interpolation_numba").fits(screen, triangles, ids)
@@ -160,7 +166,9 @@ def _check_arguments(screen: Tensor, triangles: Tensor, size: tuple[int, int]) -
     if len(size) != 2 or min(size) < 1 or max(size) > FARTHEST_PX:
         raise ValueError(f"the picture's size (H, W) is {tuple(size)}; both must be between 1 and {FARTHEST_PX} px.")
     if screen.ndim != 3 or screen.shape[2] != 3 or 0 in screen.shape or not screen.is_floating_point():
-        raise ValueError(f"the screen has shape {tuple(screen.shape)} and type {screen.dtype}, not (B, V, 3) of floats.")
+        raise ValueError(
+            f"the screen has shape {tuple(screen.shape)} and type {screen.dtype}, not (B, V, 3) of floats."
+        )
     if triangles.ndim != 2 or triangles.shape[1] != 3 or len(triangles) == 0 or triangles.dtype != torch.int64:
         raise ValueError(
             f"triangles have shape {tuple(triangles.shape)} and type {triangles.dtype}, not (F, 3) of int64, F > 0."
@@ -214,9 +222,13 @@ def _explain_empty(
         raise ValueError(f"face {face} in the batch lies wholly behind the camera: all its depths are ≤ 0.")
     corners, _ = rasteriser_torch.prepare(screen[face : face + 1], perspective)
     if not rasteriser_torch.doubled_areas(corners, triangles).any():
-        raise ValueError(f"all {len(triangles)} triangles of face {face} in the batch are degenerate: they have no area.")
+        raise ValueError(
+            f"all {len(triangles)} triangles of face {face} in the batch are degenerate: they have no area."
+        )
     if not allowed:
-        (left, top), (right, bottom) = (f(screen[face, ~behind[face], :2], 0).tolist() for f in (torch.amin, torch.amax))
+        (left, top), (right, bottom) = (
+            f(screen[face, ~behind[face], :2], 0).tolist() for f in (torch.amin, torch.amax)
+        )
         raise ValueError(
             f"face {face} in the batch covers no pixel of the picture of {size[1]} × {size[0]} px: it spans "
             f"x {left:.1f} … {right:.1f} and y {top:.1f} … {bottom:.1f} px"

@@ -13,7 +13,9 @@ FRAGMENT_BUDGET = 2**21  # candidate pixels handled at a time: about 200 MB
 NOTHING = torch.iinfo(torch.int64).max
 
 
-def visible_ids(screen: Tensor, triangles: Tensor, size: tuple[int, int], perspective: bool, cull_backfaces: bool) -> Tensor:
+def visible_ids(
+    screen: Tensor, triangles: Tensor, size: tuple[int, int], perspective: bool, cull_backfaces: bool
+) -> Tensor:
     """Nearest triangle per pixel, as `geometry.raster.rasteriser.rasterize` returns it, for values that it has checked."""
     height, width = size
     corners, nearness = prepare(screen, perspective)

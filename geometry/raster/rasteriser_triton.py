@@ -15,7 +15,9 @@ from geometry.raster.rasteriser_torch import NOTHING, SUBPIXELS, prepare, unpack
 TILE_ROWS, TILE_COLUMNS = 4, 8  # 32 pixels: one warp
 
 
-def visible_ids(screen: Tensor, triangles: Tensor, size: tuple[int, int], perspective: bool, cull_backfaces: bool) -> Tensor:
+def visible_ids(
+    screen: Tensor, triangles: Tensor, size: tuple[int, int], perspective: bool, cull_backfaces: bool
+) -> Tensor:
     """Nearest triangle per pixel, as `geometry.raster.rasteriser.rasterize` returns it, for values that it has checked."""
     batch, num_vertices, _ = screen.shape
     corners, nearness = (t.contiguous() for t in prepare(screen, perspective))

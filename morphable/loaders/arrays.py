@@ -39,7 +39,9 @@ def checked(source: Path, fields: dict, name: str, *shape: int | None) -> np.nda
         array, fits = array.reshape(-1), bool(array.size)
     if not fits:
         wanted = " × ".join("any" if size is None else str(size) for size in shape) or "any"
-        raise FaceModelError(f"{source}: field '{name}' has size {' × '.join(map(str, found)) or 0}, expected {wanted}.")
+        raise FaceModelError(
+            f"{source}: field '{name}' has size {' × '.join(map(str, found)) or 0}, expected {wanted}."
+        )
     return array
 
 

@@ -130,7 +130,9 @@ def read_expressions(folder: Path) -> tuple[np.ndarray, int]:
     except ValueError as error:
         raise FaceModelError(f"{spread_path}: not a line of numbers ({error}).") from None
     if len(spread) != count or not (np.isfinite(values).all() and np.isfinite(spread).all()):
-        raise FaceModelError(f"{spread_path}: has {len(spread)} numbers, Exp_Pca.bin {count} modes, and all must be finite.")
+        raise FaceModelError(
+            f"{spread_path}: has {len(spread)} numbers, Exp_Pca.bin {count} modes, and all must be finite."
+        )
     return values.T.astype(np.float64) * spread, values.shape[1] // 3
 
 
@@ -140,7 +142,9 @@ def _index(path: Path, name: str, count: int) -> np.ndarray:
 
 def _select(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Rows of some vertices of (3N, …) vertex-major numbers."""
-    return values.reshape(-1, 3, *values.shape[1:])[chosen].reshape(len(chosen) * 3, *values.shape[1:]).astype(np.float64)
+    return (
+        values.reshape(-1, 3, *values.shape[1:])[chosen].reshape(len(chosen) * 3, *values.shape[1:]).astype(np.float64)
+    )
 
 
 def _modes(path: Path, fields: dict, name: str, chosen: np.ndarray, count: int) -> np.ndarray:

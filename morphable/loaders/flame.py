@@ -23,7 +23,9 @@ IDENTITY_MODES = 300
 FIELDS = ("v_template", "shapedirs", "f")
 EMBEDDINGS = ("landmark_embedding.npy", "landmark_embedding.npz")
 _FULL = ("full_lmk_faces_idx", "full_lmk_bary_coords")
-LICENCE = "FLAME: see the licence of the file's version at flame.is.tue.mpg.de (2023: CC BY 4.0; earlier: research only)"
+LICENCE = (
+    "FLAME: see the licence of the file's version at flame.is.tue.mpg.de (2023: CC BY 4.0; earlier: research only)"
+)
 
 
 def load(path: Path, part: str | None = None) -> FaceModel:
@@ -70,7 +72,9 @@ def _landmarks(folder: Path, listed: np.ndarray) -> dict[str, SurfacePoints]:
         return {}
     fields = dict(zip(_FULL, read_npz(path, _FULL))) if path.suffix == ".npz" else read_object_npy(path)
     if not isinstance(fields, dict):
-        raise FaceModelError(f"{path}: holds {type(fields).__name__}, expected a dictionary with {' and '.join(_FULL)}.")
+        raise FaceModelError(
+            f"{path}: holds {type(fields).__name__}, expected a dictionary with {' and '.join(_FULL)}."
+        )
     faces = ids(path, _FULL[0], checked(path, fields, _FULL[0], 68), len(listed))
     weights = checked(path, fields, _FULL[1], 68, 3).astype(np.float32)
     if np.abs(weights.sum(1) - 1).max() > 1e-3:

@@ -120,7 +120,9 @@ def _read(path: Path, file) -> object:
     try:
         return _plain(_ArrayReader(file, encoding="latin1").load())
     except _Refused as error:
-        raise FaceModelError(f"{path}: asks for {error}, which is no array; refused, and nothing of it was run.") from None
+        raise FaceModelError(
+            f"{path}: asks for {error}, which is no array; refused, and nothing of it was run."
+        ) from None
     except Exception as error:  # noqa: BLE001  damaged files raise anything; none of it may pass
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise FaceModelError(f"{path}: damaged or no file of arrays ({reason}); get it again.") from None

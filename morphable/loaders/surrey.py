@@ -86,7 +86,9 @@ def _read_expressions(eos, path: Path, count: int) -> tuple[tuple[str, ...], np.
         shapes = eos.morphablemodel.load_blendshapes(str(path))
     except (RuntimeError, ValueError) as error:
         raise FaceModelError(f"{path}: eos cannot read it ({error}).") from None
-    deltas = checked(path, {"deformation": np.stack([shape.deformation for shape in shapes])}, "deformation", None, 3 * count)
+    deltas = checked(
+        path, {"deformation": np.stack([shape.deformation for shape in shapes])}, "deformation", None, 3 * count
+    )
     return tuple(shape.name for shape in shapes), deltas.T
 
 

@@ -21,7 +21,14 @@ WHITENING_FILES = ("param_mean_std_62d_120x120.pkl", "param_whitening.pkl", "par
 
 def find(folder: Path, *names: str, near: tuple[Path, ...] = ()) -> Path | None:
     """The first file of some names in a folder, in its usual neighbours of the authors' repositories, or in `near`."""
-    neighbours = (folder, folder / "configs", folder.parent, folder.parent / "visualize", folder.parent / "configs", *near)
+    neighbours = (
+        folder,
+        folder / "configs",
+        folder.parent,
+        folder.parent / "visualize",
+        folder.parent / "configs",
+        *near,
+    )
     return next((place / name for place in neighbours for name in names if (place / name).is_file()), None)
 
 

@@ -43,7 +43,9 @@ def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> Fa
     """
     if part not in (None, "noneck"):
         raise FaceModelError(f"{path}: 3DDFA's model has no part '{part}'; choose noneck or none.")
-    folder = next((p for p in (path, path / TDDFA_PACKAGE_FOLDER, path / "train.configs") if (p / TDDFA).is_file()), path)
+    folder = next(
+        (p for p in (path, path / TDDFA_PACKAGE_FOLDER, path / "train.configs") if (p / TDDFA).is_file()), path
+    )
     absent = [name for name in FILES if not (folder / name).is_file()]
     if absent:
         raise FaceModelError(

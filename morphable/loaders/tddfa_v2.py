@@ -34,7 +34,9 @@ def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> Fa
         path = next((p for p in (path / TDDFA_V2, path / "configs" / TDDFA_V2) if p.is_file()), path / TDDFA_V2)
     fields = read_pickled(path)
     if not isinstance(fields, dict):
-        raise FaceModelError(f"{path}: holds {type(fields).__name__}, not a dictionary with u, w_shp, w_exp and keypoints.")
+        raise FaceModelError(
+            f"{path}: holds {type(fields).__name__}, not a dictionary with u, w_shp, w_exp and keypoints."
+        )
     mean = checked(path, fields, "u")
     flat = len(mean)
     if flat % 3:

@@ -50,7 +50,10 @@ def light_and_albedo_seen(model: FaceModel, photos: Tensor, placed: Placed, skin
     Args: photos (B, H, W, 3) RGB 0 … 1; skin (V,) ≥ 0: the vertices whose colours count. A face of which nothing is seen gets
         the priors' means.
     """
-    parts = [light_and_albedo(model, colours, normals, seen * skin) for colours, normals, seen in _seen(model, photos, placed)]
+    parts = [
+        light_and_albedo(model, colours, normals, seen * skin)
+        for colours, normals, seen in _seen(model, photos, placed)
+    ]
     gamma, albedo = (torch.cat(values) for values in zip(*parts, strict=True))
     return gamma, albedo
 

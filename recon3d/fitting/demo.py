@@ -33,7 +33,9 @@ meshes and parameters; several faces share one depth buffer.
 class FitDemoSettings(FinderSettings):
     """demo.py --task fit."""
 
-    inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
+    inputs: list[str] = option(
+        [], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True
+    )
     task: str = option("fit", "fit: a 3D face model to landmarks and pixels", group="run")
     model_3d: str = option(
         "head", "face model: head, head#photos, ict:<path>, 3ddfa:<path>, … or a file", group="model"
@@ -82,7 +84,9 @@ def run_fit(settings: FitDemoSettings, local: LocalConfig) -> None:
             written = write_results(out, name, result, kinds)
         except ValueError as error:  # of the geometry: a face outside the photo, nothing visible
             raise DataError(str(error)) from None
-        poses = "; ".join("yaw {1:.1f}°, pitch {0:.1f}°, roll {2:.1f}°".format(*row) for row in result.fit.pose_deg().tolist())
+        poses = "; ".join(
+            "yaw {1:.1f}°, pitch {0:.1f}°, roll {2:.1f}°".format(*row) for row in result.fit.pose_deg().tolist()
+        )
         return f"{poses}; wrote {', '.join(map(str, written))}"
 
     process_photos(photos, work, console().info)

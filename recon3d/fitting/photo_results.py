@@ -78,7 +78,9 @@ def write_results(out: Path, name: str, result: Reconstruction, kinds: list[str]
     return [path for kind in kinds for path in WRITERS[kind](out, name, result)]
 
 
-def _picture(suffix: str, draw: Callable[[Reconstruction], np.ndarray]) -> Callable[[Path, str, Reconstruction], list[Path]]:
+def _picture(
+    suffix: str, draw: Callable[[Reconstruction], np.ndarray]
+) -> Callable[[Path, str, Reconstruction], list[Path]]:
     def write(out: Path, name: str, result: Reconstruction) -> list[Path]:
         path = out / f"{name}_{suffix}.png"
         save_picture(path, draw(result))
@@ -139,10 +141,17 @@ def _write_ply(out: Path, name: str, result: Reconstruction) -> list[Path]:
 def _write_parameters(out: Path, name: str, result: Reconstruction) -> list[Path]:
     fit = result.fit
     values = {
-        "pose_deg": fit.pose_deg(), "rotation": fit.rotation, "scale_px_per_dm": fit.scale, "translation_px": fit.translation,
-        "identity": fit.identity, "expression": fit.expression, "albedo": result.albedo, "gamma": result.gamma,
-        "error_percent_of_box": fit.error, "landmarks": torch.from_numpy(result.landmarks),
-    }  # fmt: skip
+        "pose_deg": fit.pose_deg(),
+        "rotation": fit.rotation,
+        "scale_px_per_dm": fit.scale,
+        "translation_px": fit.translation,
+        "identity": fit.identity,
+        "expression": fit.expression,
+        "albedo": result.albedo,
+        "gamma": result.gamma,
+        "error_percent_of_box": fit.error,
+        "landmarks": torch.from_numpy(result.landmarks),
+    }
     rows = {key: np.round(value.double().numpy(), 5).tolist() for key, value in values.items() if value is not None}
     faces = [{key: value[i] for key, value in rows.items()} for i in range(len(fit.scale))]
     content = {"photo": name, "model": result.model.name, "licence": result.model.licence, "faces": faces}

@@ -24,7 +24,14 @@ from morphable.light import light_prior, shading
 from morphable.model import FaceModel
 from recon3d.fitting.appearance import Placed, light_and_albedo_seen
 
-_NOT_SKIN = ("mouth_inside", "teeth", "tongue", "eyeball", "scalp", "cloth")  # what a photo shows differently or not at all
+_NOT_SKIN = (
+    "mouth_inside",
+    "teeth",
+    "tongue",
+    "eyeball",
+    "scalp",
+    "cloth",
+)  # what a photo shows differently or not at all
 _SKIN_SHARE = 0.5
 _ERODE_PX = 5  # odd; the outline of the face is where a wrong shape compares skin with background
 
@@ -48,7 +55,9 @@ class PhotometricFit:
     fit: Fit
     albedo: Tensor  # (B, Ka)
     gamma: Tensor  # (B, 3, 9) for `geometry.raster.shading.sh_shade`
-    error_before: Tensor  # (B,) mean absolute colour error on the skin, 0 … 1, of the start with its best light and albedo
+    error_before: (
+        Tensor  # (B,) mean absolute colour error on the skin, 0 … 1, of the start with its best light and albedo
+    )
     error: Tensor  # (B,) the same after refinement
 
     def colours(self, model: FaceModel) -> Tensor:
@@ -83,7 +92,11 @@ def _matrices(crops: list[Crop], name: str) -> Tensor:
 
 
 def refine(
-    model: FaceModel, photos: Tensor, landmarks: Tensor, start: Fit, settings: PhotometricSettings = PhotometricSettings()
+    model: FaceModel,
+    photos: Tensor,
+    landmarks: Tensor,
+    start: Fit,
+    settings: PhotometricSettings = PhotometricSettings(),
 ) -> PhotometricFit:
     """Refine B fits on B crops.
 

@@ -42,7 +42,11 @@ LEAST_LIGHT = 0.3  # darker vertices say little about their albedo
 OUTLIER = 0.35  # distance of colours 0 … 1 to the painted model's best explanation: hair, glasses, hands, microphones
 BURNT_OUT = 0.97  # of the brightest channel
 MAX_ERROR = 0.13  # median distance of a face to its explanation; above it the photo is left out
-MIN_SEEN, MIN_CHROMA, MAX_FIT_ERROR = 0.45, 0.03, 2.5  # share of the face; colour of skin (grey photos); percent of the box
+MIN_SEEN, MIN_CHROMA, MAX_FIT_ERROR = (
+    0.45,
+    0.03,
+    2.5,
+)  # share of the face; colour of skin (grey photos); percent of the box
 LICENCE = "Albedo: learned from photos of 300-W (AFW, Helen, LFPW), research use only."
 
 
@@ -95,7 +99,9 @@ def read_albedo(model: FaceModel, photos: Tensor, landmarks: Tensor, share: Tens
     albedo = (colours / light.clamp_min(LEAST_LIGHT)).clamp(0, 1)
     on_face = share > 0
     median = torch.where(weights > 0, distance, torch.nan)[:, face].nanmedian(1).values
-    chroma = ((colours.amax(-1) - colours.amin(-1)) * weights)[:, on_face].sum(1) / weights[:, on_face].sum(1).clamp_min(1)
+    chroma = ((colours.amax(-1) - colours.amin(-1)) * weights)[:, on_face].sum(1) / weights[:, on_face].sum(
+        1
+    ).clamp_min(1)
     partner = weights[:, model.symmetry] * MIRROR_WEIGHT
     total = (weights + partner).clamp_min(1e-6)[..., None]
     albedo = (weights[..., None] * albedo + partner[..., None] * albedo[:, model.symmetry]) / total

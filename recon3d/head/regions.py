@@ -46,7 +46,11 @@ def regions(mean: np.ndarray, part: np.ndarray, masks: dict, landmarks: dict[str
     def near(centre: np.ndarray, radius: float) -> np.ndarray:
         return np.exp(-(((mean - centre) ** 2).sum(1)) / (2 * radius**2)) * body
 
-    cheeks = near(points[[2, 31, 36, 48]].mean(0), 0.16) + near(points[[14, 35, 45, 54]].mean(0), 0.16) + near(points[30], 0.1)
+    cheeks = (
+        near(points[[2, 31, 36, 48]].mean(0), 0.16)
+        + near(points[[14, 35, 45, 54]].mean(0), 0.16)
+        + near(points[30], 0.1)
+    )
     beard = np.clip((points[33, 1] + 0.02 - y) / 0.12, 0, 1) * np.clip((y - points[8, 1] + 0.25) / 0.2, 0, 1)
     beard *= np.clip((z + 0.45) / 0.25, 0, 1) * (1 - np.clip(masks["lips"] * 2, 0, 1)) * (masks["face"] > 0.3)
     beard *= 1 - np.clip(near(points[[2, 31, 48]].mean(0), 0.2) + near(points[[14, 35, 54]].mean(0), 0.2), 0, 1)
@@ -76,7 +80,7 @@ def _brow_lines(fine: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def brow(mean: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """(N,) soft membership of a brow that runs midway between two polylines."""
-    middle = (upper * 0.45 + lower * 0.55)
+    middle = upper * 0.45 + lower * 0.55
     steps = np.linspace(0, 1, 9)[:, None]
     dense = np.concatenate([a * (1 - steps) + b * steps for a, b in zip(middle, middle[1:], strict=False)])
     distance = cKDTree(dense).query(mean)[0]
@@ -84,7 +88,12 @@ def brow(mean: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
 
 
 def texture_coordinates(
-    mean: np.ndarray, triangles: np.ndarray, part: np.ndarray, inside: np.ndarray, old_uv: np.ndarray, old_triangles: np.ndarray
+    mean: np.ndarray,
+    triangles: np.ndarray,
+    part: np.ndarray,
+    inside: np.ndarray,
+    old_uv: np.ndarray,
+    old_triangles: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A texture made for faces: the skin unrolled on a cylinder, front half widened; all else in a strip below.
 

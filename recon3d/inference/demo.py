@@ -14,7 +14,13 @@ from datasets.photos import find_photos, free_name, make_folder, parse_save, pro
 from landmarks.finder import FinderSettings, LandmarkFinder, open_finder
 from morphable.meshes import FRAMES, coloured_mesh
 from recon3d.fitting.given_landmarks import read_landmarks
-from recon3d.inference.reconstructor import APPEARANCE_HELP, APPEARANCES, ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.inference.reconstructor import (
+    APPEARANCE_HELP,
+    APPEARANCES,
+    ReconstructedFaces,
+    Reconstructor,
+    five_points_of,
+)
 from recon3d.inference.results import WRITERS
 
 MANUAL = """Reconstruct the faces of photos with a weakly supervised network (Deep3D).
@@ -47,7 +53,9 @@ BUNDLED = "reconstructor"
 class ReconstructSettings(FinderSettings):
     """demo.py --task reconstruct."""
 
-    inputs: list[str] = option([], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True)
+    inputs: list[str] = option(
+        [], "photos, folders or globs; none: NASA's astronaut photo of scikit-image", positional=True
+    )
     task: str = option("reconstruct", "reconstruct: shape, albedo, pose and light by R-Net", group="run")
     checkpoint: str = option(BUNDLED, "bundled name, session, path, or published .pth", "-c", group="model")
     use_pb: bool | None = option(
@@ -127,8 +135,13 @@ def run_reconstruct(settings: ReconstructSettings, local: LocalConfig) -> None:
     inputs = settings.inputs if settings.image_dir is None else [*settings.inputs, str(settings.image_dir)]
     photos = list(find_photos(inputs, taken))
     reconstructor = Reconstructor.from_pretrained(
-        network_of(settings), local, face_model=settings.face_model, device=settings.device,
-        refiner=settings.refiner, texture=settings.texture, appearance=settings.appearance,
+        network_of(settings),
+        local,
+        face_model=settings.face_model,
+        device=settings.device,
+        refiner=settings.refiner,
+        texture=settings.texture,
+        appearance=settings.appearance,
     )
     out = settings.out or local.outputs / settings.task
     make_folder(out)
@@ -170,7 +183,9 @@ def faces_of(settings: ReconstructSettings, finder: LandmarkFinder, path: Path, 
 def write_faces(out: Path, names: list[str], faces: ReconstructedFaces, kinds: list[str], frame: str) -> str:
     """Write all kinds for all faces; a line of poses and files. Raises: DataError for what the geometry refuses."""
     try:
-        written = [path for i, name in enumerate(names) for kind in kinds for path in WRITERS[kind](out, name, faces, i, frame)]
+        written = [
+            path for i, name in enumerate(names) for kind in kinds for path in WRITERS[kind](out, name, faces, i, frame)
+        ]
     except ValueError as error:
         raise DataError(str(error)) from None
     rows = faces.coefficients.pose_deg().tolist()

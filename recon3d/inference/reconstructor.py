@@ -152,7 +152,9 @@ class Reconstructor:
         appearance: FaceModel | None = None,
     ) -> None:
         if appearance is not None and texture is not None:
-            raise DataError("--appearance photo: a texture refiner repaints the network's albedo; use --appearance network.")
+            raise DataError(
+                "--appearance photo: a texture refiner repaints the network's albedo; use --appearance network."
+            )
         self.device = torch.device(device)
         self.net, self.model = net.to(self.device).eval(), model.to(self.device)
         self.renderer = FaceRenderer(self.model, net.camera, slide_contour)
@@ -201,8 +203,13 @@ class Reconstructor:
         used = [info["inputs"]["identity"] for info in infos.values() if (info.get("inputs") or {}).get("identity")]
         identity = load_identity(*used[0], device) if used else None
         reconstructor = cls(
-            loaded.net, model, device=device, refiner=mesh and mesh.refiner, texture=colour and colour.network,
-            identity=identity, appearance=_appearance(appearance, model, source, texture),
+            loaded.net,
+            model,
+            device=device,
+            refiner=mesh and mesh.refiner,
+            texture=colour and colour.network,
+            identity=identity,
+            appearance=_appearance(appearance, model, source, texture),
         )
         for trained, info in infos.items():
             reconstructor.frozen.check(info, trained)
@@ -240,10 +247,14 @@ class Reconstructor:
         Raises: DataError for points that determine no alignment, and for photos below 30 px.
         """
         if len(photos) == 0 or len(photos) != len(five):
-            raise DataError(f"{len(photos)} photos, five points of {len(five)} faces; give one set of points per photo.")
+            raise DataError(
+                f"{len(photos)} photos, five points of {len(five)} faces; give one set of points per photo."
+            )
         for photo, points in zip(photos, five, strict=True):
             if min(photo.shape[:2]) < MIN_PHOTO_PX:
-                raise DataError(f"the photo has {photo.shape[1]}×{photo.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px.")
+                raise DataError(
+                    f"the photo has {photo.shape[1]}×{photo.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px."
+                )
             check_inside(points, photo.shape[1::-1], "the landmarks do not fit")
         alignments = [align(points, self.reference, ordered=ordered) for points in five]
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
@@ -258,13 +269,17 @@ class Reconstructor:
 
     def _repaint(self, features: Tensor, coefficients: Coefficients, images: np.ndarray) -> Tensor:
         """(B, V, 3) from the face model's albedo to the refined one."""
-        masks = torch.from_numpy(np.stack([skin_mask(image) for image in images]))[:, None].to(self.device).float() / 255
+        masks = (
+            torch.from_numpy(np.stack([skin_mask(image) for image in images]))[:, None].to(self.device).float() / 255
+        )
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device).float() / 255
         parts = []
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)
             parts.append(
-                self.texture(texture_inputs(self.renderer, coefficients[part], features[part], pixels[part], masks[part]))
+                self.texture(
+                    texture_inputs(self.renderer, coefficients[part], features[part], pixels[part], masks[part])
+                )
             )
         return torch.cat(parts) - self.renderer.albedo(coefficients)
 
@@ -276,9 +291,16 @@ class Reconstructor:
 
     @torch.no_grad()
     def draw(
-        self, photos: Sequence[np.ndarray], five: np.ndarray, alignments: list[Alignment], images: np.ndarray,
-        coefficients: Coefficients, movement: Tensor | None = None, repaint: Tensor | None = None, one_person: bool = False,
-    ) -> ReconstructedFaces:  # fmt: skip
+        self,
+        photos: Sequence[np.ndarray],
+        five: np.ndarray,
+        alignments: list[Alignment],
+        images: np.ndarray,
+        coefficients: Coefficients,
+        movement: Tensor | None = None,
+        repaint: Tensor | None = None,
+        one_person: bool = False,
+    ) -> ReconstructedFaces:
         """What follows from the network's coefficients, also from averaged ones.
 
         movement, repaint (B, V, 3): of refinement, added to shape and albedo; one_person: one albedo for all.
@@ -295,9 +317,21 @@ class Reconstructor:
             colours = renderer.lit(coefficients, geometry, albedo)
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
         return ReconstructedFaces(
-            photos, five, alignments, crops, images, coefficients, network, geometry, pca, albedo, own, colours,
-            network_colours, renderer,
-        )  # fmt: skip
+            photos,
+            five,
+            alignments,
+            crops,
+            images,
+            coefficients,
+            network,
+            geometry,
+            pca,
+            albedo,
+            own,
+            colours,
+            network_colours,
+            renderer,
+        )
 
     def _as_seen(self, images: np.ndarray, network: Coefficients, geometry: Geometry, one_person: bool) -> Coefficients:
         """The coefficients with albedo and light of the photos in the place of the network's."""

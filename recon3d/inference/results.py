@@ -37,23 +37,32 @@ def mat_fields(faces: ReconstructedFaces, i: int) -> dict[str, np.ndarray]:
     alpha = picture.mask[i].cpu().numpy()[..., None]
     photo = faces.photos[i]
     values = {
-        "coeff": one.vector(), "face_shape": faces.geometry.posed[i], "face_texture": 255 * faces.albedo[i],
-        "face_color": 255 * faces.colours[i], "id": one.identity, "exp": one.expression, "tex": one.albedo,
-        "angle": one.angles, "gamma": one.gamma.flatten(1), "trans": one.translation,
+        "coeff": one.vector(),
+        "face_shape": faces.geometry.posed[i],
+        "face_texture": 255 * faces.albedo[i],
+        "face_color": 255 * faces.colours[i],
+        "id": one.identity,
+        "exp": one.expression,
+        "tex": one.albedo,
+        "angle": one.angles,
+        "gamma": one.gamma.flatten(1),
+        "trans": one.translation,
         "neutral_shape": faces.neutral_shapes()[i],
-    }  # fmt: skip
+    }
     fields = {name: value.cpu().numpy().astype(np.float32) for name, value in values.items()}
     landmarks = faces.geometry.landmarks[i].cpu().numpy()
     crop = faces.crops[i]
     fields |= {
         "cropped_img": faces.images[i],
         "recon_img": np.concatenate([255 * picture.colours[i].clamp(0, 1).cpu().numpy(), alpha], 2).astype(np.float32),
-        "lm_68p": landmarks - _HALF_PIXEL, "lm68": (landmarks - _HALF_PIXEL)[None],
+        "lm_68p": landmarks - _HALF_PIXEL,
+        "lm68": (landmarks - _HALF_PIXEL)[None],
         "lm_5p": crop.apply(faces.five[i]) - _HALF_PIXEL,
-        "lm_68p_photo": faces.landmarks_in_photo(i) - _HALF_PIXEL, "lm_5p_photo": faces.five[i] - _HALF_PIXEL,
+        "lm_68p_photo": faces.landmarks_in_photo(i) - _HALF_PIXEL,
+        "lm_5p_photo": faces.five[i] - _HALF_PIXEL,
         "tri": faces.model.triangles.cpu().numpy() + 1,
         "trans_params": faces.alignments[i].trans_params(photo.shape[1::-1]),
-    }  # fmt: skip
+    }
     if faces.refined:
         fields["face_shape_pca"] = faces.pca.posed[i].cpu().numpy().astype(np.float32)
         fields["lm_68p_pca"] = faces.pca.landmarks[i].cpu().numpy() - _HALF_PIXEL
@@ -75,7 +84,9 @@ def _write_obj(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: s
     posed, neutral = out / f"{name}_mesh.obj", out / f"{name}_neutral.obj"
     vertices = in_frame(frame, faces.geometry.shape[i : i + 1].cpu(), scene)
     write_mesh(posed, coloured_mesh(vertices, model.triangles, faces.colours[i : i + 1].clamp(0, 1)))
-    write_mesh(neutral, coloured_mesh(faces.neutral_shapes()[i : i + 1], model.triangles, faces.albedo[i : i + 1].clamp(0, 1)))
+    write_mesh(
+        neutral, coloured_mesh(faces.neutral_shapes()[i : i + 1], model.triangles, faces.albedo[i : i + 1].clamp(0, 1))
+    )
     return [posed, neutral]
 
 
@@ -112,7 +123,9 @@ def _write_strip(out: Path, name: str, faces: ReconstructedFaces, i: int, frame:
 def crop_scene(faces: ReconstructedFaces, i: int) -> Scene:
     """Face i on its crop."""
     geometry, size = faces.geometry, faces.images.shape[1:3]
-    return Scene(geometry.screen[i : i + 1].cpu(), geometry.posed[i : i + 1].cpu(), faces.model.triangles.cpu(), size, True)
+    return Scene(
+        geometry.screen[i : i + 1].cpu(), geometry.posed[i : i + 1].cpu(), faces.model.triangles.cpu(), size, True
+    )
 
 
 def _write_overlay(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: str) -> list[Path]:
@@ -142,10 +155,13 @@ def _write_landmarks(out: Path, name: str, faces: ReconstructedFaces, i: int, fr
     points, one = faces.landmarks_in_photo(i), faces.coefficients[i : i + 1]
     write_file(out / f"{name}.pts", format_pts(points))
     content = {
-        "convention": "continuous", "landmarks": np.round(points, 3).tolist(),
+        "convention": "continuous",
+        "landmarks": np.round(points, 3).tolist(),
         "pose_deg": dict(zip(("pitch", "yaw", "roll"), one.pose_deg()[0].tolist(), strict=True)),
-        "model": faces.model.name, "licence": faces.model.licence, "coefficients": one.vector()[0].tolist(),
-    }  # fmt: skip
+        "model": faces.model.name,
+        "licence": faces.model.licence,
+        "coefficients": one.vector()[0].tolist(),
+    }
     write_file(out / f"{name}.json", json.dumps(content))
     return [out / f"{name}.pts", out / f"{name}.json"]
 

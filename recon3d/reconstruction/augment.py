@@ -27,7 +27,13 @@ class AlignedAugmentation:
 
 
 def augment(
-    images: Tensor, masks: Tensor, landmarks: Tensor, indices: Tensor, step: int, options: AlignedAugmentation, seed: int = 0
+    images: Tensor,
+    masks: Tensor,
+    landmarks: Tensor,
+    indices: Tensor,
+    step: int,
+    options: AlignedAugmentation,
+    seed: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Move a batch. Random numbers depend on seed, step and sample alone.
 

@@ -64,7 +64,9 @@ def split(model: FaceModel, raw: Tensor) -> Coefficients:
     """
     sizes = (*model.sizes, 3, 27, 3)
     if raw.shape[-1] != sum(sizes):
-        raise ValueError(f"{raw.shape[-1]} coefficients came; face model {model.name} takes {'+'.join(map(str, sizes))}.")
+        raise ValueError(
+            f"{raw.shape[-1]} coefficients came; face model {model.name} takes {'+'.join(map(str, sizes))}."
+        )
     identity, expression, albedo, angles, gamma, translation = raw.split(sizes, -1)
     if model.expression_prior == "unit":
         expression = held_in_box(expression)
@@ -93,5 +95,7 @@ class _Box(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         (values,) = ctx.saved_tensors
-        outward = ((values <= 0) & (gradient > 0)) | ((values >= 1) & (gradient < 0))  # a descent step would leave the box
+        outward = ((values <= 0) & (gradient > 0)) | (
+            (values >= 1) & (gradient < 0)
+        )  # a descent step would leave the box
         return gradient.masked_fill(outward, 0)

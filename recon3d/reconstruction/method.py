@@ -42,7 +42,12 @@ class ReconstructionMethod:
         supervised: bool = False,
     ) -> None:
         self.stage = STAGE
-        self.networks, self.renderer, self.settings, self.accelerator = networks.train(), renderer, settings, accelerator
+        self.networks, self.renderer, self.settings, self.accelerator = (
+            networks.train(),
+            renderer,
+            settings,
+            accelerator,
+        )
         self.describe, self.identity, self.validation, self.supervised = describe, identity, validation, supervised
         self.optimizers = {"all": torch.optim.Adam(networks.parameters(), settings.lr)}
         self.landmark_weights = losses.landmark_weights(accelerator.device)
@@ -101,9 +106,12 @@ class ReconstructionMethod:
             "gamma": losses.gamma_loss(coefficients.gamma),
         }
         scale = {
-            "photo": weights.photo, "lm": weights.landmark, "reg": weights.coefficient, "reflectance": weights.reflectance,
+            "photo": weights.photo,
+            "lm": weights.landmark,
+            "reg": weights.coefficient,
+            "reflectance": weights.reflectance,
             "gamma": weights.gamma,
-        }  # fmt: skip
+        }
         if truth is not None:
             terms["shape"] = losses.shape_loss(geometry.shape, truth, renderer.face_weights[:, 0])
             scale["shape"] = weights.shape
@@ -179,9 +187,18 @@ class ReconstructionMethod:
 def weights_of(settings: ReconstructionSettings) -> losses.Weights:
     """The weights that the settings name as Deep3DFaceRecon_pytorch does."""
     return losses.Weights(
-        settings.w_color, settings.w_lm, settings.w_feat, settings.w_reg, settings.w_id, settings.w_exp, settings.w_tex,
-        settings.w_reflc, settings.w_gamma, settings.w_box, settings.w_shape,
-    )  # fmt: skip
+        settings.w_color,
+        settings.w_lm,
+        settings.w_feat,
+        settings.w_reg,
+        settings.w_id,
+        settings.w_exp,
+        settings.w_tex,
+        settings.w_reflc,
+        settings.w_gamma,
+        settings.w_box,
+        settings.w_shape,
+    )
 
 
 def augmentation_of(settings: ReconstructionSettings) -> AlignedAugmentation:

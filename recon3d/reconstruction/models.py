@@ -46,9 +46,11 @@ class ReconstructionNet(nn.Module):
     def describe(self) -> dict:
         """JSON-ready content of config.json that `load_reconstructor` rebuilds this from."""
         return {
-            "kind": KIND, "network": self.config.to_dict(), "face_model": self.face_model,
+            "kind": KIND,
+            "network": self.config.to_dict(),
+            "face_model": self.face_model,
             "half_pixel_shift": self.half_pixel_shift,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def open_face_model(source: str, local: LocalConfig | None, net: ReconstructionN
     """The face model of a reconstructor. Raises: FaceModelError saying where to get it, and how to go on without."""
     model = load_face_model(source, local)
     if SCHEME not in model.landmarks:
-        raise FaceModelError(f"face model {source}: has no landmarks {SCHEME}, which reconstruction needs; choose another.")
+        raise FaceModelError(
+            f"face model {source}: has no landmarks {SCHEME}, which reconstruction needs; choose another."
+        )
     if net is not None and net.config.heads[:3] != model.sizes:
         raise FaceModelError(
             f"face model {source}: has {'+'.join(map(str, model.sizes))} components, the network gives"

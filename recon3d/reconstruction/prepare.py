@@ -82,7 +82,9 @@ def prepare(
     cut = crop.extract(image)
     mask = skin_mask(cut)
     if not (mask > 25).any():
-        raise DataError(f"{photo}: nothing in the crop has the colour of skin, so it cannot teach colours; check the points.")
+        raise DataError(
+            f"{photo}: nothing in the crop has the colour of skin, so it cannot teach colours; check the points."
+        )
     sample = PreparedSample(cut, crop.apply(landmarks), mask)
     return image, five, landmarks, sample, alignment.trans_params(image.shape[1::-1])
 
@@ -138,7 +140,9 @@ def run(options: argparse.Namespace) -> int:
             write_pt(options.out, photo.stem, image, five, landmarks, skin_mask(image))
         done += 1
     if not done:
-        raise DataError(f"{options.images}: none of {len(photos)} photos could be used, the first because: {skipped[0]}")
+        raise DataError(
+            f"{options.images}: none of {len(photos)} photos could be used, the first because: {skipped[0]}"
+        )
     if options.layout == "pt":
         write_lists(options.out, options.split)
     if skipped:
@@ -152,9 +156,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", "--img_path", type=Path, default=Path("input"), help="folder of photos [input]")
     parser.add_argument("--out", "--save_path", type=Path, default=Path("processed_data"), help="[processed_data]")
-    parser.add_argument("--landmarks", type=Path, default=None, help="folder of points; default: beside photos, else detected")
-    parser.add_argument("--reference", default="head", help="five points: head, a model .safetensors, similarity_Lm3D_all.mat")
-    parser.add_argument("--layout", choices=LAYOUTS, default="tf", help="tf (also GCN_ResNet's): crops; pt: photos and lists")
+    parser.add_argument(
+        "--landmarks", type=Path, default=None, help="folder of points; default: beside photos, else detected"
+    )
+    parser.add_argument(
+        "--reference", default="head", help="five points: head, a model .safetensors, similarity_Lm3D_all.mat"
+    )
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, default="tf", help="tf (also GCN_ResNet's): crops; pt: photos and lists"
+    )
     parser.add_argument("--split", default="train", help="name of the lists of --layout pt")
     parser.add_argument("--model", default=DEFAULT_LANDMARKS, help="landmark model: bundled name, session or path")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")

@@ -61,7 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--root", type=Path, default=Path("data/synthetic"), help="of the dataset synthetic [data/synthetic]")
+    parser.add_argument(
+        "--root", type=Path, default=Path("data/synthetic"), help="of the dataset synthetic [data/synthetic]"
+    )
     parser.add_argument("--count", type=int, default=FACES["train"])
     parser.add_argument("--split", choices=sorted(FACES), default="train")
     options = parser.parse_args(arguments)

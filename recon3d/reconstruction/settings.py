@@ -30,9 +30,11 @@ class ReconstructionSettings(LoopSettings):
         None, "session, session/epoch, path or published .pth to continue from", "-r", group="run"
     )
     variant: str = option(
-        "pt", "pt: shift, scale, turn, flip; tf: no augmentation, clamped perceptual term",
-        choices=VARIANTS, group="augmentation",
-    )  # fmt: skip
+        "pt",
+        "pt: shift, scale, turn, flip; tf: no augmentation, clamped perceptual term",
+        choices=VARIANTS,
+        group="augmentation",
+    )
     backbone: str = option("resnet50", "of a new network", choices=BACKBONES, group="model")
     one_head: bool = option(False, "one linear layer instead of seven heads", group="model")
     init_path: Path | None = option(
@@ -68,8 +70,10 @@ class ReconstructionSettings(LoopSettings):
     lr: float = option(1e-4, "learning rate of Adam", group="optimisation", minimum=0)
     schedule: str = option("milestones", "of the learning rate", choices=SCHEDULES, group="optimisation")
     milestones: list[int] = option(
-        [10, 20], "epochs after which the rate falls to a fifth (TF: once, after 100k steps)",
-        group="optimisation", minimum=1,
+        [10, 20],
+        "epochs after which the rate falls to a fifth (TF: once, after 100k steps)",
+        group="optimisation",
+        minimum=1,
     )
     clip_norm: float = option(0.0, "largest gradient norm, 0 = off", group="optimisation", minimum=0)
     epochs: int = option(20, "absolute number of epochs", "-e", group="run", minimum=0)

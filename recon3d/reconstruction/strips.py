@@ -42,7 +42,9 @@ def with_dots(picture: np.ndarray, found: Tensor, truth: Tensor | None = None) -
     return drawn
 
 
-def training_strips(photo: Tensor, renderer: FaceRenderer, geometry: Geometry, picture: Picture, truth: Tensor) -> np.ndarray:
+def training_strips(
+    photo: Tensor, renderer: FaceRenderer, geometry: Geometry, picture: Picture, truth: Tensor
+) -> np.ndarray:
     """Rows of input | overlay | landmarks (annotated blue, found red) | shape: (≤ 8·H, 4·W, 3) uint8."""
     count = min(len(photo), MAX_ROWS)
     covered = to_bytes(overlay(photo, picture))
@@ -66,7 +68,9 @@ def refinement_strips(
     albedo = renderer.albedo(coefficients)
     covered, grey, geometries = [], [], [renderer.geometry(coefficients, shape) for shape in shapes]
     for geometry in geometries:
-        covered.append(to_bytes(overlay(photo, renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo)))))
+        covered.append(
+            to_bytes(overlay(photo, renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))))
+        )
         grey.append(to_bytes(shape_picture(renderer, geometry).colours))
     photos, rows = to_bytes(photo), []
     for i in range(min(len(photo), MAX_ROWS)):
@@ -78,7 +82,9 @@ def refinement_strips(
     return np.concatenate(rows)
 
 
-def texture_strips(photo: Tensor, renderer: FaceRenderer, screen: Tensor, shading: Tensor, albedos: list[Tensor]) -> np.ndarray:
+def texture_strips(
+    photo: Tensor, renderer: FaceRenderer, screen: Tensor, shading: Tensor, albedos: list[Tensor]
+) -> np.ndarray:
     """Rows of input | photo with the face over it in each albedo | each albedo without light.
 
     Args: photo (B, H, W, 3); screen (B, V, 3); shading (B, V, 3) light on the vertices; albedos, each (B, V, 3).
@@ -87,4 +93,6 @@ def texture_strips(photo: Tensor, renderer: FaceRenderer, screen: Tensor, shadin
     pictures = [renderer.drawn(screen, albedo * shading) for albedo in albedos]
     tiles = [photo, *(overlay(photo, picture) for picture in pictures)]
     tiles += [renderer.drawn(screen, albedo).colours for albedo in albedos]
-    return np.concatenate([to_bytes(torch.cat([tile[i] for tile in tiles], 1)) for i in range(min(len(photo), MAX_ROWS))])
+    return np.concatenate(
+        [to_bytes(torch.cat([tile[i] for tile in tiles], 1)) for i in range(min(len(photo), MAX_ROWS))]
+    )

@@ -96,7 +96,10 @@ class AutoencoderMethod:
             return {}
         self.networks.eval()
         device = self.accelerator.device
-        errors = [(self.networks(part.to(device)) - part.to(device)).norm(dim=-1).mean(1) for part in self.validation.split(32)]
+        errors = [
+            (self.networks(part.to(device)) - part.to(device)).norm(dim=-1).mean(1)
+            for part in self.validation.split(32)
+        ]
         self.networks.train()
         error = MM_PER_DM * float(torch.cat(errors).mean())
         return {"error_mm": error, "score": error}

@@ -29,7 +29,7 @@ from recon3d.refinement.autoencoder import (
     collate,
     pca_error_mm,
     random_shapes,
-)  # fmt: skip
+)
 from recon3d.refinement.levels import graph_levels
 from recon3d.refinement.pyramid import cached_pyramid
 from training.loop import LoopOptions, train
@@ -72,7 +72,9 @@ def train_autoencoder(settings: AutoencoderSettings, local: LocalConfig) -> dict
     if resumed is not None:
         snapshot = read_snapshot(resumed, "a mesh autoencoder", KIND)
         if {key: snapshot.info.get(key) for key in describe} != describe:
-            raise CheckpointError(f"{resumed}: not an autoencoder of this mesh with this --code; choose another --resume.")
+            raise CheckpointError(
+                f"{resumed}: not an autoencoder of this mesh with this --code; choose another --resume."
+            )
         snapshot.restore(lambda: networks)
     networks.to(accelerator.device)
     synchronise(networks, accelerator)
@@ -84,7 +86,9 @@ def train_autoencoder(settings: AutoencoderSettings, local: LocalConfig) -> dict
         "pca_mm": pca_error_mm(training, unseen, settings.code),
         "coma_mm": method.evaluate(settings.epochs)["error_mm"],
     }
-    console().info(f"{len(unseen)} unseen shapes: " + "  ".join(f"{name}={value:.3f}" for name, value in scores.items()))
+    console().info(
+        f"{len(unseen)} unseen shapes: " + "  ".join(f"{name}={value:.3f}" for name, value in scores.items())
+    )
     return scores
 
 

@@ -12,7 +12,9 @@ from numba import njit
 from recon3d.refinement.meshes import MeshGraphError
 
 MIN_COSINE = 0.2  # between a triangle's normal before and after; less is a fold
-LENGTH_WEIGHT = 1e-3  # of the squared edge length in the cost: in flat regions, where quadrics are 0, short edges go first
+LENGTH_WEIGHT = (
+    1e-3  # of the squared edge length in the cost: in flat regions, where quadrics are 0, short edges go first
+)
 
 
 def decimate(vertices: np.ndarray, triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +144,9 @@ def _keeps_topology(keep, drop, mesh, around, ring, marks, mark):
         return False
     for i in range(shared):
         num, triangles = _ring(opposite[i], mesh, ring, marks, mark + 2 + i)
-        if triangles <= (3 if num == triangles else 1):  # it would be left with two triangles on each other, or with none
+        if triangles <= (
+            3 if num == triangles else 1
+        ):  # it would be left with two triangles on each other, or with none
             return False
     return True
 

@@ -81,7 +81,9 @@ class FrozenNetworks:
         inputs = info.get("inputs") or {}
         if inputs.get("rnet_digest") != digest_of(self.net):
             trained = inputs.get("rnet") or "unknown"
-            raise CheckpointError(f"{name}: was trained behind another reconstructor ({trained}); use that one, or train anew.")
+            raise CheckpointError(
+                f"{name}: was trained behind another reconstructor ({trained}); use that one, or train anew."
+            )
         was, now = (inputs.get("identity") or ["off"])[0], self.identity.kind if self.identity is not None else "off"
         if was != now:
             raise CheckpointError(f"{name}: was trained with --identity-network {was}, not {now}; give the same.")
@@ -98,7 +100,9 @@ class FrozenNetworks:
             features = torch.cat([features, self.identity(images, landmarks)], 1)
         return features, output
 
-    def see(self, raw: PhotoBatch, step: int, augmentation: AlignedAugmentation, seed: int) -> tuple[Seen, Tensor, Tensor]:
+    def see(
+        self, raw: PhotoBatch, step: int, augmentation: AlignedAugmentation, seed: int
+    ) -> tuple[Seen, Tensor, Tensor]:
         """A batch, moved as in stage `rnet`: faces, images (B, 3, S, S) and masks (B, 1, S, S) 0 … 1."""
         images, masks, landmarks, mirrored = augment(
             raw.images, raw.masks, raw.landmarks, raw.indices, step, augmentation, seed
@@ -116,10 +120,12 @@ class FrozenNetworks:
         shape = self.model.shape(coefficients.identity, coefficients.expression)
         truth = None
         if self.supervised:
-            truth = laid_onto(true_shapes(self.model, seen.truths, seen.mirrored), shape, self.renderer.face_weights[:, 0])
+            truth = laid_onto(
+                true_shapes(self.model, seen.truths, seen.mirrored), shape, self.renderer.face_weights[:, 0]
+            )
         return RefinementBatch(
             seen.features, shape, coefficients.rotation, coefficients.translation, seen.landmarks, truth
-        )  # fmt: skip
+        )
 
     def landmarks(self, shapes: Tensor, batch: RefinementBatch) -> Tensor:
         """(B, V, 3) unposed shapes → (B, 68, 2) crop px in the poses of the batch, jaw points slid as in stage `rnet`."""

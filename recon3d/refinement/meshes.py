@@ -21,15 +21,23 @@ def check_mesh(vertices: np.ndarray, triangles: np.ndarray, name: str = "mesh") 
     if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
         raise MeshGraphError(f"{name}: shapes {vertices.shape} and {triangles.shape} are not (N, 3) and (F, 3).")
     if not len(vertices) or not len(triangles):
-        raise MeshGraphError(f"{name} is empty: {len(vertices)} vertices, {len(triangles)} triangles; give a whole mesh.")
+        raise MeshGraphError(
+            f"{name} is empty: {len(vertices)} vertices, {len(triangles)} triangles; give a whole mesh."
+        )
     if not np.isfinite(vertices).all():
-        raise MeshGraphError(f"{name}: vertex {int(np.argwhere(~np.isfinite(vertices))[0, 0])} is not finite; repair the mesh.")
+        raise MeshGraphError(
+            f"{name}: vertex {int(np.argwhere(~np.isfinite(vertices))[0, 0])} is not finite; repair the mesh."
+        )
     if triangles.min() < 0 or triangles.max() >= len(vertices):
-        raise MeshGraphError(f"{name}: triangles name a vertex outside 0 … {len(vertices) - 1}; they belong to another mesh.")
+        raise MeshGraphError(
+            f"{name}: triangles name a vertex outside 0 … {len(vertices) - 1}; they belong to another mesh."
+        )
     corners = np.sort(triangles, 1)
     repeated = (corners[:, 1:] == corners[:, :-1]).any(1)
     if repeated.any():
-        raise MeshGraphError(f"{name}: triangle {int(repeated.argmax())} names a vertex twice; remove degenerate triangles.")
+        raise MeshGraphError(
+            f"{name}: triangle {int(repeated.argmax())} names a vertex twice; remove degenerate triangles."
+        )
     unused = np.bincount(triangles.ravel(), minlength=len(vertices)) == 0
     if unused.any():
         raise MeshGraphError(
@@ -53,7 +61,9 @@ def _check_manifold(triangles: np.ndarray, count: int, name: str) -> None:
     turned = directed[first, 0] == directed[second, 0]
     if turned.any():
         a, b = edges[first[int(turned.argmax())]]
-        raise MeshGraphError(f"{name}: the triangles at the edge {a}–{b} are of opposite orientation; turn one of them.")
+        raise MeshGraphError(
+            f"{name}: the triangles at the edge {a}–{b} are of opposite orientation; turn one of them."
+        )
     # corners of triangles that share an edge at a vertex form one fan; a manifold has one fan per vertex
     rows, columns = [], []
     for end in (0, 1):
@@ -66,7 +76,9 @@ def _check_manifold(triangles: np.ndarray, count: int, name: str) -> None:
         corner_of_fan = np.zeros(fans, np.int64)
         corner_of_fan[fan_of] = np.arange(triangles.size)
         vertex = int(np.bincount(triangles.ravel()[corner_of_fan]).argmax())
-        raise MeshGraphError(f"{name} is not a manifold: parts of it meet only in vertex {vertex}; split that vertex in two.")
+        raise MeshGraphError(
+            f"{name} is not a manifold: parts of it meet only in vertex {vertex}; split that vertex in two."
+        )
 
 
 def _corner(triangles: np.ndarray, faces: np.ndarray, vertices: np.ndarray) -> np.ndarray:
@@ -95,7 +107,9 @@ def normalised_laplacian(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """I − D^−½ A D^−½, eigenvalues 0 … 2 (Defferrard et al. 2016). Raises: MeshGraphError for a vertex without neighbours."""
     degree = np.asarray(matrix.sum(1)).ravel()
     if (degree <= 0).any():
-        raise MeshGraphError(f"vertex {int((degree <= 0).argmax())} has no neighbours; a Laplacian needs a mesh without such.")
+        raise MeshGraphError(
+            f"vertex {int((degree <= 0).argmax())} has no neighbours; a Laplacian needs a mesh without such."
+        )
     scale = sparse.diags(degree**-0.5)
     return (sparse.identity(matrix.shape[0]) - scale @ matrix @ scale).tocsr()
 

@@ -34,10 +34,14 @@ def read_published_pyramid(folder: Path, vertices: Tensor | np.ndarray, triangle
         raise MeshGraphError(f"{folder}: a pyramid of {sizes[0]} vertices; the face model has {len(points)}.")
     for i in range(LEVELS - 1):
         if up[i].shape != (sizes[i], sizes[i + 1]) or down[i].shape != (sizes[i + 1], sizes[i]):
-            raise MeshGraphError(f"{folder}: the matrices of step {i} do not fit {sizes[i]} and {sizes[i + 1]} vertices.")
+            raise MeshGraphError(
+                f"{folder}: the matrices of step {i} do not fit {sizes[i]} and {sizes[i + 1]} vertices."
+            )
     own = normalised_laplacian(adjacency(faces, len(points), EDGE_WEIGHTS))
     if abs(own - laplacians[0]).max() > _TOLERANCE:
-        raise MeshGraphError(f"{folder}: the Laplacian is not that of the face model's triangles, so it is of another mesh.")
+        raise MeshGraphError(
+            f"{folder}: the Laplacian is not that of the face model's triangles, so it is of another mesh."
+        )
     kept = [_kept(matrix, folder / f"downsamp_trans{i}.npz") for i, matrix in enumerate(down)]
     levels = [points]
     for ids in kept:
@@ -46,7 +50,7 @@ def read_published_pyramid(folder: Path, vertices: Tensor | np.ndarray, triangle
     digest = mesh_digest(points, faces, LEVELS, f"{EDGE_WEIGHTS} of {folder.name}")
     return MeshPyramid(
         digest, tuple(levels), (faces, *[unknown] * (LEVELS - 1)), tuple(kept), tuple(up), tuple(laplacians)
-    )  # fmt: skip
+    )
 
 
 def _read(path: Path) -> sparse.csr_matrix:

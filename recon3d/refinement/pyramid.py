@@ -102,16 +102,23 @@ class MeshPyramid:
             if metadata.get("mesh_pyramid") != str(FORMAT) or "digest" not in metadata:
                 raise MeshGraphError(f"{path}: not a mesh pyramid of format {FORMAT}; delete it, it is made again.")
             if digest not in (None, metadata["digest"]):
-                raise MeshGraphError(f"{path}: the pyramid of another mesh or of other options; delete it, it is made again.")
+                raise MeshGraphError(
+                    f"{path}: the pyramid of another mesh or of other options; delete it, it is made again."
+                )
             return cls.from_arrays(metadata["digest"], load_arrays(data))
         except MeshGraphError:
             raise
         except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            raise MeshGraphError(f"{path}: cannot be read as a mesh pyramid ({error}); delete it, it is made again.") from None
+            raise MeshGraphError(
+                f"{path}: cannot be read as a mesh pyramid ({error}); delete it, it is made again."
+            ) from None
 
 
 def mesh_digest(
-    vertices: Tensor | np.ndarray, triangles: Tensor | np.ndarray, levels: int = LEVELS, edge_weights: str = EDGE_WEIGHTS
+    vertices: Tensor | np.ndarray,
+    triangles: Tensor | np.ndarray,
+    levels: int = LEVELS,
+    edge_weights: str = EDGE_WEIGHTS,
 ) -> str:
     """Hexadecimal digest of a mesh, (N, 3) at float32 and (F, 3), and of how its pyramid is built."""
     state = hashlib.sha256(f"{FORMAT} {levels} {FACTOR} {edge_weights}".encode())
@@ -122,7 +129,10 @@ def mesh_digest(
 
 
 def build_pyramid(
-    vertices: Tensor | np.ndarray, triangles: Tensor | np.ndarray, levels: int = LEVELS, edge_weights: str = EDGE_WEIGHTS
+    vertices: Tensor | np.ndarray,
+    triangles: Tensor | np.ndarray,
+    levels: int = LEVELS,
+    edge_weights: str = EDGE_WEIGHTS,
 ) -> MeshPyramid:
     """The pyramid of a mesh; each level keeps ⌈n / 4⌉ vertices of the one before.
 
@@ -145,7 +155,7 @@ def build_pyramid(
     laplacians = [normalised_laplacian(adjacency(faces, len(points), edge_weights)) for points, faces in meshes]
     return MeshPyramid(
         digest, tuple(m[0] for m in meshes), tuple(m[1] for m in meshes), tuple(kept), tuple(up), tuple(laplacians)
-    )  # fmt: skip
+    )
 
 
 def upsampling(points: np.ndarray, faces: np.ndarray, kept: np.ndarray, coarse: np.ndarray) -> sparse.csr_matrix:

@@ -58,7 +58,13 @@ class RefinerConfig:
         """The network's part of it."""
         offset = self.output == "offset"
         return GeneratorConfig(
-            self.features, 3, self.width, self.activation, self.initialisation, zero_head=offset, rectified=self.rectified
+            self.features,
+            3,
+            self.width,
+            self.activation,
+            self.initialisation,
+            zero_head=offset,
+            rectified=self.rectified,
         )
 
 

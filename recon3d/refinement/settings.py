@@ -73,8 +73,10 @@ class RefineSettings(GraphStageSettings):
         None, "how far the output reaches; default 0.2 dm (offset), 1 dm (absolute)", group="model"
     )
     views: int = option(
-        4, "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step",
-        group="data", minimum=0,
+        4,
+        "augmented views of a photo that R-Net sees once and for all; 0: a new one at every step",
+        group="data",
+        minimum=0,
     )
     w_lm: float = option(1.6e-3, "weight of the landmark term", group="loss", minimum=0)
     w_shape: float = option(100.0, "weight of the distance to R-Net's shape", group="loss", minimum=0)
@@ -93,13 +95,17 @@ class TextureSettings(GraphStageSettings):
     """train_recon3d.py --stage gcn_texture."""
 
     stage: str = option(
-        "gcn_texture", "gcn_texture: albedo per vertex behind a frozen reconstructor",
-        choices=("gcn_texture",), group="run",
-    )  # fmt: skip
+        "gcn_texture",
+        "gcn_texture: albedo per vertex behind a frozen reconstructor",
+        choices=("gcn_texture",),
+        group="run",
+    )
     layout: str = option(
-        "resnet", "of the generator: resnet, or normal (U-shaped), as Lin et al. call them",
-        choices=LAYOUTS, group="model",
-    )  # fmt: skip
+        "resnet",
+        "of the generator: resnet, or normal (U-shaped), as Lin et al. call them",
+        choices=LAYOUTS,
+        group="model",
+    )
     gan: bool = option(False, "train Lin et al.'s WGAN-GP critic too", group="loss")
     w_identity: float = option(
         0.2, "weight of the identity term, with --identity-network only", group="loss", minimum=0

@@ -21,9 +21,14 @@ def texture_inputs(
     geometry = renderer.geometry(coefficients)
     normals = renderer.normals(geometry)
     return TextureBatch(
-        features, renderer.albedo(coefficients).clamp(0, 1), images, inner_skin(masks), geometry.screen, normals,
+        features,
+        renderer.albedo(coefficients).clamp(0, 1),
+        images,
+        inner_skin(masks),
+        geometry.screen,
+        normals,
         shading(normals, coefficients.gamma),
-    )  # fmt: skip
+    )
 
 
 def inner_skin(masks: Tensor) -> Tensor:

@@ -100,15 +100,23 @@ def train_texture(settings: TextureSettings, local: LocalConfig) -> None:
     options = loop_options(settings, local, "gcn_texture")
     weights = TextureWeights(settings.w_identity, settings.w_symmetry, settings.w_variance, settings.w_adversarial)
     method = TextureMethod(
-        refiner, model, accelerator, preparation, weights,
-        identity_of(frozen), critic, settings.lr, settings.clip_norm,
+        refiner,
+        model,
+        accelerator,
+        preparation,
+        weights,
+        identity_of(frozen),
+        critic,
+        settings.lr,
+        settings.clip_norm,
         {
-            "inputs": frozen.describe(settings.identity_weights), "data": [str(source) for source in settings.data],
+            "inputs": frozen.describe(settings.identity_weights),
+            "data": [str(source) for source in settings.data],
             "settings": json_safe(dataclasses.asdict(settings)),
         },
         None if unseen is None else batches_of(unseen, collate, settings.batch_size_eval),
         None if unseen is None else texture_strip_drawer(frozen, unseen, preparation),
-    )  # fmt: skip
+    )
     if is_main_process():
         count = sum(p.numel() for p in method.networks.parameters())
         console().info(f"Training photos: {len(photos)}; face model {model.name}; trainable params: {count:,}")

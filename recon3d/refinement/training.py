@@ -37,7 +37,9 @@ STATISTICS = 512  # about so many faces that mean and deviation of the features 
 def open_frozen(settings: GraphStageSettings, local: LocalConfig, device: torch.device) -> FrozenNetworks:
     """The reconstructor that a graph stage stands behind. Raises: ConfigError, CheckpointError, DataError in one sentence."""
     if settings.rnet is None:
-        raise ConfigError("--rnet: name the reconstructor to stand behind, of train_recon3d.py --stage rnet or bundled.")
+        raise ConfigError(
+            "--rnet: name the reconstructor to stand behind, of train_recon3d.py --stage rnet or bundled."
+        )
     net = load_reconstructor(settings.rnet, local.snapshots).net
     model = open_face_model(settings.face_model or net.face_model, local, net).to(device)
     net = net.to(device, memory_format=torch.channels_last)
@@ -135,7 +137,9 @@ def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
     resumed = None if settings.resume is None else load_refiner(settings.resume, local.snapshots)
     if resumed is None:
         features = some_features(training, training_collate, preparation)
-        seed_everything(settings.seed, accelerator.process_index)  # initial weights are the same whether views were kept or not
+        seed_everything(
+            settings.seed, accelerator.process_index
+        )  # initial weights are the same whether views were kept or not
         refiner = make_refiner(settings, model, features.shape[1], local).to(accelerator.device)
         if settings.generator == "ours":
             refiner.standardise(features)
@@ -146,17 +150,35 @@ def train_refiner(settings: RefineSettings, local: LocalConfig) -> None:
     weights = RefinementWeights(settings.w_lm, settings.w_shape, settings.w_normal, settings.w_truth)
     face = frozen.renderer.face_weights[:, 0]
     method = RefinerMethod(
-        refiner, model, accelerator, preparation, frozen.landmarks, landmark_weights(accelerator.device), weights, settings.lr,
+        refiner,
+        model,
+        accelerator,
+        preparation,
+        frozen.landmarks,
+        landmark_weights(accelerator.device),
+        weights,
+        settings.lr,
         settings.clip_norm,
         {
-            "inputs": frozen.describe(settings.identity_weights), "data": [str(source) for source in settings.data],
+            "inputs": frozen.describe(settings.identity_weights),
+            "data": [str(source) for source in settings.data],
             "settings": json_safe(dataclasses.asdict(settings)),
         },
-        validation, UNSEEN_WEIGHT + (1 - UNSEEN_WEIGHT) * face, None if unseen is None else strip_drawer(frozen, unseen),
-    )  # fmt: skip
+        validation,
+        UNSEEN_WEIGHT + (1 - UNSEEN_WEIGHT) * face,
+        None if unseen is None else strip_drawer(frozen, unseen),
+    )
     if is_main_process():
         count = sum(p.numel() for p in refiner.network.parameters())
         known = "" if photos.supervised else "; no true shapes, so that term is off"
         console().info(f"Training photos: {len(photos)}; face model {model.name}; trainable params: {count:,}{known}")
     options = loop_options(settings, local, "gcn")
-    train(method, training, training_collate, photos.name, options, accelerator, None if resumed is None else resumed.folder)
+    train(
+        method,
+        training,
+        training_collate,
+        photos.name,
+        options,
+        accelerator,
+        None if resumed is None else resumed.folder,
+    )

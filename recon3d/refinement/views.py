@@ -75,9 +75,15 @@ class ViewDataset(Dataset):
 
 
 def cached_views(
-    frozen: FrozenNetworks, photos: PreparedPhotos, count: int, augmentation: AlignedAugmentation, seed: int, folder: Path,
-    accelerator: Accelerator, workers: int = 0,
-) -> Views:  # fmt: skip
+    frozen: FrozenNetworks,
+    photos: PreparedPhotos,
+    count: int,
+    augmentation: AlignedAugmentation,
+    seed: int,
+    folder: Path,
+    accelerator: Accelerator,
+    workers: int = 0,
+) -> Views:
     """Views of all photos, read from <folder>/views_<digest> where an earlier run has left them. One process computes them.
 
     Raises: DataError when they would not fit one file.
@@ -97,7 +103,12 @@ def cached_views(
 
 
 def compute_views(
-    frozen: FrozenNetworks, photos: PreparedPhotos, count: int, augmentation: AlignedAugmentation, seed: int, workers: int = 0
+    frozen: FrozenNetworks,
+    photos: PreparedPhotos,
+    count: int,
+    augmentation: AlignedAugmentation,
+    seed: int,
+    workers: int = 0,
 ) -> dict[str, Tensor]:
     """The fields of `Seen` for `Views`, truths with 0 for NaN, and `known` (n,) bool. Every photo is read once."""
     device = frozen.model.mean.device
@@ -113,7 +124,9 @@ def compute_views(
     return {**tensors, "truths": faces.truths.nan_to_num(), "known": known}
 
 
-def _digest(frozen: FrozenNetworks, photos: PreparedPhotos, count: int, augmentation: AlignedAugmentation, seed: int) -> str:
+def _digest(
+    frozen: FrozenNetworks, photos: PreparedPhotos, count: int, augmentation: AlignedAugmentation, seed: int
+) -> str:
     """Changes with the networks, the face model, the files and the augmentation."""
     state = hashlib.sha256(repr((digest_of(frozen.net), frozen.model.name, count, augmentation, seed)).encode())
     if frozen.identity is not None:

@@ -129,7 +129,9 @@ class PackedCrops(RegressionSet):
                 f" {self.parameters.shape}, where {self.layout.size} numbers each are due; pack them again."
             )
         if not np.isfinite(self.parameters).all():
-            raise DataError(f"{self.folder / 'parameters.npy'}: holds values that are not finite; pack the crops again.")
+            raise DataError(
+                f"{self.folder / 'parameters.npy'}: holds values that are not finite; pack the crops again."
+            )
         scale = float(np.median(np.linalg.norm(self.parameters[:, list(MATRIX_COLUMNS)], axis=1))) / np.sqrt(3)
         if not scale > SMALLEST_SCALE:
             raise DataError(
@@ -146,7 +148,9 @@ class PackedCrops(RegressionSet):
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}); pack the crops again.") from None
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-            raise DataError(f"{path}: holds {images.dtype} {images.shape}, not (N, R, R, 3) uint8; pack the crops again.")
+            raise DataError(
+                f"{path}: holds {images.dtype} {images.shape}, not (N, R, R, 3) uint8; pack the crops again."
+            )
         return images
 
     def read_image(self, index: int) -> np.ndarray:
@@ -216,7 +220,9 @@ class JoinedSets(RegressionSet):
     def __init__(self, parts: list[RegressionSet]) -> None:
         first = parts[0]
         if len({(p.size, p.resolution, p.layout, p.convention) for p in parts}) > 1:
-            raise DataError("the data folders differ in crop size, number of coefficients or convention; train on them apart.")
+            raise DataError(
+                "the data folders differ in crop size, number of coefficients or convention; train on them apart."
+            )
         self.parts, self.size, self.resolution, self.layout = parts, first.size, first.resolution, first.layout
         self.convention = first.convention
         self.names = [name for part in parts for name in part.names]
@@ -244,9 +250,14 @@ def packed_resolution(size: int) -> int:
 
 
 def pack_crops(
-    samples: Iterator[PackedSample], count: int, folder: Path, layout: Layout, size: int, face_model: str,
+    samples: Iterator[PackedSample],
+    count: int,
+    folder: Path,
+    layout: Layout,
+    size: int,
+    face_model: str,
     say: Callable[[str], None] | None = None,
-) -> PackedCrops:  # fmt: skip
+) -> PackedCrops:
     """Write a packed folder beside its place and rename it there; an older one is replaced.
 
     Args: samples, at most count of them; size S of the inner crop; say: where progress goes, None for a bar.
@@ -279,9 +290,14 @@ def pack_crops(
             filled = [np.full(shape, np.nan) if points is None else points for points in landmarks]
             np.save(temporary / "landmarks.npy", np.stack(filled).astype(np.float32))
         info = {
-            "format": FORMAT, "size": size, "identity": layout.identity, "expression": layout.expression,
-            "face_model": face_model, "pose": POSE, "names": names,
-        }  # fmt: skip
+            "format": FORMAT,
+            "size": size,
+            "identity": layout.identity,
+            "expression": layout.expression,
+            "face_model": face_model,
+            "pose": POSE,
+            "names": names,
+        }
         (temporary / "info.json").write_text(json.dumps(info))
         temporary.chmod(0o755)
         if folder.exists():

@@ -117,7 +117,9 @@ def chained(second: Tensor, first: Tensor) -> Tensor:
 
 def to_photo(points: Tensor, crops: list[Crop]) -> Tensor:
     """(B, K, 2 or 3) continuous crop px → continuous photo px; z is scaled like x and y."""
-    inverse = torch.as_tensor(np.stack([crop.inverse_matrix for crop in crops]), dtype=points.dtype, device=points.device)
+    inverse = torch.as_tensor(
+        np.stack([crop.inverse_matrix for crop in crops]), dtype=points.dtype, device=points.device
+    )
     moved = points[..., :2] @ inverse[..., :2].transpose(1, 2) + inverse[:, None, :, 2]
     if points.shape[-1] == 2:
         return moved

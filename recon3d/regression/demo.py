@@ -55,9 +55,11 @@ class MeshSettings:
     weights: Path | None = option(None, "weights of the detector", group="model")
     out: Path | None = option(None, "folder for results; default <outputs>/mesh", group="output")
     bbox_init: str | None = option(
-        None, "one, or two: cut again by the first landmarks; default two, with --authors one", choices=tuple(STEPS),
+        None,
+        "one, or two: cut again by the first landmarks; default two, with --authors one",
+        choices=tuple(STEPS),
         group="run",
-    )  # fmt: skip
+    )
     dlib_bbox: bool = option(True, "0: read boxes from <photo>.bbox instead of detecting", group="run")
     dump_res: bool = option(True, "landmarks drawn on the photo", group="output")
     dump_vertex: bool = option(False, "vertices of every face as .npy (V, 3), photo px", group="output")
@@ -68,7 +70,9 @@ class MeshSettings:
     dump_depth: bool = option(False, "depth map of all faces, 16 bit, 0.1 mm", group="output")
     dump_pncc: bool = option(False, "projected normalised coordinate code of all faces", group="output")
     dump_paf: bool = option(False, "pose-adaptive feature of every face, from its crop", group="output")
-    paf_size: int = option(3, "side of a patch of the pose-adaptive feature in px, odd", group="output", minimum=1, maximum=31)
+    paf_size: int = option(
+        3, "side of a patch of the pose-adaptive feature in px, odd", group="output", minimum=1, maximum=31
+    )
     dump_obj: bool = option(True, "mesh of every face with the photo's colours", group="output")
     suffix: str = option("RADAN", "suffix of the drawn result", group="output")
     smoothing: str = option(
@@ -162,10 +166,14 @@ def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     face_model = open_face_model(settings.face_model, local, loaded.model)
     regressor = FaceRegressor(
-        loaded, face_model, detector=settings.detector, weights=settings.weights,
+        loaded,
+        face_model,
+        detector=settings.detector,
+        weights=settings.weights,
         steps=None if settings.bbox_init is None else STEPS[settings.bbox_init],
-        authors=settings.authors, device=settings.device,
-    )  # fmt: skip
+        authors=settings.authors,
+        device=settings.device,
+    )
     if settings.onnx is not None:
         regressor.use_onnx(settings.onnx)
     return regressor
@@ -187,7 +195,9 @@ def read_boxes(path: Path) -> list[np.ndarray]:
         except ValueError:
             box = np.full(4, np.nan)
         if len(words) not in (4, 5) or not np.isfinite(box).all():
-            raise DataError(f"{path}, line {number}: expected 'id left top right bottom', found '{' '.join(words)[:60]}'.")
+            raise DataError(
+                f"{path}, line {number}: expected 'id left top right bottom', found '{' '.join(words)[:60]}'."
+            )
         boxes.append(box)
     if not boxes or lines[0] != [str(len(boxes))]:
         raise DataError(f"{path}: its first line must be the number of boxes below it, which is {len(boxes)}.")
@@ -255,7 +265,9 @@ def _pose_adaptive_feature(photo: Photo, face: Face, kernel: int) -> np.ndarray:
     screen = photo.regressor.screen([face])[0].cpu().numpy()
     inside = np.column_stack([face.crop.apply(screen[:, :2]), screen[:, 2]])
     model = _model(photo).to("cpu")
-    return pose_adaptive_feature(face.crop.extract(photo.image), torch.from_numpy(inside).float(), anchors(model), kernel)
+    return pose_adaptive_feature(
+        face.crop.extract(photo.image), torch.from_numpy(inside).float(), anchors(model), kernel
+    )
 
 
 def _model(photo: Photo):

@@ -58,7 +58,9 @@ def random_faces(model: FaceModel, layout: Layout, count: int, size: int, seed: 
     centre = points.mean(0)
     translation = torch.tensor([size / 2, size / 2, 0.0]) - scale[:, None] * (rotation @ centre)
     identity = torch.randn(count, layout.identity, generator=generator) * 0.7 * model.identity_std[: layout.identity]
-    expression = torch.rand(count, layout.expression, generator=generator) * 0.5 * model.expression_std[: layout.expression]
+    expression = (
+        torch.rand(count, layout.expression, generator=generator) * 0.5 * model.expression_std[: layout.expression]
+    )
     return join(Parts(scale[:, None, None] * rotation, translation, identity, expression))
 
 

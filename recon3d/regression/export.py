@@ -92,9 +92,15 @@ def export(regressor: ExportedRegressor, path: Path) -> float:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # the exporter advises on its own successor, which needs onnxscript
             torch.onnx.export(
-                regressor, (crops,), str(temporary), input_names=["crops"], output_names=names, opset_version=OPSET,
-                dynamic_axes={name: {0: "batch"} for name in ("crops", *names)}, dynamo=False,
-            )  # fmt: skip
+                regressor,
+                (crops,),
+                str(temporary),
+                input_names=["crops"],
+                output_names=names,
+                opset_version=OPSET,
+                dynamic_axes={name: {0: "batch"} for name in ("crops", *names)},
+                dynamo=False,
+            )
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         worst = 0.0
         for batch in (crops, crops[:1], crops.repeat(3, 1, 1, 1)):
@@ -120,7 +126,9 @@ def run(settings: ExportSettings, local: LocalConfig) -> None:
     regressor = ExportedRegressor(loaded.model, face_model, settings.dense)
     worst = export(regressor, settings.out)
     size = settings.out.stat().st_size / 2**20
-    console().info(f"wrote {settings.out} ({size:.1f} MiB: {', '.join(regressor.outputs)}); within {worst:.1e} px of PyTorch")
+    console().info(
+        f"wrote {settings.out} ({size:.1f} MiB: {', '.join(regressor.outputs)}); within {worst:.1e} px of PyTorch"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

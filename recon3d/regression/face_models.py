@@ -9,7 +9,9 @@ from recon3d.regression.models import ParameterRegressor
 SCHEME = "ibug68"
 
 
-def open_face_model(source: str | None, local: LocalConfig | None, regressor: ParameterRegressor | None = None) -> FaceModel:
+def open_face_model(
+    source: str | None, local: LocalConfig | None, regressor: ParameterRegressor | None = None
+) -> FaceModel:
     """A face model with landmarks for regression, by default the one that a regressor was trained for.
 
     Raises: FaceModelError for one that cannot be read or has no such landmarks.

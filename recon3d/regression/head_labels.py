@@ -75,7 +75,9 @@ def photo_samples(
 
     max_error: fits with a larger error (% of the points' box) are left out; 0 = keep all. Raises: DataError without photos.
     """
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file()]
+    paths = [
+        p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file()
+    ]
     if not paths:
         raise DataError(f"{folder}: holds no photo with a .pts file of 68 points beside it.")
     points = torch.from_numpy(np.stack([read_pts(p.with_suffix(".pts"), 68) for p in paths])).float()
@@ -89,8 +91,12 @@ def photo_samples(
             at = row % FIT_BATCH
             inner = crop_from_points(points[row].numpy(), size)
             crop = widened(inner)
-            camera = weak_perspective_camera(fit.rotation[at].numpy(), float(fit.scale[at]), fit.translation[at].numpy())
-            label = parameters_in_crop(camera, fit.identity[at].numpy(), fit.expression[at].numpy(), crop, layout).numpy()
+            camera = weak_perspective_camera(
+                fit.rotation[at].numpy(), float(fit.scale[at]), fit.translation[at].numpy()
+            )
+            label = parameters_in_crop(
+                camera, fit.identity[at].numpy(), fit.expression[at].numpy(), crop, layout
+            ).numpy()
             path = paths[row]
             name = str(path.relative_to(folder))
             yield PackedSample(crop.extract(read_image(path)), label, name, crop.apply(points[row].numpy()))

@@ -51,7 +51,11 @@ _RADAN = (
     (r"^fc([123])\.", lambda m: f"fc.{int(m[1]) - 1}.0."),
     (r"^fc([123])1\.", lambda m: f"fc.{int(m[1]) - 1}.1."),
 )
-_RESNET = ((r"^layer(\d)\.", lambda m: f"stages.{int(m[1]) - 1}."), (r"^conv_param\.", "fc."), (r"^conv_lm\.", "fc_lm."))
+_RESNET = (
+    (r"^layer(\d)\.", lambda m: f"stages.{int(m[1]) - 1}."),
+    (r"^conv_param\.", "fc."),
+    (r"^conv_lm\.", "fc_lm."),
+)
 
 
 def import_regressor(path: Path, whitening: Path | None = None) -> ParameterRegressor:
@@ -98,7 +102,11 @@ def _recognise(tensors: dict[str, Tensor], path: Path) -> tuple[RegressorConfig,
             return RegressorConfig(**{**config, "width": width}), "v2" if released else "v1", tensors
     elif "conv_param.weight" in tensors:
         tensors = _renamed(tensors, _RESNET)
-        return RegressorConfig(**_config("resnet22", tensors["fc.weight"], tensors.get("fc_lm.weight"), path)), "v2", tensors
+        return (
+            RegressorConfig(**_config("resnet22", tensors["fc.weight"], tensors.get("fc_lm.weight"), path)),
+            "v2",
+            tensors,
+        )
     elif any("replay_attention1." in k for k in tensors):
         tensors = _renamed(tensors, _RADAN)
         heads = [tensors.get(f"fc.{i}.1.weight") for i in range(3)]
@@ -140,10 +148,14 @@ def read_whitening(checkpoint: Path, convention: str, path: Path | None, length:
     """Whitening of an authors' checkpoint, matrices in px per dm. Raises: CheckpointError naming what is missing or wrong."""
     name, mean_key, std_key = WHITENING[convention]
     if path is None:
-        places = [checkpoint.parent / part for part in (".", "../configs", "../train.configs", "train.configs", "configs")]
+        places = [
+            checkpoint.parent / part for part in (".", "../configs", "../train.configs", "train.configs", "configs")
+        ]
         path = next((place / name for place in places if (place / name).is_file()), None)
         if path is None:
-            raise CheckpointError(f"{checkpoint}: its whitening {name} is not beside it; give its place with --whitening.")
+            raise CheckpointError(
+                f"{checkpoint}: its whitening {name} is not beside it; give its place with --whitening."
+            )
     try:
         fields = read_pickled(path)
         fields = fields if isinstance(fields, dict) else {}

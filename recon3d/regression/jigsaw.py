@@ -21,7 +21,9 @@ def permute_cells(images: Tensor, order: Tensor, grid: int) -> Tensor:
     """
     side = images.shape[-1]
     if side % grid or images.shape[-2] != side:
-        raise ValueError(f"a {images.shape[-1]}×{images.shape[-2]} image has no {grid}×{grid} grid of equal square cells.")
+        raise ValueError(
+            f"a {images.shape[-1]}×{images.shape[-2]} image has no {grid}×{grid} grid of equal square cells."
+        )
     cell = side // grid
     cells = F.unfold(images, cell, stride=cell).transpose(1, 2)
     moved = cells.gather(1, order[..., None].expand_as(cells))

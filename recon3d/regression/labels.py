@@ -68,7 +68,9 @@ def crop_of(face: FittedFace, size: int) -> Crop:
     return crop_from_points(face.landmarks, size)
 
 
-def parameters_in_crop(camera: np.ndarray, identity: np.ndarray, expression: np.ndarray, crop: Crop, layout: Layout) -> Tensor:
+def parameters_in_crop(
+    camera: np.ndarray, identity: np.ndarray, expression: np.ndarray, crop: Crop, layout: Layout
+) -> Tensor:
     """(P,) float32 label, continuous convention, of a face whose camera [A | t] (3, 4) gives photo px with y DOWN.
 
     Coefficients beyond the layout are cut off, which costs 0.71 % NME with 40 and 10 (mean of 16 images).

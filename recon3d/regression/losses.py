@@ -40,7 +40,9 @@ class PointSampler:
     Args: model; layout; count of random vertices beside the landmarks; landmarks: scheme of the model.
     """
 
-    def __init__(self, model: FaceModel, layout: Layout, count: int = RESAMPLED_VERTICES, landmarks: str = "ibug68") -> None:
+    def __init__(
+        self, model: FaceModel, layout: Layout, count: int = RESAMPLED_VERTICES, landmarks: str = "ibug68"
+    ) -> None:
         modes = torch.cat([model.identity[..., : layout.identity], model.expression[..., : layout.expression]], dim=-1)
         self.every = Points(model.mean, modes)
         fixed = model.landmarks[landmarks]

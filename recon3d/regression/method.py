@@ -147,7 +147,9 @@ class RegressionMethod:
                 terms[name] = self._update(candidate, own, name, images, parameters)
             merged = {key: value for one in terms.values() for key, value in one.items() if key.startswith("l_")}
             return self._with_error(merged | {k: terms["vdc"][k] for k in ("loss", "predicted")}, parameters)
-        scores = {name: self._vertex_error(candidate, images, parameters) for name, (candidate, _) in self._candidates.items()}
+        scores = {
+            name: self._vertex_error(candidate, images, parameters) for name, (candidate, _) in self._candidates.items()
+        }
         stacked = torch.stack(list(scores.values()))
         if self.accelerator.num_processes > 1:
             stacked = self.accelerator.reduce(stacked, "mean")

@@ -27,9 +27,13 @@ class FaceMirror:
     def __init__(self, model: FaceModel, layout: Layout, share: float = 0.5, seed: int = 0) -> None:
         self.layout, self.share, self.seed = layout, share, seed
         if model.symmetry is None:
-            raise DataError(f"--flip: face model {model.name} knows no mirror partners of its vertices; train without it.")
+            raise DataError(
+                f"--flip: face model {model.name} knows no mirror partners of its vertices; train without it."
+            )
         partners, device = model.symmetry.cpu(), model.mean.device
-        spread = torch.cat([model.identity_std[: layout.identity], model.expression_std[: layout.expression]]).cpu().double()
+        spread = (
+            torch.cat([model.identity_std[: layout.identity], model.expression_std[: layout.expression]]).cpu().double()
+        )
         modes = [model.identity[..., : layout.identity], model.expression[..., : layout.expression]]
         modes, mean = torch.cat(modes, dim=-1).cpu().double() * spread, model.mean.cpu().double()
         side = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)

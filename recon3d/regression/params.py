@@ -66,7 +66,9 @@ class Whitening:
 
     def __post_init__(self) -> None:
         if self.mean.shape != self.std.shape or self.mean.ndim != 1:
-            raise ValueError(f"whitening has a mean of {tuple(self.mean.shape)} and a spread of {tuple(self.std.shape)}.")
+            raise ValueError(
+                f"whitening has a mean of {tuple(self.mean.shape)} and a spread of {tuple(self.std.shape)}."
+            )
         if not (torch.isfinite(self.mean).all() and torch.isfinite(self.std).all() and (self.std > 0).all()):
             raise ValueError("whitening needs finite means and positive spreads.")
 

@@ -116,7 +116,9 @@ def prepare_300wlp(settings: PrepareSettings, out: Path) -> PackedCrops:
             crop = widened(crop_of(face, settings.size))
             label = parameters_in_crop(face.camera, face.identity, face.expression, crop, layout).numpy()
             annotated = crop.apply(face.landmarks[:, :2])
-            yield PackedSample(crop.extract(read_image(photo)), label, str(photo.relative_to(settings.source)), annotated)
+            yield PackedSample(
+                crop.extract(read_image(photo)), label, str(photo.relative_to(settings.source)), annotated
+            )
 
     return pack_crops(samples(), len(paths), out, layout, settings.size, "3ddfa")
 
@@ -159,9 +161,12 @@ def prepare_profiled(settings: PrepareSettings, out: Path) -> PackedCrops:
 
 
 SOURCES = {
-    "fits": prepare_fits, "300wlp": prepare_300wlp, "synthetic": prepare_synthetic, "photos": prepare_photos,
+    "fits": prepare_fits,
+    "300wlp": prepare_300wlp,
+    "synthetic": prepare_synthetic,
+    "photos": prepare_photos,
     "profiled": prepare_profiled,
-}  # fmt: skip
+}
 
 
 def run(settings: PrepareSettings, local: LocalConfig) -> PackedCrops:

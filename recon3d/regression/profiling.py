@@ -17,7 +17,10 @@ from recon3d.regression.params import DEPTH_COLUMN, Layout, Parts, join
 
 TOLERANCE = 0.02  # of the crop's side: a point this far behind the surface is still seen
 STRETCH = (1.5, 3.0)  # growth of a point's area by the turn: below it is painted from the photo, above it is filled
-LEAST_FACING = (0.2, 0.5)  # cosine to the line of sight from which, and up to which, a mirrored point counts as evidence
+LEAST_FACING = (
+    0.2,
+    0.5,
+)  # cosine to the line of sight from which, and up to which, a mirrored point counts as evidence
 RIM = 0.02  # of the side: skin beside a fit that is too small, not to be left behind
 RIM_DEG = 10.0  # turn from which all of the rim is taken away
 
@@ -56,7 +59,9 @@ class FaceProfiler:
         images, side = images.float(), images.shape[-1]
         new = turned(parameters, self.layout, self.decoder, angles)
         (before, facing), (after, facing_after) = (self._screen(p, side) for p in (parameters, new))
-        seen_before, ids = (rasterize(s, self.triangles, (side, side), False, True, allow_empty=True) for s in (before, after))
+        seen_before, ids = (
+            rasterize(s, self.triangles, (side, side), False, True, allow_empty=True) for s in (before, after)
+        )
         surface = torch.where(
             seen_before >= 0, interpolate(before, self.triangles, seen_before, before[..., 2:])[..., 0], torch.inf
         )

@@ -38,7 +38,9 @@ def frozen(network: nn.Module, size: int) -> Callable[[Tensor], tuple[Tensor, ..
     """
     example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # deprecated in favour of compilers that need a C++ toolchain on the user's machine
+        warnings.simplefilter(
+            "ignore"
+        )  # deprecated in favour of compilers that need a C++ toolchain on the user's machine
         return torch.jit.freeze(torch.jit.trace(_WithHead(network).eval(), example, check_trace=False))
 
 

@@ -32,7 +32,7 @@ from recon3d.regression.decode import (
     chained,
     crop_scales,
     to_photo,
-)  # fmt: skip
+)
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
 from recon3d.regression.params import POSE, Parts, join
@@ -131,7 +131,9 @@ class FaceRegressor:
             found = [[Detection(np.asarray(box, dtype=float), float("nan")) for box in photo] for photo in boxes]
         owners = [i for i, photo in enumerate(found) for _ in photo]
         detections = [detection for photo in found for detection in photo]
-        crops = [crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)]
+        crops = [
+            crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)
+        ]
         photos = [images[i] for i in owners]
         if self.steps == 2:
             crops = self._second_crops(photos, crops)
@@ -161,16 +163,31 @@ class FaceRegressor:
         given = detections or [Detection(_outline(crop), float("nan")) for crop in crops]
         per_dm = (pose.scale / scales).cpu().tolist()
         rows = zip(
-            given, crops, parameters.cpu().numpy(), landmarks, head, pose.rotation.cpu().numpy(),
-            pose.angles_deg.cpu().numpy(), per_dm, strict=True,
-        )  # fmt: skip
+            given,
+            crops,
+            parameters.cpu().numpy(),
+            landmarks,
+            head,
+            pose.rotation.cpu().numpy(),
+            pose.angles_deg.cpu().numpy(),
+            per_dm,
+            strict=True,
+        )
         return [
             Face(
-                box=d.box, detection_score=d.score, crop=crop, parameters=p, landmarks=points, scheme=SCHEME,
-                head_landmarks=second, rotation=rotation, angles_deg=angles, scale=scale,
+                box=d.box,
+                detection_score=d.score,
+                crop=crop,
+                parameters=p,
+                landmarks=points,
+                scheme=SCHEME,
+                head_landmarks=second,
+                rotation=rotation,
+                angles_deg=angles,
+                scale=scale,
             )
             for d, crop, p, points, second, rotation, angles, scale in rows
-        ]  # fmt: skip
+        ]
 
     def _cut(self, images: Sequence[np.ndarray], crops: list[Crop]) -> list[np.ndarray]:
         """(S, S, 3) uint8 each. The authors trained on crops without a low-pass, so their models see such."""
@@ -284,7 +301,9 @@ class FaceRegressor:
         translation = (back @ (parts.translation - maps[..., 3])[..., None])[..., 0]
         own = join(Parts(back @ parts.matrix, translation, parts.identity, parts.expression)).float().to(self.device)
         landmarks = to_photo(self.in_crops(self.sparse(own), [face.crop]), [face.crop])[0]
-        (moved,) = self._faces([face.crop], [Detection(face.box, face.detection_score)], own, [landmarks.cpu().numpy()], [None])
+        (moved,) = self._faces(
+            [face.crop], [Detection(face.box, face.detection_score)], own, [landmarks.cpu().numpy()], [None]
+        )
         return replace(moved, head_landmarks=face.head_landmarks)
 
     def screen(self, faces: Sequence[Face]) -> Tensor:

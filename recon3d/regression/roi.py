@@ -64,7 +64,9 @@ def _checked(box: np.ndarray, image_shape: tuple[int, ...]) -> tuple[float, floa
     if not np.isfinite([left, top, right, bottom]).all():
         raise DataError(f"face box ({shown}) is not finite; correct the box.")
     if right - left < MIN_SIDE_PX or bottom - top < MIN_SIDE_PX:
-        raise DataError(f"face box ({shown}) is smaller than {MIN_SIDE_PX} px; give left, top, right, bottom of a face.")
+        raise DataError(
+            f"face box ({shown}) is smaller than {MIN_SIDE_PX} px; give left, top, right, bottom of a face."
+        )
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise DataError(f"face box ({shown}) lies outside the {width}×{height} photo; correct the box.")
     return left, top, right, bottom

@@ -35,13 +35,17 @@ class RegressionSettings(DegradationSettings, LoopSettings):
         [], "blocks of MobileNet-V1 that replay attention follows, default none", group="model", minimum=0, maximum=12
     )
     loss: str = option(
-        "vdc", "pdc, vdc, wpdc (3DDFA), fwpdc (V2), radan (0.5 WPDC + wing), vanilla, meta",
-        choices=LOSSES, group="loss",
-    )  # fmt: skip
+        "vdc",
+        "pdc, vdc, wpdc (3DDFA), fwpdc (V2), radan (0.5 WPDC + wing), vanilla, meta",
+        choices=LOSSES,
+        group="loss",
+    )
     opt_style: str = option(
-        "resample", "points of vertex losses: 68 landmarks and random vertices, or all",
-        choices=OPT_STYLES, group="loss",
-    )  # fmt: skip
+        "resample",
+        "points of vertex losses: 68 landmarks and random vertices, or all",
+        choices=OPT_STYLES,
+        group="loss",
+    )
     resample_num: int = option(132, "random vertices beside the landmarks", group="loss", minimum=0)
     lrr: float = option(
         0.0, "weight of the landmark head's regression (V2), 0 = off; the head is then added", group="loss", minimum=0
@@ -55,9 +59,12 @@ class RegressionSettings(DegradationSettings, LoopSettings):
     )
     jigsaw: bool = option(False, "add a cut-and-pasted copy of every crop to the batch (RADAN)", group="augmentation")
     jigsaw_grids: list[int] = option(
-        [], "add a copy of every crop with its cells permuted, one for each of these numbers of rows (MFIRRN: 2 3)",
-        group="augmentation", minimum=2, maximum=12,
-    )  # fmt: skip
+        [],
+        "add a copy of every crop with its cells permuted, one for each of these numbers of rows (MFIRRN: 2 3)",
+        group="augmentation",
+        minimum=2,
+        maximum=12,
+    )
     clip_norm: float = option(0.0, "largest gradient norm, 0 = off; V2 needs 1", group="optimisation", minimum=0)
     optimizer: str = option("sgd", "sgd (Nesterov) or adamw", choices=OPTIMIZERS, group="optimisation")
     lr: float = option(0.001, "learning rate", group="optimisation", minimum=0)
@@ -78,13 +85,18 @@ class RegressionSettings(DegradationSettings, LoopSettings):
         0.0, "augmentation: shift up to ± share of the crop's side", group="augmentation", minimum=0, maximum=1
     )
     flip: float = option(
-        0.0, "share of mirrored samples, 0 = off; only for face models that are symmetric",
-        group="augmentation", minimum=0, maximum=1,
+        0.0,
+        "share of mirrored samples, 0 = off; only for face models that are symmetric",
+        group="augmentation",
+        minimum=0,
+        maximum=1,
     )
     video_frames: int = option(
-        0, "frames of the short video that every sample becomes (V2: 8), 0 = off; labels must be fits",
-        group="augmentation", minimum=0,
-    )  # fmt: skip
+        0,
+        "frames of the short video that every sample becomes (V2: 8), 0 = off; labels must be fits",
+        group="augmentation",
+        minimum=0,
+    )
     train_count: int | None = option(None, "only the first samples, default all", group="data", minimum=1)
     val_count: int | None = option(None, "only the first validation samples, default all", group="data", minimum=1)
     eval: bool = option(False, "validate once and stop", group="run")

@@ -77,7 +77,11 @@ class VideoSynthesis:
         """(B, n, 4) in −1 … 1 → (B, n, 2, 3) similarities about the crop's middle, each on top of those before it."""
         linear = turns(signed, self.options.rotation_deg, self.options.scale)
         shift = signed[..., 2:] * self.options.shift_px
-        whole, place, frames = torch.eye(2, device=signed.device).expand(len(signed), 2, 2), torch.zeros_like(shift[:, 0]), []
+        whole, place, frames = (
+            torch.eye(2, device=signed.device).expand(len(signed), 2, 2),
+            torch.zeros_like(shift[:, 0]),
+            [],
+        )
         for k in range(signed.shape[1]):
             whole, place = linear[:, k] @ whole, (linear[:, k] @ place[..., None])[..., 0] + shift[:, k]
             frames.append(torch.cat([whole, (place + side / 2 - whole.sum(2) * side / 2)[..., None]], dim=2))

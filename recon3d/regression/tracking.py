@@ -22,7 +22,9 @@ MAX_STEP, MAX_GROWTH = 0.5, 1.4  # change of a region between frames, in sides a
 # beside faces 0.026, on black 0.037.
 MAX_DISAGREEMENT = 0.022
 THUMBNAIL_PX = 24  # side of what is compared between frames
-MIN_LIKENESS = 0.4  # correlation of a region with itself a frame earlier, below which the detector must confirm the face
+MIN_LIKENESS = (
+    0.4  # correlation of a region with itself a frame earlier, below which the detector must confirm the face
+)
 MAX_UNCONFIRMED = 2  # detections in a row that do not see a tracked face
 SMOOTHINGS = ("none", "mean", "one_euro")
 
@@ -200,7 +202,12 @@ class PhotoParameters(Protocol):
 
 
 def smooth_tracks(
-    frames: Iterable[list[TrackedFace]], how: str, fps: float, regressor: PhotoParameters, before: int = 1, after: int = 1
+    frames: Iterable[list[TrackedFace]],
+    how: str,
+    fps: float,
+    regressor: PhotoParameters,
+    before: int = 1,
+    after: int = 1,
 ) -> Iterator[list[TrackedFace]]:
     """Tracked faces with their parameters smoothed over time, and with them landmarks, dense vertices and pose.
 

@@ -61,7 +61,12 @@ class FirstRows(RegressionSet):
         self._data = Subset(data, range(count))
         self.names, self.parameters = data.names[:count], data.parameters[:count]
         self.landmarks = None if data.landmarks is None else data.landmarks[:count]
-        self.layout, self.size, self.resolution, self.convention = data.layout, data.size, data.resolution, data.convention
+        self.layout, self.size, self.resolution, self.convention = (
+            data.layout,
+            data.size,
+            data.resolution,
+            data.convention,
+        )
 
     def read_image(self, index: int):
         return self._data.dataset.read_image(index)
@@ -72,16 +77,23 @@ def mean_scale(data: RegressionSet) -> float:
     return float(torch.from_numpy(data.parameters[:, list(MATRIX_COLUMNS)]).norm(dim=1).mean() / math.sqrt(3))
 
 
-def make_networks(settings: RegressionSettings, data: RegressionSet, resumed: LoadedRegressor | None) -> ParameterRegressor:
+def make_networks(
+    settings: RegressionSettings, data: RegressionSet, resumed: LoadedRegressor | None
+) -> ParameterRegressor:
     """A new network with the whitening of the data, or the resumed one; --lrr adds the landmark head to either.
 
     Raises: CheckpointError when a resumed model does not fit the data.
     """
     if resumed is None:
         config = RegressorConfig(
-            settings.arch, settings.width, data.size, identity=data.layout.identity, expression=data.layout.expression,
-            landmarks=LANDMARKS if settings.lrr else 0, replay=tuple(settings.replay),
-        )  # fmt: skip
+            settings.arch,
+            settings.width,
+            data.size,
+            identity=data.layout.identity,
+            expression=data.layout.expression,
+            landmarks=LANDMARKS if settings.lrr else 0,
+            replay=tuple(settings.replay),
+        )
         return ParameterRegressor(config, data.whitening(), data.convention, settings.face_model)
     old = resumed.model
     if old.layout != data.layout or old.config.input_size != data.size or old.convention.name != data.convention:
@@ -125,12 +137,16 @@ def crop_transform(settings: RegressionSettings, data: RegressionSet) -> CropTra
     """Augmentation of the crops. Raises: ConfigError for movements without a margin, and for uneven jigsaws."""
     for grid in settings.jigsaw_grids:
         if data.size % grid:
-            raise ConfigError(f"--jigsaw-grids: crops of {data.size} px cannot be cut into {grid} × {grid} equal cells.")
+            raise ConfigError(
+                f"--jigsaw-grids: crops of {data.size} px cannot be cut into {grid} × {grid} equal cells."
+            )
     augmentation = CropAugmentation(
         rotation_deg=settings.rotation, scale=settings.scale, shift=settings.shift, **settings.degradation()
     )
     if augmentation.moves and data.resolution == data.size:
-        raise ConfigError("--rotation, --scale and --shift need crops with a margin; these have none, so leave them at 0.")
+        raise ConfigError(
+            "--rotation, --scale and --shift need crops with a margin; these have none, so leave them at 0."
+        )
     return CropTransform(data.size, augmentation, settings.seed)
 
 
@@ -148,4 +164,6 @@ def report_start(
     if is_main_process():
         count = sum(p.numel() for p in networks.network.parameters())
         held_out = "" if validation is None else f", {len(validation)} to validate on"
-        console().info(f"Training crops: {len(data)}{held_out}; trainable params {settings.arch}: {count:,}; lr: {settings.lr}")
+        console().info(
+            f"Training crops: {len(data)}{held_out}; trainable params {settings.arch}: {count:,}; lr: {settings.lr}"
+        )

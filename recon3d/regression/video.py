@@ -48,11 +48,15 @@ class VideoReader:
         if camera is None and not Path(name).is_file():
             raise DataError(f"{name}: no such video.")
         self.name, self.start, self.end = name, max(0, start), end
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of every camera that is not there
+        level = cv2.utils.logging.setLogLevel(
+            cv2.utils.logging.LOG_LEVEL_ERROR
+        )  # it warns of every camera that is not there
         self._capture = cv2.VideoCapture(name if camera is None else camera)
         cv2.utils.logging.setLogLevel(level)
         if not self._capture.isOpened():
-            what = "not a video that OpenCV can read" if camera is None else "no such camera, or another program holds it"
+            what = (
+                "not a video that OpenCV can read" if camera is None else "no such camera, or another program holds it"
+            )
             raise DataError(f"{name}: {what}.")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 1 <= fps <= 1000 else DEFAULT_FPS
@@ -120,4 +124,8 @@ def draw_frame(frame: np.ndarray, faces: list[TrackedFace], regressor: FaceRegre
     if kind == "2d_sparse":
         return draw_sparse(frame, np.stack([face.landmarks for face in found]))
     scene = regressor.scene(found, frame.shape[:2])
-    return draw_dense(frame, scene.screen.cpu().numpy()) if kind == "2d_dense" else draw_over(kind, frame, scene, regressor)
+    return (
+        draw_dense(frame, scene.screen.cpu().numpy())
+        if kind == "2d_dense"
+        else draw_over(kind, frame, scene, regressor)
+    )

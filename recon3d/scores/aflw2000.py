@@ -18,9 +18,28 @@ SUBSET_PER_BIN = 232  # PRNet's 696: as many of each bin as the profile bin of t
 MAX_ANGLE_DEG = 99.0  # images with a larger angle are left out of the pose error (FSA-Net's protocol)
 # 21 points of AFLW from 68, counted from 1; some are the mean of several, as in 3DDFA's benchmark
 AFLW_21 = (
-    (18,), (20,), (22,), (23,), (25,), (27,), (37,), tuple(range(37, 43)), (40,), (43,), tuple(range(43, 49)), (46,), (3,),
-    (32,), (31,), (36,), (15,), (49,), tuple(range(61, 69)), (55,), (9,),
-)  # fmt: skip
+    (18,),
+    (20,),
+    (22,),
+    (23,),
+    (25,),
+    (27,),
+    (37,),
+    tuple(range(37, 43)),
+    (40,),
+    (43,),
+    tuple(range(43, 49)),
+    (46,),
+    (3,),
+    (32,),
+    (31,),
+    (36,),
+    (15,),
+    (49,),
+    tuple(range(61, 69)),
+    (55,),
+    (9,),
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,9 @@ class Scores:
         for (low, high), chosen, mean in zip(BINS, self.bins, self.means, strict=True):
             spread = float(self.errors[chosen].std()) if chosen.any() else float("nan")
             rows.append(f"[{low:2d}, {high:2d}]\tMean: {green}{mean:.3f}{end}, Std: {spread:.3f}")
-        rows.append(f"[ 0, 90]\tMean: {red}{self.mean_of_bins:.3f}{end}, Std: {red}{float(np.std(self.means)):.3f}{end}")
+        rows.append(
+            f"[ 0, 90]\tMean: {red}{self.mean_of_bins:.3f}{end}, Std: {red}{float(np.std(self.means)):.3f}{end}"
+        )
         return rows
 
 
@@ -178,7 +199,9 @@ def read_aflw(folder: Path) -> Truth:
 def _read(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
     path = Path(folder) / name
     if not path.is_file():
-        raise DataError(f"{path} not found; it comes with 3DDFA's test.configs (github.com/cleardusk/3DDFA), copy it there.")
+        raise DataError(
+            f"{path} not found; it comes with 3DDFA's test.configs (github.com/cleardusk/3DDFA), copy it there."
+        )
     array = read_npy(path)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1 or not np.isfinite(array).all():
         wanted = " × ".join(map(str, ("N", *shape)))
@@ -188,4 +211,6 @@ def _read(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def _same(folder: Path, count: int, *arrays: np.ndarray) -> None:
     if any(len(array) != count for array in arrays):
-        raise DataError(f"{folder}: its files speak of different numbers of images ({count} and others); get them again.")
+        raise DataError(
+            f"{folder}: its files speak of different numbers of images ({count} and others); get them again."
+        )

@@ -25,7 +25,9 @@ def read_pairs(path: Path) -> list[tuple[str, str, bool]]:
     try:
         lines = path.read_text().split("\n")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); it lists LFW's pairs as 'photo photo 1|0'.") from None
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); it lists LFW's pairs as 'photo photo 1|0'."
+        ) from None
     pairs = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -63,7 +65,9 @@ def score_pairs(reconstructor: Reconstructor, folder: Path | None, count: int | 
         raise DataError("--images: name the folder of LFW's photos.tar, labels.csv and pairs.txt.")
     photos = PackedPhotos(folder)
     listed = chosen_pairs(read_pairs(Path(folder) / "pairs.txt"), count)
-    usable = [(fold, pair) for fold, pair in listed if photos.five(pair[0]) is not None and photos.five(pair[1]) is not None]
+    usable = [
+        (fold, pair) for fold, pair in listed if photos.five(pair[0]) is not None and photos.five(pair[1]) is not None
+    ]
     names = sorted({name for _, (a, b, _) in usable for name in (a, b)})
     if not names:
         raise DataError(f"{folder}: none of its pairs has five points for both photos.")
@@ -142,7 +146,9 @@ def score_groups(reconstructor: Reconstructor, folder: Path | None, count: int |
         values = torch.cat(errors).cpu().numpy()
         low, high = mean_interval(values)
         found[group] = {"photo": float(np.nanmean(values)), "interval": (low, high), "n": len(values)}
-        console().info(f"{group}, n={len(values)}: photometric error {found[group]['photo']:.4f} [{low:.4f}, {high:.4f}]")
+        console().info(
+            f"{group}, n={len(values)}: photometric error {found[group]['photo']:.4f} [{low:.4f}, {high:.4f}]"
+        )
     means = [group["photo"] for group in found.values()]
     console().info(f"largest group over smallest: {max(means) / min(means):.2f}")
     return {"benchmark": "groups", "groups": found, "photo": float(np.mean(means)), "ratio": max(means) / min(means)}

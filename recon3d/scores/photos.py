@@ -24,7 +24,9 @@ def annotated_photos(folder: Path | None, count: int | None = None) -> list[Path
     """The first photos below a folder with a .pts of their name. Raises: DataError when there is none."""
     if folder is None or not folder.is_dir():
         raise DataError(f"--images {folder}: name a folder of photos with .pts beside them.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file())
+    paths = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file()
+    )
     if not paths:
         raise DataError(f"--images {folder}: holds no photo with a .pts of its name.")
     return paths[:count]
@@ -47,7 +49,12 @@ def score_photos(
         found = _detected(regressor, images, truth) if detect else _cropped(regressor, images, truth)
         errors.append(box_nme(torch.from_numpy(found).double(), torch.from_numpy(truth)))
     values = torch.cat(errors)
-    result = {"benchmark": "photos", "nme": float(values.nanmean()), "auc": auc(values), "failure_rate": failure_rate(values)}
+    result = {
+        "benchmark": "photos",
+        "nme": float(values.nanmean()),
+        "auc": auc(values),
+        "failure_rate": failure_rate(values),
+    }
     result |= {"n": len(paths), "missed": int(values.isnan().sum()), "interval": mean_interval(values.numpy())}
     crops = f"by the detector, {result['missed']} faces missed" if detect else "by the annotation"
     console().info(

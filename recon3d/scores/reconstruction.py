@@ -44,7 +44,6 @@ SYNTHETIC_FACES = 256
 RECONSTRUCTORS_ONLY = ("synthetic", "scans", "pairs", "groups")
 
 
-
 def is_reconstructor(settings: EvalSettings, local: LocalConfig) -> bool:
     """Whether the settings ask for something of this module."""
     if settings.benchmark in RECONSTRUCTORS_ONLY:
@@ -65,8 +64,13 @@ def run_reconstruction_evaluation(settings: EvalSettings, local: LocalConfig) ->
     if settings.checkpoint is None:
         raise DataError("--checkpoint: name a reconstructor.")
     reconstructor = Reconstructor.from_pretrained(
-        settings.checkpoint, local, face_model=settings.face_model, device=settings.device,
-        refiner=settings.refiner, texture=settings.texture, appearance=settings.appearance,
+        settings.checkpoint,
+        local,
+        face_model=settings.face_model,
+        device=settings.device,
+        refiner=settings.refiner,
+        texture=settings.texture,
+        appearance=settings.appearance,
     )
     finder = LandmarkFinder(snapshots=local.snapshots, device=settings.device)
     if settings.benchmark == "synthetic":
@@ -95,7 +99,9 @@ def score_aflw2000(
     reconstructor: Reconstructor, settings: EvalSettings, local: LocalConfig, finder: LandmarkFinder
 ) -> dict:
     """AFLW2000-3D: five points → aligned crop → network → 68 landmarks back in the photo → NME by yaw bins."""
-    truth = read_aflw2000(settings.truth or local.dataset("tddfa") / "test.configs", settings.reannotated, settings.new_pose)
+    truth = read_aflw2000(
+        settings.truth or local.dataset("tddfa") / "test.configs", settings.reannotated, settings.new_pose
+    )
     five = settings.five or "detector"
     paths = image_names(settings, len(truth.points))
     landmarks, missed, crossed = [], 0, []
@@ -110,7 +116,9 @@ def score_aflw2000(
             crossed += [] if in_order(points[-1]) else [paths[i].name]
         faces = reconstructor.reconstruct(images, points, ordered=False)
         landmarks += [faces.landmarks_in_photo(i) for i in range(len(faces))]
-    console().info(f"five points: {five}" + (f"; {missed} faces not found, those from the ground truth" if missed else ""))
+    console().info(
+        f"five points: {five}" + (f"; {missed} faces not found, those from the ground truth" if missed else "")
+    )
     if crossed:
         console().info(f"{len(crossed)} profiles whose five points cross, such as {crossed[0]}: scored all the same")
     result = score(settings, truth, Predictions(np.array(landmarks)))
@@ -171,7 +179,9 @@ def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFi
     """
     model = reconstructor.model
     if "iris" not in model.regions or "wflw98" not in model.landmarks:
-        raise DataError(f"face model {model.name}: synthetic faces are rendered from the embedded head; use --face-model head.")
+        raise DataError(
+            f"face model {model.name}: synthetic faces are rendered from the embedded head; use --face-model head."
+        )
     stream = SyntheticFaces(model, SyntheticSettings(size_px=224), SYNTHETIC_SEED, model.mean.device)
     weights = skin_weights(model)
     table = Table()
@@ -217,7 +227,11 @@ def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray, detect
 
 
 def score_photos(
-    reconstructor: Reconstructor, folder: Path | None, count: int | None, finder: LandmarkFinder, sface: SFace | None = None
+    reconstructor: Reconstructor,
+    folder: Path | None,
+    count: int | None,
+    finder: LandmarkFinder,
+    sface: SFace | None = None,
 ) -> dict:
     """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from the
     annotation.

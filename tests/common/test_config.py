@@ -34,8 +34,17 @@ def parse(*arguments, tmp_path=None, ini=None):
 def test_defaults_ini_and_command_line(tmp_path):
     ini = "[Paths]\nw300 = ../w\ndata = store ; comment\n[Runtime]\nseed = 7\nlr = 0.5\nunknown = 1\n"
     settings, local, dry_run = parse("--lr", "0.25", tmp_path=tmp_path, ini=ini)
-    assert (settings.seed, settings.lr, settings.daug, settings.dataset_train, dry_run) == (7, 0.25, 0, ["a", "b"], False)
-    assert local.dataset("w300") == tmp_path.resolve() / "../w" and local.dataset("wflw") == tmp_path.resolve() / "store/wflw"
+    assert (settings.seed, settings.lr, settings.daug, settings.dataset_train, dry_run) == (
+        7,
+        0.25,
+        0,
+        ["a", "b"],
+        False,
+    )
+    assert (
+        local.dataset("w300") == tmp_path.resolve() / "../w"
+        and local.dataset("wflw") == tmp_path.resolve() / "store/wflw"
+    )
     assert local.cache("w300") == tmp_path.resolve() / "store/packed"
     assert local.snapshots == tmp_path.resolve() / "store/models/snapshots"
 
@@ -45,10 +54,17 @@ def test_abbreviations_and_slips_of_the_published_readmes(flags):
     assert parse(*flags.split())[0].epochs == 3
 
 
-@pytest.mark.parametrize(("flags", "value"), [
-    (["--with-gan"], True), (["--with-gan", "1"], True), (["--with-gan", "true"], True), (["--with-gan", "True"], True),
-    (["--with-gan", "0"], False), ([], False),
-])
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--with-gan"], True),
+        (["--with-gan", "1"], True),
+        (["--with-gan", "true"], True),
+        (["--with-gan", "True"], True),
+        (["--with-gan", "0"], False),
+        ([], False),
+    ],
+)
 def test_booleans(flags, value):
     assert parse(*flags)[0].with_gan is value
 

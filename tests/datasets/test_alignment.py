@@ -10,9 +10,14 @@ from datasets.skin_probability import skin_mask, skin_probability
 from morphable.model import EMBEDDED_HEAD, FaceModel
 
 REFERENCE = np.array(
-    [[-0.311487, 0.290361, 0.133780], [0.309799, 0.289720, 0.131795], [0.003253, -0.046179, 0.552442],
-     [-0.252169, -0.381339, 0.224057], [0.248466, -0.381282, 0.222358]]
-)  # fmt: skip
+    [
+        [-0.311487, 0.290361, 0.133780],
+        [0.309799, 0.289720, 0.131795],
+        [0.003253, -0.046179, 0.552442],
+        [-0.252169, -0.381339, 0.224057],
+        [0.248466, -0.381282, 0.222358],
+    ]
+)
 ORACLES = {  # index coordinates with y up: t, s, k
     "000002.jpg": ((196.614, 355.063), 139.8459, 0.7293744),
     "vd006.png": ((154.641, 188.467), 101.9731, 1.0002634),
@@ -30,7 +35,9 @@ def test_published_photos_align_as_published(shared_data, name):
     found = align(five, reference)
     (tx, ty), scale, zoom = ORACLES[name]
     params = found.trans_params(photo.shape[1::-1])
-    assert np.allclose(params, (*photo.shape[1::-1], zoom, tx, ty), atol=6e-4) and found.scale == pytest.approx(scale, abs=1e-3)
+    assert np.allclose(params, (*photo.shape[1::-1], zoom, tx, ty), atol=6e-4) and found.scale == pytest.approx(
+        scale, abs=1e-3
+    )
     back = Alignment.from_trans_params(params)
     assert np.allclose(back.crop().matrix, found.crop().matrix, atol=1e-9)
     if name == "000002.jpg":
@@ -88,9 +95,16 @@ def test_files_with_other_content(tmp_path):
 
 
 SKIN = {
-    (224, 172, 150): 0.991744, (198, 134, 110): 0.993666, (141, 85, 60): 0.984438, (90, 55, 40): 0.951696,
-    (255, 255, 255): 0.187622, (0, 0, 0): 0.027586, (60, 120, 200): 5e-6, (128, 128, 128): 0.013651, (200, 120, 120): 0.988617,
-}  # fmt: skip
+    (224, 172, 150): 0.991744,
+    (198, 134, 110): 0.993666,
+    (141, 85, 60): 0.984438,
+    (90, 55, 40): 0.951696,
+    (255, 255, 255): 0.187622,
+    (0, 0, 0): 0.027586,
+    (60, 120, 200): 5e-6,
+    (128, 128, 128): 0.013651,
+    (200, 120, 120): 0.988617,
+}
 
 
 def test_skin_probabilities_are_the_published_ones():

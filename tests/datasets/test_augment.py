@@ -43,7 +43,8 @@ def test_matrices_are_those_of_skimage(level):
         low, high = limits.scale
         shift = np.round((2 * u[1:3] - 1) * limits.translation * 91)
         affine = AffineTransform(
-            scale=low + u[3:5] * (high - low), rotation=np.radians((2 * u[0] - 1) * limits.rotation_deg),
+            scale=low + u[3:5] * (high - low),
+            rotation=np.radians((2 * u[0] - 1) * limits.rotation_deg),
             shear=(np.radians((2 * u[5] - 1) * limits.shear_deg), 0),
         ).params[:2, :2]
         centre = np.array([45.5, 45.5])
@@ -63,7 +64,9 @@ def test_warp_puts_a_dot_where_points_go():
     warped = warp(dot.expand(12, 3, 91, 91), matrices, 64)[:, 0]
     rows, columns = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
     weights = warped.clamp_min(0.02) - 0.02
-    found = torch.stack([(weights * columns).sum((1, 2)), (weights * rows).sum((1, 2))], 1) / weights.sum((1, 2))[:, None]
+    found = (
+        torch.stack([(weights * columns).sum((1, 2)), (weights * rows).sum((1, 2))], 1) / weights.sum((1, 2))[:, None]
+    )
     assert (found - moved).abs().max() < 0.1
 
 
@@ -85,7 +88,9 @@ def test_flip_mirrors_image_and_landmarks_together():
     images, landmarks, visible, indices = make_batch()
     visible[:, 36] = 0
     plain = BatchTransform(64, None)(images, landmarks, visible, indices)
-    flipped = BatchTransform(64, None, IBUG_68.flip_permutation, Augmentation(0, flip=1.0))(images, landmarks, visible, indices)
+    flipped = BatchTransform(64, None, IBUG_68.flip_permutation, Augmentation(0, flip=1.0))(
+        images, landmarks, visible, indices
+    )
     # R − S is odd, so the mirror of the padded crop moves the inner one by a pixel
     assert torch.allclose(flipped.images[..., 1:], plain.images.flip(-1)[..., :-1], atol=1e-4)
     mirrored = plain.landmarks[:, IBUG_68.flip_permutation] * torch.tensor([-1.0, 1.0]) + torch.tensor([65.0, 0.0])

@@ -68,7 +68,9 @@ def test_scores_of_the_truth_and_of_a_constant(faces, keypoints):
     rows = score_controls(make_controls(keypoints), faces)
     truth = rows["true depth"]
     assert truth["depth_corr"] == pytest.approx(66, abs=1e-6) and truth["gauge_corr"] == pytest.approx(66, abs=1e-6)
-    assert truth["cosine"] == pytest.approx(1) and truth["beyond"] == pytest.approx(1) and truth["r2"] == pytest.approx(1)
+    assert (
+        truth["cosine"] == pytest.approx(1) and truth["beyond"] == pytest.approx(1) and truth["r2"] == pytest.approx(1)
+    )
     assert truth["table"] == [[pytest.approx(66, abs=1e-6)]] * 3
     for name in ("constant template", "mean depth"):
         assert rows[name]["depth_corr"] == 0

@@ -46,7 +46,9 @@ def run(method, steps):
     for step in range(steps):
         number, batch = divmod(step, batches_of(method))
         positions = torch.arange(batch * size, (batch + 1) * size)
-        terms.append(method.training_step(PositionBatch(positions), step, EpochPosition(number, batch, batches_of(method))))
+        terms.append(
+            method.training_step(PositionBatch(positions), step, EpochPosition(number, batch, batches_of(method)))
+        )
     return terms
 
 
@@ -61,11 +63,15 @@ def test_loss_falls_below_a_quarter_of_the_plane_fit():
 @pytest.mark.parametrize(
     "options",
     [
-        {"dnorm": 0.1}, {"dnorm": 0.1, "learn_m": True, "critic_norm": "layer"}, {"no_gan": True, "use_l1": True},
-        {"no_gan": True, "sigma": 0.05}, {"source_only": True, "targets": 3, "no_gan": True, "jitter": 0.01},
-        {"no_gan": True, "source_only": True, "w_depth": 1.0}, {"update_g_every": 2, "detach": True, "use_l1": True},
+        {"dnorm": 0.1},
+        {"dnorm": 0.1, "learn_m": True, "critic_norm": "layer"},
+        {"no_gan": True, "use_l1": True},
+        {"no_gan": True, "sigma": 0.05},
+        {"source_only": True, "targets": 3, "no_gan": True, "jitter": 0.01},
+        {"no_gan": True, "source_only": True, "w_depth": 1.0},
+        {"update_g_every": 2, "detach": True, "use_l1": True},
     ],
-)  # fmt: skip
+)
 def test_every_variant_takes_finite_steps(options):
     method = make_method(keypoints(64), seeds=2, **options)
     before = {name: p.clone() for name, p in method.networks.named_parameters()}
@@ -90,7 +96,9 @@ def test_run_k_of_a_stack_is_the_run_of_its_own_seed():
 def test_same_seed_same_weights():
     first, second = (make_method(keypoints(64), dnorm=0.1) for _ in range(2))
     run(first, 3), run(second, 3)
-    assert all(torch.equal(a, b) for a, b in zip(first.networks.parameters(), second.networks.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.networks.parameters(), second.networks.parameters(), strict=True)
+    )
 
 
 def test_pairs_are_two_shuffles_of_every_epoch():
@@ -155,12 +163,16 @@ def test_one_pair_is_no_batch(place, capsys):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--no-gan", "--lamb", "2"], "--lamb"), (["--no_gan", "--dnorm", "0.1"], "--dnorm"), (["--targets", "2"], "--targets"),
-        (["--learn-m", "--source-only"], "choose one"), (["--network", "aign", "--no-gan"], "takes no"),
-        (["--batch_size", "100"], "only 64"), (["--dataset", "nowhere"], "not found"),
+        (["--no-gan", "--lamb", "2"], "--lamb"),
+        (["--no_gan", "--dnorm", "0.1"], "--dnorm"),
+        (["--targets", "2"], "--targets"),
+        (["--learn-m", "--source-only"], "choose one"),
+        (["--network", "aign", "--no-gan"], "takes no"),
+        (["--batch_size", "100"], "only 64"),
+        (["--dataset", "nowhere"], "not found"),
         (["--resume", "nothing"], "no model"),
     ],
-)  # fmt: skip
+)
 def test_bad_flags_get_one_sentence(place, capsys, flags, says):
     assert train_depthnet.main([*place, *flags]) == 2
     error = capsys.readouterr().err
@@ -180,7 +192,11 @@ def authors_state(learn_m):
         trunk += [torch.nn.Linear(a, b), torch.nn.BatchNorm1d(b), torch.nn.ReLU()]
     if not learn_m:
         return torch.nn.ModuleDict({"fc": torch.nn.Sequential(*trunk, torch.nn.Linear(128, 66))})
-    parts = {"extractor": torch.nn.Sequential(*trunk), "fc_z": torch.nn.Linear(128, 66), "fc_m": torch.nn.Linear(128, 8)}
+    parts = {
+        "extractor": torch.nn.Sequential(*trunk),
+        "fc_z": torch.nn.Linear(128, 66),
+        "fc_m": torch.nn.Linear(128, 8),
+    }
     return torch.nn.ModuleDict(parts)
 
 

@@ -26,7 +26,9 @@ def face_model(columns: int = 41, rows: int = 51, **fields) -> FaceModel:
     u, v = torch.meshgrid(torch.linspace(0, 1, columns), torch.linspace(0, 1, rows), indexing="xy")
     angle, height = (u - 0.5) * 0.94 * torch.pi, (v - 0.5) * 0.94 * torch.pi
     radius = 0.7 + 0.25 * torch.exp(-((angle / 0.15) ** 2) - (height / 0.3) ** 2)
-    mean = torch.stack([radius * angle.sin() * height.cos(), 0.9 * height.sin(), radius * angle.cos() * height.cos()], -1)
+    mean = torch.stack(
+        [radius * angle.sin() * height.cos(), 0.9 * height.sin(), radius * angle.cos() * height.cos()], -1
+    )
     mean = mean.reshape(-1, 3)
     corner = (torch.arange(rows - 1)[:, None] * columns + torch.arange(columns - 1)).flatten()
     lower = torch.stack([corner, corner + 1, corner + columns + 1], 1)
@@ -58,7 +60,9 @@ def face_model(columns: int = 41, rows: int = 51, **fields) -> FaceModel:
     return FaceModel(**(defaults | fields))
 
 
-def scene_of(model: FaceModel, angles_deg=((0, 0, 0),), scale=(90.0,), centre=((120.0, 100.0),), focal: float = 300.0) -> Scene:
+def scene_of(
+    model: FaceModel, angles_deg=((0, 0, 0),), scale=(90.0,), centre=((120.0, 100.0),), focal: float = 300.0
+) -> Scene:
     rotation = rotation_from_euler(torch.deg2rad(torch.tensor(angles_deg, dtype=torch.float32)))
     scale = torch.tensor(scale)
     screen = weak_perspective(model.mean.expand(len(rotation), -1, -1), rotation, scale, torch.tensor(centre))
@@ -98,7 +102,9 @@ def test_depth_of_a_tilted_plane_before_a_pinhole():
 def test_depth_of_a_tilted_plane_in_weak_perspective():
     vertices, triangles = plane(0.6, -0.3)
     scale = torch.tensor([70.0])
-    screen = weak_perspective(vertices, torch.eye(3).double()[None], scale.double(), torch.tensor([[120.0, 100]]).double())
+    screen = weak_perspective(
+        vertices, torch.eye(3).double()[None], scale.double(), torch.tensor([[120.0, 100]]).double()
+    )
     scene = Scene(metric_screen(screen, scale, 700.0), vertices, triangles, SIZE)
     x, y = pixel_centres()
     expected = (10 - 0.6 * (x - 120) / 70 + 0.3 * (100 - y) / 70) * 100
@@ -167,7 +173,10 @@ def test_the_larger_of_two_overlapping_faces_lies_in_front(order):
 def painted(model: FaceModel, symmetric: bool = False) -> torch.Tensor:
     """(3, 256, 256) smooth random texture 0 … 255."""
     generator = torch.Generator().manual_seed(3)
-    texture = F.interpolate(torch.rand(1, 3, 12, 12, generator=generator), size=(256, 256), mode="bicubic").clamp(0, 1)[0] * 255
+    texture = (
+        F.interpolate(torch.rand(1, 3, 12, 12, generator=generator), size=(256, 256), mode="bicubic").clamp(0, 1)[0]
+        * 255
+    )
     return (texture + texture.flip(2)) / 2 if symmetric else texture
 
 
@@ -296,9 +305,15 @@ def test_texture_coordinates_of_a_cylinder():
     points = SurfacePoints.at_vertices([30] * 68)
     flat = {k: torch.zeros(80, 3, 2) for k in ("identity", "expression")} | {"albedo": torch.zeros(80, 3, 0)}
     closed = face_model(
-        mean=tube * 0.5, triangles=mesh, albedo_mean=torch.zeros(80, 3), landmarks={"ibug68": points}, symmetry=None,
-        uv=None, uv_triangles=None, **flat,
-    )  # fmt: skip
+        mean=tube * 0.5,
+        triangles=mesh,
+        albedo_mean=torch.zeros(80, 3),
+        landmarks={"ibug68": points},
+        symmetry=None,
+        uv=None,
+        uv_triangles=None,
+        **flat,
+    )
     uv, triangles = with_texture_coordinates(closed)
     widths = uv[triangles][..., 0].amax(1) - uv[triangles][..., 0].amin(1)
     assert widths.max() < 0.06
@@ -315,15 +330,19 @@ def test_the_pose_adaptive_feature_follows_identity_and_expression():
     assert feature.shape == (3 * ANCHORS, 3 * ANCHORS, 3)
     middle = feature[1::3, 1::3, :2].reshape(-1, 2)
     np.testing.assert_array_equal(middle, points.of(screen)[:, :2].floor().numpy())
-    np.testing.assert_array_equal(feature[0::3, 2::3, :2].reshape(-1, 2) - middle.astype(int), np.tile([1, -1], (4096, 1)))
-    neutral = weak_perspective(model.shape(identity), torch.eye(3)[None], torch.tensor([90.0]), torch.tensor([[120.0, 100.0]]))[
-        0
-    ]
+    np.testing.assert_array_equal(
+        feature[0::3, 2::3, :2].reshape(-1, 2) - middle.astype(int), np.tile([1, -1], (4096, 1))
+    )
+    neutral = weak_perspective(
+        model.shape(identity), torch.eye(3)[None], torch.tensor([90.0]), torch.tensor([[120.0, 100.0]])
+    )[0]
     moved = (points.of(screen) - points.of(neutral))[:, :2]
     basis = points.of(model.expression.flatten(1)).view(-1, 3, 2)[:, :2] @ expression[0] * 90 * torch.tensor([1, -1])
     torch.testing.assert_close(moved, basis, rtol=1e-3, atol=1e-3)
     grid = points.of(model.mean).view(ANCHORS, ANCHORS, 3)
-    assert (grid[:, 1:, 0] >= grid[:, :-1, 0] - 1e-6).float().mean() > 0.95 and (grid[1:, :, 1] < grid[:-1, :, 1] + 1e-6).all()
+    assert (grid[:, 1:, 0] >= grid[:, :-1, 0] - 1e-6).float().mean() > 0.95 and (
+        grid[1:, :, 1] < grid[:-1, :, 1] + 1e-6
+    ).all()
     with pytest.raises(ValueError, match="kernel"):
         pose_adaptive_feature(photo, screen, points, kernel=4)
 

@@ -34,7 +34,9 @@ def test_subpixel_decoding_is_exact_also_at_the_border(sigma):
     assert scores.min() > 0.04 * sigma
 
 
-@pytest.mark.parametrize(("sigma", "mean", "largest"), [(1.0, 0.1, 1.0), (1.5, 0.05, 0.3), (3.0, 0.05, 0.5), (7.0, 0.1, 1.0)])
+@pytest.mark.parametrize(
+    ("sigma", "mean", "largest"), [(1.0, 0.1, 1.0), (1.5, 0.05, 0.3), (3.0, 0.05, 0.5), (7.0, 0.1, 1.0)]
+)
 def test_subpixel_decoding_bears_noise(sigma, mean, largest):
     """Also where the peak is so narrow that a search on every eighth pixel would see nothing but noise."""
     points = torch.rand(2, 68, 2) * 100 + 14
@@ -72,7 +74,9 @@ def test_compat_decoding_is_that_of_opencv():
     for heatmap, point in zip(maps.numpy(), decoded.tolist(), strict=True):
         blurred = cv2.blur(heatmap, (9, 9), borderType=cv2.BORDER_CONSTANT)
         row, column = np.unravel_index(blurred.argmax(), blurred.shape)
-        assert blurred[int(point[1]), int(point[0])] == pytest.approx(blurred[row, column], abs=1e-6), "equal but for ties"
+        assert blurred[int(point[1]), int(point[0])] == pytest.approx(blurred[row, column], abs=1e-6), (
+            "equal but for ties"
+        )
 
 
 def test_decoding_does_not_depend_on_height_batch_shape_or_memory_format():

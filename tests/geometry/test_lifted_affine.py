@@ -13,7 +13,7 @@ from geometry.lifted_affine import (
     keypoint_loss,
     plane_error,
     solve_affine,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -57,7 +57,9 @@ def test_gradient_is_the_finite_difference(pairs):
     fit = fit_plane(source, target)
     z = depth.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda d: _Residual.apply(d, fit.source, fit.gram_inverse, fit.residual), z)
-    through_solve = (apply_affine(solve_affine(source, z, target), source, z) - target).square().mean(dim=(-2, -1)).sum()
+    through_solve = (
+        (apply_affine(solve_affine(source, z, target), source, z) - target).square().mean(dim=(-2, -1)).sum()
+    )
     (wanted,) = torch.autograd.grad(through_solve, z)
     (ours,) = torch.autograd.grad(keypoint_loss(source, z, target).sum(), z)
     torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-15)

@@ -51,7 +51,9 @@ def test_gimbal_lock_gives_the_same_rotation_with_roll_zero(convention, dtype, s
     found = euler_from_rotation(rotation.clone().requires_grad_(), convention)
     again = rotation_from_euler(found.detach(), convention)
     torch.testing.assert_close(again, rotation, atol=4e-6 if dtype == torch.float32 else 1e-12, rtol=0)
-    torch.testing.assert_close(found[:, 1].detach().abs(), torch.full((2,), math.pi / 2, dtype=dtype), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        found[:, 1].detach().abs(), torch.full((2,), math.pi / 2, dtype=dtype), atol=1e-6, rtol=0
+    )
     assert found[:, 2].abs().max() == 0
 
 

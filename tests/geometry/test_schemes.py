@@ -98,8 +98,11 @@ def test_every_scheme_survives_a_file(scheme, tmp_path):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"name": "x"}, {"name": "x", "num_points": 2, "colour": 1}, {"name": "x", "num_points": 2, "pupils": [0, 2]},
-        {"name": "x", "num_points": 2, "chin": -1}, {"name": "x", "num_points": 2, "five_points": [[5]]},
+        {"name": "x"},
+        {"name": "x", "num_points": 2, "colour": 1},
+        {"name": "x", "num_points": 2, "pupils": [0, 2]},
+        {"name": "x", "num_points": 2, "chin": -1},
+        {"name": "x", "num_points": 2, "five_points": [[5]]},
     ],
 )
 def test_bad_files_are_refused_by_name(fields, tmp_path):

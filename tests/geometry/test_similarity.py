@@ -44,7 +44,9 @@ def test_weights_leave_points_out():
     weights = torch.ones(8)
     weights[0] = 0
     scale, _, shift = similarity(points, target, weights)
-    assert torch.allclose(scale, torch.tensor([2.0], dtype=torch.float64)) and torch.allclose(shift, torch.ones(1, 3).double())
+    assert torch.allclose(scale, torch.tensor([2.0], dtype=torch.float64)) and torch.allclose(
+        shift, torch.ones(1, 3).double()
+    )
 
 
 def test_similarities_of_the_plane():
@@ -52,5 +54,7 @@ def test_similarities_of_the_plane():
     turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     target = 1.7 * source[0] @ turn.T + torch.tensor([3.0, -2.0])
     matrix = similarity_matrices_2d(source, target)[0]
-    assert torch.allclose(matrix[:, :2], 1.7 * turn) and torch.allclose(matrix[:, 2], torch.tensor([3.0, -2.0]).double())
+    assert torch.allclose(matrix[:, :2], 1.7 * turn) and torch.allclose(
+        matrix[:, 2], torch.tensor([3.0, -2.0]).double()
+    )
     assert torch.autograd.gradcheck(lambda s: similarity_matrices_2d(s, target), source.requires_grad_(True))

@@ -36,9 +36,16 @@ def test_an_evaluation_prints_mean_face_and_components_beside_the_model(drawn, t
     """On w300's common photos, which the 18 training photos are not."""
     local = LocalConfig(None, {"w300": drawn("w300")[0], "data": tmp_path / "data", "outputs": tmp_path / "out"}, {})
     settings = dataclasses.replace(
-        UnsupervisedSettings(), input_size=128, device="cpu", crop_source="lm_ground_truth", eval=True, show=False,
-        dataset_train=["w300"], dataset_val=["w300"], test_split="common",
-    )  # fmt: skip
+        UnsupervisedSettings(),
+        input_size=128,
+        device="cpu",
+        crop_source="lm_ground_truth",
+        eval=True,
+        show=False,
+        dataset_train=["w300"],
+        dataset_val=["w300"],
+        test_split="common",
+    )
     train_aae_unsupervised.train_autoencoder(settings, local)
     printed = capsys.readouterr().out
     train, _, _ = training_set(["w300"], "train", settings, local, with_landmarks=False)
@@ -49,7 +56,9 @@ def test_an_evaluation_prints_mean_face_and_components_beside_the_model(drawn, t
         rebuilt = linear.reconstructions(pictures)[name]
         l1 = float((rebuilt - pictures).abs().mean()) * 255
         arrays = [t.permute(0, 2, 3, 1).double().numpy() for t in (rebuilt, pictures)]
-        similarity = np.mean([structural_similarity(a, b, channel_axis=2, data_range=1) for a, b in zip(*arrays, strict=True)])
+        similarity = np.mean(
+            [structural_similarity(a, b, channel_axis=2, data_range=1) for a, b in zip(*arrays, strict=True)]
+        )
         row = next(line for line in printed.splitlines() if label in line).split()[-2:]
         assert [float(value) for value in row] == pytest.approx([l1, similarity], abs=0.06)
     assert any("autoencoder" in line for line in printed.splitlines()) and "18 training photos" in printed

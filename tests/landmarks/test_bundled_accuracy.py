@@ -17,7 +17,9 @@ EYES = (36, 45)
 
 def nme(points: np.ndarray, truth: np.ndarray) -> float:
     """% of the distance of the outer eye corners."""
-    return float(100 * np.linalg.norm(points[:, :2] - truth, axis=1).mean() / np.linalg.norm(truth[EYES[0]] - truth[EYES[1]]))
+    return float(
+        100 * np.linalg.norm(points[:, :2] - truth, axis=1).mean() / np.linalg.norm(truth[EYES[0]] - truth[EYES[1]])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,8 @@ def test_rendered_faces_in_boxes(rendered, name, bound):
 
 
 @pytest.mark.parametrize(
-    ("name", "crop", "bound"), [("landmarks_fast", "bb_ground_truth", 3.40), ("landmarks_300w", "lm_ground_truth", 4.12)]
+    ("name", "crop", "bound"),
+    [("landmarks_fast", "bb_ground_truth", 3.40), ("landmarks_300w", "lm_ground_truth", 4.12)],
 )
 def test_lfpw(shared_data, tmp_path, name, crop, bound):
     ini = tmp_path / "local.ini"

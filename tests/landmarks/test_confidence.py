@@ -34,7 +34,9 @@ def faces():
 def model(tmp_path):
     torch.manual_seed(0)
     networks = AAE(AAEConfig(128, num_landmarks=68))
-    loaded = LoadedModel(networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), tmp_path)
+    loaded = LoadedModel(
+        networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), tmp_path
+    )
     save_for_inference(loaded, tmp_path / "m")
     return tmp_path / "m"
 
@@ -73,7 +75,9 @@ def test_separable_and_one_sided_faces():
         fit_weights(features, np.ones(50, bool))
 
 
-@pytest.mark.parametrize("rows", [[1, 2], {"peak": [1.0]}, {"peak": [1.0, float("nan")]}, {"peak": ["a", "b"]}, {"peak": 3}])
+@pytest.mark.parametrize(
+    "rows", [[1, 2], {"peak": [1.0]}, {"peak": [1.0, float("nan")]}, {"peak": ["a", "b"]}, {"peak": 3}]
+)
 def test_damaged_calibrations_are_told(rows, tmp_path):
     with pytest.raises(CheckpointError, match="landmarks.calibrate"):
         read_calibration({KEY: rows}, tmp_path)
@@ -120,8 +124,21 @@ def test_exact_answers_have_no_error(model, drawn, monkeypatch):
 
 
 def test_evaluation_on_boxes_prints_the_areas(model, configuration, tmp_path, capsys):
-    flags = ["-r", str(model), "--dataset", "w300", "--test-split", "train", "--config", str(configuration), "--benchmark"]
-    assert eval_landmarks.main([*flags, "--boxes", "landmarks", "--jitter", "0.15", "--json", str(tmp_path / "s.json")]) == 0
+    flags = [
+        "-r",
+        str(model),
+        "--dataset",
+        "w300",
+        "--test-split",
+        "train",
+        "--config",
+        str(configuration),
+        "--benchmark",
+    ]
+    assert (
+        eval_landmarks.main([*flags, "--boxes", "landmarks", "--jitter", "0.15", "--json", str(tmp_path / "s.json")])
+        == 0
+    )
     assert "aurc_failures" in capsys.readouterr().out
     summary = json.loads((tmp_path / "s.json").read_text())
     assert summary["aurc_nme"] > 0 and summary["protocol"]["crop"] == "boxes:landmarks±0.15"

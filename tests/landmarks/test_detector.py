@@ -19,7 +19,9 @@ def snapshots(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "data/models/snapshots"
     torch.manual_seed(0)
     networks = AAE(AAEConfig(128, num_landmarks=68))
-    model = LoadedModel(networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), folder)
+    model = LoadedModel(
+        networks, IBUG_68, "lm_ground_truth", model_config(networks, IBUG_68, "lm_ground_truth"), folder
+    )
     save_for_inference(model, folder / "random")
     return folder
 
@@ -103,10 +105,16 @@ def test_boxes_of_every_kind_and_crops(snapshots, astronaut):
     """Without YuNet's help the kind alone decides the first crop; a crop is its own; both at once are refused."""
     detector = LandmarkDetector.from_pretrained("random", snapshots, passes=1, locate=False)
     box = np.array([175.0, 75, 275, 175])
-    sides = {kind: 128 / detector(astronaut, [box], box_kind=kind)[0].crop.scale for kind in ("landmarks", "yunet", "dlib")}
+    sides = {
+        kind: 128 / detector(astronaut, [box], box_kind=kind)[0].crop.scale for kind in ("landmarks", "yunet", "dlib")
+    }
     assert sides == pytest.approx({"landmarks": 138.5, "yunet": 122.6, "dlib": 133.1})
     (face,) = detector(astronaut, crops=[box])
-    assert 128 / face.crop.scale == pytest.approx(100) and face.box.tolist() == box.tolist() and np.isnan(face.detection_score)
+    assert (
+        128 / face.crop.scale == pytest.approx(100)
+        and face.box.tolist() == box.tolist()
+        and np.isnan(face.detection_score)
+    )
     with pytest.raises(DataError, match="'mtcnn'; choose one of"):
         detector(astronaut, [box], box_kind="mtcnn")
     with pytest.raises(DataError, match="one of them"):
@@ -137,7 +145,9 @@ def test_lying_faces_get_the_landmarks_of_upright_ones(astronaut, quarters):
 def test_landmarks_that_are_none_do_not_cut_the_second_crop(snapshots, astronaut, monkeypatch):
     """Points far beyond the crop, as networks give for no face, would make a crop too large to be resampled."""
     detector = LandmarkDetector.from_pretrained("random", snapshots)
-    monkeypatch.setattr(detector, "_to_photo", lambda prediction, crops: [np.random.default_rng(0).normal(0, 1e7, (68, 2))])
+    monkeypatch.setattr(
+        detector, "_to_photo", lambda prediction, crops: [np.random.default_rng(0).normal(0, 1e7, (68, 2))]
+    )
     (face,) = detector(astronaut, crops=[np.array([150.0, 40, 300, 190])])
     assert 128 / face.crop.scale == pytest.approx(150)
 

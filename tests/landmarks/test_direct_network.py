@@ -24,7 +24,9 @@ from networks.landmark_net import LandmarkReadouts, Located
 from train_landmarks_fast import main
 from training.loop import EpochPosition
 
-SETTINGS = LandmarkNetSettings(input_size=64, width=16, blocks=1, daug=0, occ=0, colour=0, blur=0, grey=0, noise=0, lr=3e-3)
+SETTINGS = LandmarkNetSettings(
+    input_size=64, width=16, blocks=1, daug=0, occ=0, colour=0, blur=0, grey=0, noise=0, lr=3e-3
+)
 
 
 @pytest.fixture
@@ -98,8 +100,26 @@ def test_labels_go_back_from_every_view_to_the_crop(packed):
 def test_the_script_trains_resumes_to_the_bit_and_gives_a_bundle(packed, tmp_path):
     ini = tmp_path / "local.ini"
     ini.write_text(f"[Paths]\ndata = {tmp_path}\noutputs = {tmp_path}/outputs\n")
-    common = ["--config", str(ini), "--dataset", str(packed.folder), "--input-size", "64", "--width", "16", "--blocks", "1",
-              "-b", "4", "--schedule", "constant", "--warmup", "0", "--device", "cpu"]  # fmt: skip
+    common = [
+        "--config",
+        str(ini),
+        "--dataset",
+        str(packed.folder),
+        "--input-size",
+        "64",
+        "--width",
+        "16",
+        "--blocks",
+        "1",
+        "-b",
+        "4",
+        "--schedule",
+        "constant",
+        "--warmup",
+        "0",
+        "--device",
+        "cpu",
+    ]
     assert main([*common, "--sessionname", "whole", "--epochs", "2"]) == 0
     assert main([*common, "--sessionname", "parts", "--epochs", "1"]) == 0
     assert main([*common, "-r", "parts", "--sessionname", "parts", "--epochs", "2"]) == 0

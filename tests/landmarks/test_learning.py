@@ -88,8 +88,9 @@ def test_the_encoder_learns_to_fool_the_latent_discriminator(batch):
 
     @torch.no_grad()
     def score():
-        return networks.D_z.lin3(torch.relu(networks.D_z.lin2(torch.relu(networks.D_z.lin1(
-            networks.Q(crops(batch).images)))))).mean()  # fmt: skip
+        return networks.D_z.lin3(
+            torch.relu(networks.D_z.lin2(torch.relu(networks.D_z.lin1(networks.Q(crops(batch).images)))))
+        ).mean()
 
     before = score()
     train(method, batch, 12)
@@ -108,7 +109,9 @@ def test_the_image_discriminator_scores_photos_above_reconstructions(batch, wass
 
 @pytest.mark.parametrize("wasserstein", [False, True])
 def test_the_autoencoder_learns_to_raise_the_score_of_its_pictures(batch, wasserstein):
-    method = autoencoder(with_gan=not wasserstein, with_wgan_gp=wasserstein, update_E_freq=1, with_gen_loss=not wasserstein)
+    method = autoencoder(
+        with_gan=not wasserstein, with_wgan_gp=wasserstein, update_E_freq=1, with_gen_loss=not wasserstein
+    )
     critic, fakes = method.networks.D, rebuilt(method, batch)[1]
     before = float(critic(fakes).mean())
     train(method, batch, 6)
@@ -163,7 +166,9 @@ def test_coordinates_read_off_z_come_near_the_points(batch):
 
     @torch.no_grad()
     def error():
-        return (predict(method.networks, data.images, readout="coords").landmarks - data.landmarks[..., :2]).abs().mean()
+        return (
+            (predict(method.networks, data.images, readout="coords").landmarks - data.landmarks[..., :2]).abs().mean()
+        )
 
     before = error()
     train(method, batch, 20)

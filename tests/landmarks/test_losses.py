@@ -109,7 +109,9 @@ def test_heatmap_l2_with_visibility():
 def test_gan_losses_are_the_logarithms():
     real, fake = torch.randn(9), torch.randn(9)
     p, q = real.sigmoid(), fake.sigmoid()
-    assert float(discriminator_loss(real, fake)) == pytest.approx(float(-(p.log().mean() + (1 - q).log().mean())), rel=1e-5)
+    assert float(discriminator_loss(real, fake)) == pytest.approx(
+        float(-(p.log().mean() + (1 - q).log().mean())), rel=1e-5
+    )
     assert float(generator_loss(fake)) == pytest.approx(float(-q.log().mean()), rel=1e-5)
     assert math.isfinite(float(generator_loss(torch.tensor([-1e4]))))
 

@@ -31,7 +31,9 @@ def test_round_trip(tmp_path):
         assert loaded.scheme == IBUG_68 and loaded.crop_source == "lm_ground_truth"
         assert loaded.networks.config == model.networks.config and not loaded.networks.training
         assert adapt(loaded).training and adapt(loaded, coords_head=True).training
-        for (name_a, a), b in zip(model.networks.state_dict().items(), loaded.networks.state_dict().values(), strict=True):
+        for (name_a, a), b in zip(
+            model.networks.state_dict().items(), loaded.networks.state_dict().values(), strict=True
+        ):
             assert torch.equal(a, b), name_a
 
 
@@ -70,12 +72,37 @@ def test_other_architectures_are_refused(tmp_path):
 
 
 AUTHORS_KEYS = [
-    "Q.conv1.weight", "Q.bn1.running_mean", "Q.layer0.0.conv1.weight", "Q.layer1.0.downsample.0.weight",
-    "Q.layer2.0.downsample.1.bias", "Q.layer4.1.bn2.weight", "Q.fc.bias", "P.fc.weight", "P.conv1.weight",
-    "P.layer1.0.upsample.0.weight", "P.layer5.0.upsample.1.running_var", "P.layer3.0.conv2.weight", "P.lin.weight",
-    "D_z.lin1.weight", "D_z.lin3.bias", "D.main.0.weight", "D.main.2.weight", "D.main.3.weight", "D.main.5.weight",
-    "D.main.6.bias", "D.main.8.weight", "D.main.9.running_mean", "D.main.11.weight", "D.main.12.weight", "D.main.14.weight",
-    "LMH.t1.weight", "LMH.t4.weight", "LMH.lin.weight", "LMH_3D.conv1.weight", "LMH_3D.layer0.0.bn1.weight", "LMH_3D.fc.bias",
+    "Q.conv1.weight",
+    "Q.bn1.running_mean",
+    "Q.layer0.0.conv1.weight",
+    "Q.layer1.0.downsample.0.weight",
+    "Q.layer2.0.downsample.1.bias",
+    "Q.layer4.1.bn2.weight",
+    "Q.fc.bias",
+    "P.fc.weight",
+    "P.conv1.weight",
+    "P.layer1.0.upsample.0.weight",
+    "P.layer5.0.upsample.1.running_var",
+    "P.layer3.0.conv2.weight",
+    "P.lin.weight",
+    "D_z.lin1.weight",
+    "D_z.lin3.bias",
+    "D.main.0.weight",
+    "D.main.2.weight",
+    "D.main.3.weight",
+    "D.main.5.weight",
+    "D.main.6.bias",
+    "D.main.8.weight",
+    "D.main.9.running_mean",
+    "D.main.11.weight",
+    "D.main.12.weight",
+    "D.main.14.weight",
+    "LMH.t1.weight",
+    "LMH.t4.weight",
+    "LMH.lin.weight",
+    "LMH_3D.conv1.weight",
+    "LMH_3D.layer0.0.bn1.weight",
+    "LMH_3D.fc.bias",
 ]
 
 

@@ -38,7 +38,9 @@ def local(drawn, tmp_path):
 
 
 def settings_of(kind, **changes):
-    return dataclasses.replace(kind(), **({"input_size": 128, "device": "cpu", "crop_source": "lm_ground_truth"} | changes))
+    return dataclasses.replace(
+        kind(), **({"input_size": 128, "device": "cpu", "crop_source": "lm_ground_truth"} | changes)
+    )
 
 
 def test_a_new_discriminator_is_the_same_on_all_processes(local, monkeypatch):
@@ -93,7 +95,12 @@ def test_stages_validate_on_faces_that_they_do_not_train_on(local, monkeypatch, 
         held_out = {loader.dataset.dataset.name(i) for i in range(len(loader.dataset))}
         trained = {faces.name(i) for i in range(len(faces))}
         assert held_out and trained and not held_out & trained
-    assert [held_out_split(key) for key in ("w300", "vggface2", "wlp300", "some/folder")] == ["full", "test", "val", "val"]
+    assert [held_out_split(key) for key in ("w300", "vggface2", "wlp300", "some/folder")] == [
+        "full",
+        "test",
+        "val",
+        "val",
+    ]
 
 
 def test_imagenet_weights_start_what_is_new_and_only_that(tmp_path):

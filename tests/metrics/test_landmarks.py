@@ -44,9 +44,14 @@ def test_normalisers_of_68_points():
     inner = np.linalg.norm(n[:, 39] - n[:, 42], axis=1)
     sides = n.max(1) - n.min(1)
     expected = {
-        "outer": outer, "pupil": (outer + inner) / 2, "box": np.sqrt(sides.prod(1)), "bb": np.sqrt(sides.prod(1)),
+        "outer": outer,
+        "pupil": (outer + inner) / 2,
+        "box": np.sqrt(sides.prod(1)),
+        "bb": np.sqrt(sides.prod(1)),
         "eyes": np.linalg.norm(n[:, 36:42].mean(1) - n[:, 42:48].mean(1), axis=1),
-        "diagonal": np.linalg.norm(sides, axis=1), "image": np.full(5, 256.0), "none": np.full(5, 100.0),
+        "diagonal": np.linalg.norm(sides, axis=1),
+        "image": np.full(5, 256.0),
+        "none": np.full(5, 100.0),
     }
     for kind, value in expected.items():
         np.testing.assert_allclose(normaliser(t, IBUG_68, kind, 256), value, rtol=1e-5)
@@ -69,7 +74,9 @@ def test_nme_std_and_groups_equal_loops():
     assert mean_error(errors) == pytest.approx(reference_nme(p, t, distance.numpy()), rel=1e-5)
     inner = list(IBUG_68.inner)
     assert len(inner) == 51
-    assert mean_error(errors, inner) == pytest.approx(reference_nme(p[:, inner], t[:, inner], distance.numpy()), rel=1e-5)
+    assert mean_error(errors, inner) == pytest.approx(
+        reference_nme(p[:, inner], t[:, inner], distance.numpy()), rel=1e-5
+    )
     expected = np.sqrt(np.mean([np.var(row) for row in errors.numpy()]))
     assert std_nme(errors) == pytest.approx(expected, rel=1e-5)
 
@@ -112,7 +119,13 @@ def test_gte_ignores_a_depth_offset():
 
 
 def make_report(**protocol):
-    options = {"dataset": "w300", "split": "common", "scheme": "ibug68", "normaliser": "outer", "crop": "lm_ground_truth"}
+    options = {
+        "dataset": "w300",
+        "split": "common",
+        "scheme": "ibug68",
+        "normaliser": "outer",
+        "crop": "lm_ground_truth",
+    }
     return LandmarkReport(Protocol(**(options | protocol)), IBUG_68)
 
 
@@ -138,7 +151,17 @@ def test_report_streams_and_names_failures(tmp_path):
 def test_line_carries_the_protocol():
     report = make_report(seed=3, commit="abc", flip=True)
     report.add(["a"], *faces(1), None, 256)
-    parts = "w300/common", "ibug68", "norm=outer", "crop=lm_ground_truth", "AUC@10", "n=1", "seed=3", "commit=abc", "flip=1"
+    parts = (
+        "w300/common",
+        "ibug68",
+        "norm=outer",
+        "crop=lm_ground_truth",
+        "AUC@10",
+        "n=1",
+        "seed=3",
+        "commit=abc",
+        "flip=1",
+    )
     assert all(part in report.line() for part in parts)
     assert report.block().splitlines()[0].startswith("NME:   ")
 

@@ -44,7 +44,9 @@ def test_vertex_errors_forget_similarities_but_not_shape(sheet):
 
 def test_nearest_points_of_a_triangle_in_all_regions():
     corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
-    points = np.array([[0.2, 0.2, 1], [-1, -1, 0], [2, -0.5, 0], [-0.5, 3, 0], [0.5, -1, 0], [-1, 0.5, 2], [1.0, 1.0, 0]])
+    points = np.array(
+        [[0.2, 0.2, 1], [-1, -1, 0], [2, -0.5, 0], [-0.5, 3, 0], [0.5, -1, 0], [-1, 0.5, 2], [1.0, 1.0, 0]]
+    )
     expected = [[0.2, 0.2, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0], [0.5, 0, 0], [0, 0.5, 0], [0.5, 0.5, 0]]
     found, normals = meshes.Surface(corners, np.array([[0, 1, 2]])).nearest(points)
     assert np.allclose(found, expected) and np.allclose(normals, [0, 0, 1])

@@ -24,7 +24,13 @@ def report_of(shifts, **protocol):
     truth = torch.zeros(len(shifts), 68, 2)
     truth[:, 45, 0] = 100
     predicted = truth + torch.tensor(shifts)[:, None, None] * torch.tensor([0.6, 0.8])
-    options = {"dataset": "w300", "split": "common", "scheme": "ibug68", "normaliser": "outer", "crop": "lm_ground_truth"}
+    options = {
+        "dataset": "w300",
+        "split": "common",
+        "scheme": "ibug68",
+        "normaliser": "outer",
+        "crop": "lm_ground_truth",
+    }
     report = LandmarkReport(Protocol(**(options | protocol)), IBUG_68)
     report.add([f"{i}.jpg" for i in range(len(shifts))], predicted, truth, None, 256)
     return report
@@ -53,7 +59,11 @@ def test_images_left_out_of_the_mean_are_named():
     assert summary["auc"] == pytest.approx((0.8 + 0.6) / 5, abs=1e-6)
     assert "excluded=3" in report.line() and "n=5" in report.line()
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(report.csv_text()))}
-    assert rows["nothing visible"]["max"] == "nan" and rows["unreadable"]["max"] == "inf" and rows["1.jpg"]["max"] == "4.0000"
+    assert (
+        rows["nothing visible"]["max"] == "nan"
+        and rows["unreadable"]["max"] == "inf"
+        and rows["1.jpg"]["max"] == "4.0000"
+    )
 
 
 def test_names_with_commas_and_line_breaks_survive_the_csv():
@@ -131,12 +141,16 @@ def test_ced_curve_is_the_share_of_all_images(tmp_path, monkeypatch):
     report.add_failure("unreadable", "cut short")
     drawn = []
     save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kwargs: (drawn.append(self), save(self, *args, **kwargs)))
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *args, **kwargs: (drawn.append(self), save(self, *args, **kwargs))
+    )
     plot_ced({"ours": report}, tmp_path / "ced.png")
     (axes,) = drawn[0].axes
     x, y = axes.lines[0].get_data()
     assert x == pytest.approx([0, 2, 4, 10]) and y == pytest.approx([0, 25, 50, 50]), "failures never enter the curve"
-    assert "%" in axes.get_xlabel() and "%" in axes.get_ylabel() and "n = 4" in axes.get_legend().get_texts()[0].get_text()
+    assert (
+        "%" in axes.get_xlabel() and "%" in axes.get_ylabel() and "n = 4" in axes.get_legend().get_texts()[0].get_text()
+    )
 
 
 def test_ced_of_no_image_is_an_empty_plot(tmp_path):

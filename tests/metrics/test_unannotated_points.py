@@ -24,7 +24,10 @@ def half_seen(scheme, hidden, placeholder, dimensions=2):
 def test_boxes_are_those_of_the_visible_points(placeholder):
     truth, visibility = half_seen(AFLW_19, list(range(9)), placeholder)
     sides = [np.ptp(face[9:].numpy(), axis=0) for face in truth]
-    for kind, expected in (("box", [np.sqrt(w * h) for w, h in sides]), ("diagonal", [np.hypot(w, h) for w, h in sides])):
+    for kind, expected in (
+        ("box", [np.sqrt(w * h) for w, h in sides]),
+        ("diagonal", [np.hypot(w, h) for w, h in sides]),
+    ):
         found = normaliser(truth, AFLW_19, kind, visibility=visibility)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 

@@ -40,8 +40,14 @@ def faces(model, seed: int = 0) -> dict[str, torch.Tensor]:
     translation = torch.tensor([[100.0, 50], [320, 240], [-30, 900]], dtype=torch.float64)
     screen = weak_perspective(model.shape(identity, expression), rotation, scale, translation)
     points = model.points(screen, "ibug68") * torch.tensor([1.0, 1, -1])
-    return {"identity": identity, "rotation": rotation, "scale": scale, "translation": translation,
-            "screen": screen, "landmarks": points}  # fmt: skip
+    return {
+        "identity": identity,
+        "rotation": rotation,
+        "scale": scale,
+        "translation": translation,
+        "screen": screen,
+        "landmarks": points,
+    }
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -60,7 +66,9 @@ def test_blendshapes_stay_between_0_and_1_and_help(head):
     truth = faces(head, seed=3)
     fit = fit_landmarks(head, truth["landmarks"][..., :2], settings=FitSettings(slide_contour=False))
     assert fit.expression.min() >= 0 and fit.expression.max() <= 1 and fit.expression.max() > 0.05
-    rigid = fit_landmarks(head.truncated(expression=0), truth["landmarks"][..., :2], settings=FitSettings(slide_contour=False))
+    rigid = fit_landmarks(
+        head.truncated(expression=0), truth["landmarks"][..., :2], settings=FitSettings(slide_contour=False)
+    )
     assert (fit.error < rigid.error).all() and fit.error.max() < 0.6
 
 
@@ -103,7 +111,9 @@ def test_a_batch_gives_what_single_faces_give(head):
     for i in range(3):
         alone = fit_landmarks(head, landmarks[i : i + 1])
         for name in ("rotation", "scale", "translation", "identity", "expression", "points", "error"):
-            torch.testing.assert_close(getattr(alone, name)[0], getattr(together[i : i + 1], name)[0], atol=1e-6, rtol=1e-6)
+            torch.testing.assert_close(
+                getattr(alone, name)[0], getattr(together[i : i + 1], name)[0], atol=1e-6, rtol=1e-6
+            )
 
 
 def test_sliding_finds_the_pose_of_a_silhouette(head):

@@ -106,7 +106,9 @@ def test_3ddfa_without_neck_matches_indices_and_triangles(tmp_path):
     close(part.mean, full.mean[COLUMNS:])
     close(part.uv, full.uv[COLUMNS:])
     assert len(part.triangles) == (full.triangles >= COLUMNS).all(1).sum()
-    np.testing.assert_array_equal(part.landmarks["ibug68"].nearest_vertices + COLUMNS, arrays["keypoints_sim"][::3] // 3)
+    np.testing.assert_array_equal(
+        part.landmarks["ibug68"].nearest_vertices + COLUMNS, arrays["keypoints_sim"][::3] // 3
+    )
     low, high = part.mean.amin(0), part.mean.amax(0)
     close(part.pncc, (part.mean - low) / (high - low))
     (tmp_path / "tri.pkl").write_bytes(pickle.dumps(np.zeros((3, 2), np.int32)))
@@ -224,18 +226,21 @@ def test_surrey_through_eos(tmp_path):
         load_face_model(tmp_path)
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"idBase": None}, "lacks the field 'idBase'"),
-    ({"idBase": np.ones((7, 5))}, "field 'idBase' has size 7 × 5, expected 360 × any"),
-    ({"meanshape": np.ones((1, 100))}, "field 'meanshape' has 100 numbers"),
-    ({"meanshape": np.array(["hello"])}, "field 'meanshape' is no array of finite numbers"),
-    ({"exBase": np.full((360, 3), np.nan)}, "field 'exBase' is no array of finite numbers"),
-    ({"tri": np.full((5, 3), 999)}, "field 'tri' names a vertex outside 1 … 120"),
-    ({"tri": np.zeros((5, 3))}, "field 'tri' names a vertex outside"),
-    ({"keypoints": np.ones((1, 67))}, "field 'keypoints' has size 67, expected 68"),
-    ({"keypoints": np.full((1, 68), 1.5)}, "field 'keypoints' holds fractions"),
-    ({"skinmask": np.ones((1, 3))}, "field 'skinmask'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"idBase": None}, "lacks the field 'idBase'"),
+        ({"idBase": np.ones((7, 5))}, "field 'idBase' has size 7 × 5, expected 360 × any"),
+        ({"meanshape": np.ones((1, 100))}, "field 'meanshape' has 100 numbers"),
+        ({"meanshape": np.array(["hello"])}, "field 'meanshape' is no array of finite numbers"),
+        ({"exBase": np.full((360, 3), np.nan)}, "field 'exBase' is no array of finite numbers"),
+        ({"tri": np.full((5, 3), 999)}, "field 'tri' names a vertex outside 1 … 120"),
+        ({"tri": np.zeros((5, 3))}, "field 'tri' names a vertex outside"),
+        ({"keypoints": np.ones((1, 67))}, "field 'keypoints' has size 67, expected 68"),
+        ({"keypoints": np.full((1, 68), 1.5)}, "field 'keypoints' holds fractions"),
+        ({"skinmask": np.ones((1, 3))}, "field 'skinmask'"),
+    ],
+)
 def test_wrong_fields_of_the_front_are_named(tmp_path, change, words):
     fields = {k: v for k, v in (front_fields() | change).items() if v is not None}
     savemat(tmp_path / "BFM_model_front.mat", fields)
@@ -244,17 +249,20 @@ def test_wrong_fields_of_the_front_are_named(tmp_path, change, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name, content, words", [
-    ("w_shp_sim.npy", np.ones((9, 40)), "'w_shp_sim' has size 9 × 40, expected 360 × any"),
-    ("w_exp_sim.npy", np.ones((360, 11)), "11 expression modes"),
-    ("u_exp.npy", np.array(["x"]), "'u_exp' is no array"),
-    ("keypoints_sim.npy", np.arange(204) * 5, "'keypoints' names a vertex outside"),
-    ("keypoints_sim.npy", np.arange(204)[::-1].copy(), "68 triples"),
-    ("tri.mat", b"MATLAB", "tri.mat: not a readable MATLAB 5 file"),
-    ("param_whitening.pkl", pickle.dumps({"param_std": np.ones(61)}), "holds 61 spreads"),
-    ("param_whitening.pkl", pickle.dumps([1]), "lacks the field 'std'"),
-    ("u_shp.npy", b"\x93NUMPY", "u_shp.npy: not a readable"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("w_shp_sim.npy", np.ones((9, 40)), "'w_shp_sim' has size 9 × 40, expected 360 × any"),
+        ("w_exp_sim.npy", np.ones((360, 11)), "11 expression modes"),
+        ("u_exp.npy", np.array(["x"]), "'u_exp' is no array"),
+        ("keypoints_sim.npy", np.arange(204) * 5, "'keypoints' names a vertex outside"),
+        ("keypoints_sim.npy", np.arange(204)[::-1].copy(), "68 triples"),
+        ("tri.mat", b"MATLAB", "tri.mat: not a readable MATLAB 5 file"),
+        ("param_whitening.pkl", pickle.dumps({"param_std": np.ones(61)}), "holds 61 spreads"),
+        ("param_whitening.pkl", pickle.dumps([1]), "lacks the field 'std'"),
+        ("u_shp.npy", b"\x93NUMPY", "u_shp.npy: not a readable"),
+    ],
+)
 def test_wrong_files_of_3ddfa_are_named(tmp_path, name, content, words):
     write_3ddfa(tmp_path)
     if isinstance(content, bytes):

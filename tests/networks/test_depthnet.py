@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from networks.aae import count_parameters
-from networks.aign import AIGN, AIGNConfig, AIGNDiscriminator, AIGNGenerator, convolve_maps, keypoint_maps, rotation_from_sines
+from networks.aign import (
+    AIGN,
+    AIGNConfig,
+    AIGNDiscriminator,
+    AIGNGenerator,
+    convolve_maps,
+    keypoint_maps,
+    rotation_from_sines,
+)
 from networks.depthnet import Critic, DepthGenerator, DepthNet, DepthNetConfig, lift
 
 
@@ -22,10 +30,16 @@ def plain_copy(net, seed):
         kind = type(module).__name__
         if kind == "StackedLinear":
             layer = torch.nn.Linear(module.weight.shape[1], module.weight.shape[2])
-            layer.weight.data, layer.bias.data = module.weight[seed].detach().T.clone(), module.bias[seed].detach().clone()
+            layer.weight.data, layer.bias.data = (
+                module.weight[seed].detach().T.clone(),
+                module.bias[seed].detach().clone(),
+            )
         elif kind == "StackedBatchNorm":
             layer = torch.nn.BatchNorm1d(module.weight.shape[1])
-            layer.weight.data, layer.bias.data = module.weight[seed].detach().clone(), module.bias[seed].detach().clone()
+            layer.weight.data, layer.bias.data = (
+                module.weight[seed].detach().clone(),
+                module.bias[seed].detach().clone(),
+            )
         else:
             layer = torch.nn.ReLU()
         layers.append(layer)
@@ -46,8 +60,13 @@ def test_stacked_seeds_are_independent_networks(training):
     assert affine is None
 
 
-@pytest.mark.parametrize("config", [DepthNetConfig(2, learn_m=True, critic=True, critic_norm="layer"),
-                                    DepthNetConfig(1, source_only=True, critic=True)])  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [
+        DepthNetConfig(2, learn_m=True, critic=True, critic_norm="layer"),
+        DepthNetConfig(1, source_only=True, critic=True),
+    ],
+)
 def test_gradients_reach_every_parameter(config):
     net = DepthNet(config)
     source, target = torch.rand(config.seeds, 8, 66, 2), torch.rand(config.seeds, 8, 66, 2)

@@ -48,7 +48,10 @@ SHAPES = [(3, 16), (16, 3), (16, 16), (3, 3), (12, 10)]
 @pytest.mark.parametrize("order", [2, 3, 6])
 def test_filter_equals_naive_autograd(channels, filters, order):
     matrix = random_filter(30)
-    ours = [torch.randn(30, 2, channels, dtype=torch.float64), torch.randn(order, channels, filters, dtype=torch.float64)]
+    ours = [
+        torch.randn(30, 2, channels, dtype=torch.float64),
+        torch.randn(order, channels, filters, dtype=torch.float64),
+    ]
     leaves = [t.requires_grad_() for t in ours]
     found = chebyshev_filter(SparseMatrix.from_scipy(matrix, torch.float64), *leaves)
     expected = naive_filter(torch.from_numpy(matrix.toarray()), *leaves)
@@ -125,7 +128,9 @@ def test_published_parameter_count():
     assert count(network) == 17_249_140
     assert count(network.fc) == 17_207_680 and count(network.decoder) == 11_756 and count(network.head) == 108
     assert count(network.enter, network.coarse, network.leave) == 29_596
-    assert network.fc.weight.std().item() == pytest.approx(0.088, abs=0.002)  # of a normal cut at two standard deviations
+    assert network.fc.weight.std().item() == pytest.approx(
+        0.088, abs=0.002
+    )  # of a normal cut at two standard deviations
     assert (network.fc.bias == 0.1).all() and (network.enter.bias1 == 0.1).all()
 
 

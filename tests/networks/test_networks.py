@@ -54,7 +54,14 @@ def test_gradient_reaches_every_parameter():
     images = torch.randn(2, 3, 128, 128)
     z = networks.Q(images)
     heatmaps = networks.LMH(networks.P.seed_features(z), networks.P)
-    outputs = [networks.P(z), heatmaps, networks.LMH_3D(heatmaps, z), networks.D_z(z), networks.D(images), networks.coords(z)]
+    outputs = [
+        networks.P(z),
+        heatmaps,
+        networks.LMH_3D(heatmaps, z),
+        networks.D_z(z),
+        networks.D(images),
+        networks.coords(z),
+    ]
     sum(o.square().sum() for o in outputs).backward()
     without = [n for n, p in networks.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not without

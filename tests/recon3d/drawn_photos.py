@@ -19,5 +19,7 @@ def draw_photos(folder: Path, count: int, prepared: bool = True) -> SyntheticBat
         (folder / f"photos/face{i}.pts").write_text(format_pts(faces.landmarks_2d[i].numpy()))
     if prepared:
         assert prepare.main(["--images", str(folder / "photos"), "--out", str(folder / "prepared")]) == 0
-    (folder / "x.ini").write_text(f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n")
+    (folder / "x.ini").write_text(
+        f"[Paths]\ndata = {folder / 'data'}\noutputs = {folder / 'out'}\n[Runtime]\ndevice = cpu\n"
+    )
     return faces

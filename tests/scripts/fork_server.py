@@ -16,11 +16,27 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = (
-    "train_aae_unsupervised", "train_aae_landmarks", "eval_landmarks", "train_3dmm", "train_recon3d", "eval_recon3d",
-    "train_depthnet", "eval_depthnet", "datasets.synthetic.faces", "datasets.synthetic.depth", "landmarks.bundle",
-    "recon3d.reconstruction.prepare", "recon3d.regression.prepare", "recon3d.regression.drawn",
-    "accelerate", "numba", "torchvision", "torch._dynamo", "torch.distributed.fsdp", "torch.utils.tensorboard",
-)  # fmt: skip
+    "train_aae_unsupervised",
+    "train_aae_landmarks",
+    "eval_landmarks",
+    "train_3dmm",
+    "train_recon3d",
+    "eval_recon3d",
+    "train_depthnet",
+    "eval_depthnet",
+    "datasets.synthetic.faces",
+    "datasets.synthetic.depth",
+    "landmarks.bundle",
+    "recon3d.reconstruction.prepare",
+    "recon3d.regression.prepare",
+    "recon3d.regression.drawn",
+    "accelerate",
+    "numba",
+    "torchvision",
+    "torch._dynamo",
+    "torch.distributed.fsdp",
+    "torch.utils.tensorboard",
+)
 CLIENT = """#!{python} -IS
 import array, json, os, socket, sys
 request = json.dumps({{"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}).encode()

@@ -8,7 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(p for p in (ROOT / "exps").glob("*.sh") if p.name != "common.sh")
 DEPTH = [script for script in SCRIPTS if "depthnet" in script.stem]
-LANDMARKS = [script for script in SCRIPTS if script.stem.startswith(("3fabrec", "parface", "bundled_landmarks", "synthetic"))]
+LANDMARKS = [
+    script for script in SCRIPTS if script.stem.startswith(("3fabrec", "parface", "bundled_landmarks", "synthetic"))
+]
 MESHES = [script for script in SCRIPTS if script not in DEPTH and script not in LANDMARKS]
 GROUPS = {"landmarks": LANDMARKS, "depth": DEPTH, "meshes": MESHES}
 
@@ -18,7 +20,9 @@ def smoke(script: Path, folder: Path, python: Path, start: Path) -> None:
     results = folder / "results.jsonl"
     before = len(results.read_text().splitlines()) if results.exists() else 0
     environment = os.environ | {"SMOKE": "1", "SMOKE_DIR": str(folder), "PYTHON": str(python)}
-    result = subprocess.run(["bash", str(script)], env=environment, cwd=start, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(
+        ["bash", str(script)], env=environment, cwd=start, capture_output=True, text=True, timeout=300
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     rows = [json.loads(line) for line in results.read_text().splitlines()][before:]
     metric = "depth_corr" if "depthnet" in script.name else "nme"

@@ -43,7 +43,15 @@ def test_demo_on_folder_glob_box_and_same_names(place, tmp_path, astronaut):
     for part in ("a", "b"):
         (tmp_path / part).mkdir()
         Image.fromarray(astronaut).save(tmp_path / part / "face.png")
-    arguments = [str(tmp_path / "a"), str(tmp_path / "b" / "*.png"), "--box", "150,40,150,150", "--save", "json", "--out"]
+    arguments = [
+        str(tmp_path / "a"),
+        str(tmp_path / "b" / "*.png"),
+        "--box",
+        "150,40,150,150",
+        "--save",
+        "json",
+        "--out",
+    ]
     assert demo.main([*place, *arguments, str(tmp_path / "r")]) == 0
     assert {p.name for p in (tmp_path / "r").iterdir()} == {"face.json", "face-2.json"}
 
@@ -156,8 +164,10 @@ def test_unknown_detector(place, capsys):
 
 
 def test_depth_and_rotation_of_the_astronaut(place, tmp_path):
-    for task, names in (("depth", {"astronaut_depth.png", "astronaut_depth.csv"}),
-                        ("rotate", {"astronaut_rotate.gif", "astronaut_rotate.png"})):  # fmt: skip
+    for task, names in (
+        ("depth", {"astronaut_depth.png", "astronaut_depth.csv"}),
+        ("rotate", {"astronaut_rotate.gif", "astronaut_rotate.png"}),
+    ):
         assert demo.main([*place, "--task", task, "--out", str(tmp_path / task)]) == 0
         assert {p.name for p in (tmp_path / task).iterdir()} == names
     rows = np.loadtxt(tmp_path / "depth/astronaut_depth.csv", delimiter=",")

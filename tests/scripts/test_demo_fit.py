@@ -33,7 +33,9 @@ def test_fit_writes_everything_for_the_astronaut(place, tmp_path, capsys):
     assert demo.main(place) == 0
     out = tmp_path / "out/fit"
     pictures = ("overlay", "strip", "depth", "depth_coloured", "pncc", "normals", "pose", "texture", "mesh")
-    files = {f"astronaut_{name}.png" for name in pictures} | {f"astronaut_mesh.{s}" for s in ("obj", "mtl", "ply", "glb")}
+    files = {f"astronaut_{name}.png" for name in pictures} | {
+        f"astronaut_mesh.{s}" for s in ("obj", "mtl", "ply", "glb")
+    }
     assert {p.name for p in out.iterdir()} == files | {"astronaut_fit.json"}
     (face,) = json.loads((out / "astronaut_fit.json").read_text())["faces"]
     assert np.abs(face["pose_deg"]).max() < 12 and face["error_percent_of_box"] < 2.5 and len(face["gamma"]) == 3
@@ -116,7 +118,9 @@ def test_models_without_68_points_are_one_sentence(place, tmp_path, capsys):
     from morphable.open import load_face_model
 
     head = load_face_model("head")
-    replace(head, name="bare", landmarks={"wflw98": head.landmarks["wflw98"]}, contour=None).save(tmp_path / "bare.safetensors")
+    replace(head, name="bare", landmarks={"wflw98": head.landmarks["wflw98"]}, contour=None).save(
+        tmp_path / "bare.safetensors"
+    )
     assert demo.main([*place, "--model-3d", str(tmp_path / "bare.safetensors")]) == 2
     error = capsys.readouterr().err
     assert "has no 68 landmarks" in error and "it has: wflw98" in error and "Traceback" not in error

@@ -17,7 +17,9 @@ def test_parface_runs_what_its_authors_ran():
     assert "(celeba wlp300 menpo2d ls3d neuroface meei palsy affectnet)" in text
     lines = [line for line in text.splitlines() if line.startswith("train train_aae_unsupervised")]
     assert [line.split("--with-l1-loss ")[1] for line in lines] == ["0", "1", "0"] and len(lines) == 3
-    assert all('"${common[@]}"' in line for line in lines) and '"${perceptual[@]}")' in text, "perceptual loss in every stage"
+    assert all('"${common[@]}"' in line for line in lines) and '"${perceptual[@]}")' in text, (
+        "perceptual loss in every stage"
+    )
     assert "--activation leaky_relu" in lines[0] and '"${imagenet[@]}"' in lines[0] and "--with-zgan 0" in text
     landmarks = [line for line in text.splitlines() if line.startswith("train train_aae_landmarks")]
     assert all('"${head[@]}"' in line for line in landmarks)

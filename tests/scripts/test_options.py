@@ -44,25 +44,39 @@ TRAINING = {
 }
 STAGES = {"gcn": RefineSettings, "gcn_texture": TextureSettings}
 LOADING = {
-    eval_landmarks: landmark_settings.EvalSettings, eval_depthnet: depth_settings.EvalSettings, eval_recon3d: MeshEvalSettings,
+    eval_landmarks: landmark_settings.EvalSettings,
+    eval_depthnet: depth_settings.EvalSettings,
+    eval_recon3d: MeshEvalSettings,
     warp_face: depth_settings.WarpSettings,
-}  # fmt: skip
+}
 DEMOS = {"landmarks": DemoSettings, "mesh": MeshSettings, "fit": FitDemoSettings, "reconstruct": ReconstructSettings}
 EVERY = [
-    *(settings for _, settings in TRAINING.values()), *STAGES.values(), *LOADING.values(), *DEMOS.values(),
-    RendererSettings, ObjSettings,
-]  # fmt: skip
+    *(settings for _, settings in TRAINING.values()),
+    *STAGES.values(),
+    *LOADING.values(),
+    *DEMOS.values(),
+    RendererSettings,
+    ObjSettings,
+]
 SCRIPTS = [
     *((script, flags) for script, (flags, _) in TRAINING.items()),
     *((train_recon3d, ["--stage", stage]) for stage in STAGES),
 ]
 HOSTILE = [
-    ("--lr", "nan", "not a finite number"), ("--lr", "inf", "not a finite number"), ("--lr", "-1", "at least 0"),
-    ("--epochs", "-1", "at least 0"), ("--batch-size", "-4", "of range: at least"), ("--batch-size", "0", "range: at least"),
-    ("--seed", "-1", "at least 0"), ("--workers", "-1", "at least 0"), ("--save-every", "0", "at least 1"),
-    ("--sessionname", "../x", "no name for a session"), ("--sessionname", "/x", "no name for a session"),
-    ("--sessionname", "a\nb", "no name for a session"), ("--sessionname", "", "no name for a session"),
-]  # fmt: skip
+    ("--lr", "nan", "not a finite number"),
+    ("--lr", "inf", "not a finite number"),
+    ("--lr", "-1", "at least 0"),
+    ("--epochs", "-1", "at least 0"),
+    ("--batch-size", "-4", "of range: at least"),
+    ("--batch-size", "0", "range: at least"),
+    ("--seed", "-1", "at least 0"),
+    ("--workers", "-1", "at least 0"),
+    ("--save-every", "0", "at least 1"),
+    ("--sessionname", "../x", "no name for a session"),
+    ("--sessionname", "/x", "no name for a session"),
+    ("--sessionname", "a\nb", "no name for a session"),
+    ("--sessionname", "", "no name for a session"),
+]
 
 
 @pytest.mark.parametrize(("script", "flags"), SCRIPTS)
@@ -72,7 +86,12 @@ def test_trainings_refuse_hostile_values_in_one_sentence(script, flags, flag, va
         script.main([*flags, "--dry-run", f"{flag}={value}"])
     captured = capsys.readouterr()
     assert caught.value.code == 2 and not captured.out
-    assert captured.err.count("error:") == 1 and flag in captured.err and reason in captured.err and "usage" not in captured.err
+    assert (
+        captured.err.count("error:") == 1
+        and flag in captured.err
+        and reason in captured.err
+        and "usage" not in captured.err
+    )
 
 
 @pytest.mark.parametrize(("script", "flags"), SCRIPTS)

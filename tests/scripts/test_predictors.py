@@ -15,9 +15,11 @@ from recon3d.inference.reconstructor import Reconstructor
 from recon3d.regression.regressor import FaceRegressor
 
 PREDICTORS = {
-    "landmarks_300w": LandmarkDetector, "depthnet_gan": DepthPredictor, "regressor_120": FaceRegressor,
+    "landmarks_300w": LandmarkDetector,
+    "depthnet_gan": DepthPredictor,
+    "regressor_120": FaceRegressor,
     "reconstructor": Reconstructor,
-}  # fmt: skip
+}
 BOX = np.array([170.0, 70.0, 280.0, 185.0])  # the astronaut's face
 
 

@@ -27,10 +27,18 @@ FIRST = [README, ROOT / "docs/training.md", ROOT / "docs/data.md"]
 PAGES = FIRST + sorted(p for p in (ROOT / "docs").rglob("*.md") if p not in FIRST)
 # the pages' numbers of epochs and repetitions, made small
 SHORT = {
-    "--epochs 50": "--epochs 3", "--epochs 150": "--epochs 4", "--epochs 250": "--epochs 5", "--epochs 350": "--epochs 6",
-    "--epochs 200": "--epochs 4", "--epochs 60": "--epochs 4", "--repeat 20": "--repeat 1", "00050": "00003",
-    "--train-count 50": "--train-count 2", "--count 200": "--count 2", "--seeds 5": "--seeds 2",
-}  # fmt: skip
+    "--epochs 50": "--epochs 3",
+    "--epochs 150": "--epochs 4",
+    "--epochs 250": "--epochs 5",
+    "--epochs 350": "--epochs 6",
+    "--epochs 200": "--epochs 4",
+    "--epochs 60": "--epochs 4",
+    "--repeat 20": "--repeat 1",
+    "00050": "00003",
+    "--train-count 50": "--train-count 2",
+    "--count 200": "--count 2",
+    "--seeds 5": "--seeds 2",
+}
 
 
 # and what makes the other trainings, and the drawn keypoints, small
@@ -135,7 +143,9 @@ def test_every_command_runs(place, monkeypatch):
         if name in SMALL:
             arguments += SMALL[name]
         elif words[1].startswith("train_"):
-            arguments += ["-b", "2", "--val-count", "2"] + (["--train-count", "2"] if "--train-count" not in arguments else [])
+            arguments += ["-b", "2", "--val-count", "2"] + (
+                ["--train-count", "2"] if "--train-count" not in arguments else []
+            )
             arguments += ["-i", "128"] if "-r" not in arguments else []
         assert module.main(arguments) == 0, command
         ran.append(name)

@@ -288,7 +288,19 @@ def test_depth_head(place, autoencoder):
     assert code == 0
     report = place[0].parent / "3d.json"
     assert (
-        call(eval_landmarks, place, "-r", "lp3d", "--dataset", "aflw20003d", "--eval-3d", "1", "--benchmark", "--json", report)
+        call(
+            eval_landmarks,
+            place,
+            "-r",
+            "lp3d",
+            "--dataset",
+            "aflw20003d",
+            "--eval-3d",
+            "1",
+            "--benchmark",
+            "--json",
+            report,
+        )
         == 0
     )
     assert json.loads(report.read_text())["gte"] > 0
@@ -316,7 +328,9 @@ def test_evaluation_writes_everything(place, landmarks, capsys):
     )
     assert code == 0
     summary = json.loads((out / "a.json").read_text())
-    assert summary["n"] == 24 and summary["protocol"]["flip"] is True and summary["protocol"]["crop"] == "lm_ground_truth"
+    assert (
+        summary["n"] == 24 and summary["protocol"]["flip"] is True and summary["protocol"]["crop"] == "lm_ground_truth"
+    )
     assert (out / "a.csv").read_text().count("\n") == 25 and (out / "a.png").exists()
     assert (out / "out/results/lms_00002/landmarks.png").exists()
 

@@ -136,8 +136,13 @@ def test_processes_with_batch_norm_and_differing_scores_agree(tmp_path):
     """Each would decide differently about the best snapshot, which all of them write together: they waited for ever."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*launch, toy.__file__, "differing", str(tmp_path)], env=environment, check=True, capture_output=True,
-                   timeout=90)  # fmt: skip
+    subprocess.run(
+        [*launch, toy.__file__, "differing", str(tmp_path)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=90,
+    )
     first, second = (torch.load(tmp_path / f"rank{i}.pt", weights_only=True) for i in (0, 1))
     assert first["best"] == second["best"] == 2.0, "the scores of the first process decide"
     assert read_state(tmp_path / "session/best/state.pt")["position"]["epoch"] == 2

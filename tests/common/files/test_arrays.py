@@ -32,7 +32,10 @@ def npz_bytes(**content: np.ndarray) -> bytes:
 
 GOOD = np.arange(12.0).reshape(3, 4)
 BAD = {
-    "empty": b"", "text": b"hello", "archive header": b"PK\x03\x04abc", "cut": npy_bytes(GOOD)[:140],
+    "empty": b"",
+    "text": b"hello",
+    "archive header": b"PK\x03\x04abc",
+    "cut": npy_bytes(GOOD)[:140],
     "objects": npy_bytes(np.array([{}], dtype=object)),
     "claims 8 TB": npy_bytes(GOOD).replace(b"(3, 4)", b"(%d,)" % 10**12).replace(b" " * 10 + b"\n", b"\n"),
 }
@@ -72,10 +75,14 @@ def test_one_kind_in_place_of_the_other(tmp_path, monkeypatch):
 
 
 @FUZZ
-@given(changes=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=4), keep=st.integers(0, 900))
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=4),
+    keep=st.integers(0, 900),
+)
 def test_damaged_files_raise_only_data_errors(tmp_path, changes, keep):
     for name, content, read in (
-        ("a.npy", npy_bytes(GOOD), read_npy), ("a.npz", npz_bytes(first=GOOD), lambda p: read_npz(p, ("first",))),
+        ("a.npy", npy_bytes(GOOD), read_npy),
+        ("a.npz", npz_bytes(first=GOOD), lambda p: read_npz(p, ("first",))),
     ):
         damaged = bytearray(content)
         for position, value in changes:

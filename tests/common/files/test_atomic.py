@@ -44,7 +44,9 @@ def test_permissions_follow_the_umask(tmp_path):
 def test_what_a_killed_program_leaves_is_swept_by_the_next_one(tmp_path):
     code = "import sys, os; from common.files.atomic import replacing\nwith replacing(sys.argv[1]) as t:\n"
     code += "    t.write_text('half'); os.kill(os.getpid(), 9)"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.png")], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.png")], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.suffix == ".tmp", "a reader of photos would take .png"

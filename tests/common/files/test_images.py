@@ -56,7 +56,9 @@ def test_one_pixel(tmp_path):
 
 
 def test_unreadable_files_are_named(tmp_path):
-    whole = save(tmp_path / "whole.jpg", Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)))
+    whole = save(
+        tmp_path / "whole.jpg", Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    )
     cut, empty, text = tmp_path / "cut.jpg", tmp_path / "empty.jpg", tmp_path / "text.jpg"
     cut.write_bytes(whole.read_bytes()[:900])
     empty.write_bytes(b"")
@@ -137,7 +139,10 @@ def test_pts_is_one_based(tmp_path):
 def test_pts_errors_name_file_and_line(tmp_path):
     path = tmp_path / "a.pts"
     for text, message in (
-        ("x", "not a .pts"), ("{\n1 2\n3\n}", "a.pts:3"), ("{\n1 nan\n}", "a.pts:2.*not finite"), ("{\n}", "no landmarks")
+        ("x", "not a .pts"),
+        ("{\n1 2\n3\n}", "a.pts:3"),
+        ("{\n1 nan\n}", "a.pts:2.*not finite"),
+        ("{\n}", "no landmarks"),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
@@ -147,7 +152,8 @@ def test_pts_errors_name_file_and_line(tmp_path):
 def test_json_conventions(tmp_path):
     path = tmp_path / "a.json"
     for text, expected in (
-        ("[[1, 2]]", [1.5, 2.5]), ('{"landmarks": [[1, 2]], "convention": "continuous"}', [1, 2]),
+        ("[[1, 2]]", [1.5, 2.5]),
+        ('{"landmarks": [[1, 2]], "convention": "continuous"}', [1, 2]),
         ('{"landmarks": {"points": [[2, 1]]}}', [1.5, 2.5]),
     ):
         path.write_text(text)

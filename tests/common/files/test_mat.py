@@ -17,7 +17,9 @@ CONTENT = {
     "small": np.array([[7]], np.uint8),
     "text": "photo.jpg",
     "cells": np.array(["a.jpg", "bb.jpg"], dtype=object),
-    "boxes": np.array([{"imgName": "a.jpg", "box": np.arange(4.0)}, {"imgName": "b.jpg", "box": np.arange(4.0)}], dtype=object),
+    "boxes": np.array(
+        [{"imgName": "a.jpg", "box": np.arange(4.0)}, {"imgName": "b.jpg", "box": np.arange(4.0)}], dtype=object
+    ),
     "empty": np.zeros((0, 3)),
 }
 
@@ -45,7 +47,8 @@ def test_bytes_that_crash_scipy_are_refused(tmp_path, position, value):
 @pytest.mark.parametrize("compressed", [False, True])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    changes=st.lists(st.tuples(st.integers(100, 3000), st.integers(0, 255)), min_size=1, max_size=4), keep=st.integers(0, 9000)
+    changes=st.lists(st.tuples(st.integers(100, 3000), st.integers(0, 255)), min_size=1, max_size=4),
+    keep=st.integers(0, 9000),
 )
 def test_damaged_files_raise_only_data_errors(tmp_path, compressed, changes, keep):
     path = tmp_path / "a.mat"

@@ -126,7 +126,12 @@ def test_ffhq_and_meei(tmp_path, drawn):
 
 
 def test_bad_input_is_one_sentence(tmp_path, capsys):
-    for dataset, folder in (("aflw2000", tmp_path), ("300wlp", tmp_path), ("ffhq", tmp_path), ("celeba", tmp_path / "none")):
+    for dataset, folder in (
+        ("aflw2000", tmp_path),
+        ("300wlp", tmp_path),
+        ("ffhq", tmp_path),
+        ("celeba", tmp_path / "none"),
+    ):
         assert main([dataset, "--from", str(folder)]) == 2
         message = capsys.readouterr().err
         assert message.startswith("error: ") and message.count("\n") == 1

@@ -9,9 +9,22 @@ from datasets.registry import DATASETS, build_dataset
 from datasets.synthetic.faces import write_dataset
 
 SPLIT = {
-    "w300": "train", "wflw": "full", "wlp300": "full", "aflw20003d": "0_to_30", "vggface2": "train", "affectnet": "full",
-    "menpo2d": "train", "menpo": "train", "ls3d": "full", "palsy": "full", "neuroface": "full", "meei": "full",
-    "celeba": "full", "ffhq": "full", "youtube_faces": "train", "folder": "full",
+    "w300": "train",
+    "wflw": "full",
+    "wlp300": "full",
+    "aflw20003d": "0_to_30",
+    "vggface2": "train",
+    "affectnet": "full",
+    "menpo2d": "train",
+    "menpo": "train",
+    "ls3d": "full",
+    "palsy": "full",
+    "neuroface": "full",
+    "meei": "full",
+    "celeba": "full",
+    "ffhq": "full",
+    "youtube_faces": "train",
+    "folder": "full",
 }
 
 

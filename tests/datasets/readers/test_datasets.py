@@ -126,10 +126,14 @@ def test_menpo_profile_points_are_padded_invisible(drawn):
     dataset = build_dataset("menpo2d", drawn("menpo2d")[0], "train", 64, "bb_ground_truth")
     sample = dataset[0]
     assert sample.visibility.sum() == 39 and sample.landmarks.shape == (68, 2)
-    by_points = build_dataset("menpo2d", drawn("menpo2d")[0], "train", 64, "lm_ground_truth").make_crop(dataset.annotations[0])
+    by_points = build_dataset("menpo2d", drawn("menpo2d")[0], "train", 64, "lm_ground_truth").make_crop(
+        dataset.annotations[0]
+    )
     used = drawn("menpo2d")[1][0].landmarks[:39, 1]
     inner = by_points.centre(64).invert(np.array([[0.0, 0.0], [64, 64]]))
-    assert inner[1, 1] - inner[0, 1] == pytest.approx(1.4 * np.ptp(used), rel=1e-3), "padding does not count for the crop"
+    assert inner[1, 1] - inner[0, 1] == pytest.approx(1.4 * np.ptp(used), rel=1e-3), (
+        "padding does not count for the crop"
+    )
 
 
 def test_menpo_unlabeled_box_covers_all_84_points(tmp_path, drawn):
@@ -144,10 +148,15 @@ def test_menpo_unlabeled_box_covers_all_84_points(tmp_path, drawn):
     np.testing.assert_allclose(annotation.box, [*points.min(0), *points.max(0)], atol=1e-3)
 
 
-@pytest.mark.parametrize(("count", "name", "message"), [
-    (67, "a/face.jpg", "67 landmarks where 68"), (68, "c/face.jpg", "unique name"), (68, "a/other.jpg", "is not in"),
-    (68, "", "is not in"),
-])
+@pytest.mark.parametrize(
+    ("count", "name", "message"),
+    [
+        (67, "a/face.jpg", "67 landmarks where 68"),
+        (68, "c/face.jpg", "unique name"),
+        (68, "a/other.jpg", "is not in"),
+        (68, "", "is not in"),
+    ],
+)
 def test_menpo_wrong_counts_and_names(tmp_path, drawn, count, name, message):
     photo = jpeg(drawn("w300")[1][0].image)
     write_tar(tmp_path / "menpo.tar", {"a/face.rgb.jpg": photo, "b/face.rgb.jpg": photo})
@@ -158,9 +167,19 @@ def test_menpo_wrong_counts_and_names(tmp_path, drawn, count, name, message):
         build_dataset("menpo2d", tmp_path, "train", 64, "bb_ground_truth")
 
 
-BOXED = [("vggface2", "train"), ("celeba", "full"), ("ffhq", "full"), ("neuroface", "full"), ("meei", "full"),
-         ("wlp300", "full"), ("wflw", "train"),
-         ("palsy", "labeled_1"), ("ls3d", "full"), ("w300", "common"), ("affectnet", "full")]
+BOXED = [
+    ("vggface2", "train"),
+    ("celeba", "full"),
+    ("ffhq", "full"),
+    ("neuroface", "full"),
+    ("meei", "full"),
+    ("wlp300", "full"),
+    ("wflw", "train"),
+    ("palsy", "labeled_1"),
+    ("ls3d", "full"),
+    ("w300", "common"),
+    ("affectnet", "full"),
+]
 
 
 @pytest.mark.parametrize(("key", "split"), BOXED)
@@ -214,17 +233,27 @@ def test_split_by_name_is_complete_fixed_and_never_empty():
 
 
 def aflw_file(root, **changed):
-    content = {"ra": np.arange(1, 4), "data": np.full((3, 38), 20.0), "mask_new": np.ones((3, 19)),
-               "bbox": np.full((3, 4), 9.0), "nameList": np.array(["a.jpg"] * 3, dtype=object)} | changed
+    content = {
+        "ra": np.arange(1, 4),
+        "data": np.full((3, 38), 20.0),
+        "mask_new": np.ones((3, 19)),
+        "bbox": np.full((3, 4), 9.0),
+        "nameList": np.array(["a.jpg"] * 3, dtype=object),
+    } | changed
     (root / "data/flickr").mkdir(parents=True, exist_ok=True)
     savemat(root / "AFLWinfo_release.mat", content)
 
 
-@pytest.mark.parametrize(("field", "value", "message"), [
-    ("ra", np.array([1, 2, 9]), "no permutation"), ("ra", np.array([1, 1, 2]), "no permutation"),
-    ("nameList", np.array(["a.jpg"] * 2, dtype=object), "no permutation"), ("data", np.ones((3, 42)), "shape"),
-    ("bbox", np.full((3, 4), np.nan), "not finite"),
-])
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("ra", np.array([1, 2, 9]), "no permutation"),
+        ("ra", np.array([1, 1, 2]), "no permutation"),
+        ("nameList", np.array(["a.jpg"] * 2, dtype=object), "no permutation"),
+        ("data", np.ones((3, 42)), "shape"),
+        ("bbox", np.full((3, 4), np.nan), "not finite"),
+    ],
+)
 def test_aflw_with_a_damaged_table(tmp_path, field, value, message):
     aflw_file(tmp_path, **{field: value})
     with pytest.raises(DataError, match=message):
@@ -256,7 +285,9 @@ def test_missing_splits_are_disjoint_and_complete(drawn):
 
 def test_wlp300_validation_is_not_training(drawn):
     root, _ = drawn("wlp300", 20)
-    names = [{a.name for a in build_dataset("wlp300", root, s, 64, "bb_ground_truth").annotations} for s in ("train", "val")]
+    names = [
+        {a.name for a in build_dataset("wlp300", root, s, 64, "bb_ground_truth").annotations} for s in ("train", "val")
+    ]
     assert not names[0] & names[1] and len(names[0]) == 18
 
 
@@ -304,7 +335,9 @@ def test_wflw_with_a_short_line(tmp_path):
 
 def test_annotation_that_leaves_the_folder_is_refused(tmp_path):
     (tmp_path / "csv").mkdir()
-    (tmp_path / "csv" / "celeba_annotations.csv").write_text("image_path,x1,y1,x2,y2,scale\n../../etc/passwd,0,0,50,50,1\n")
+    (tmp_path / "csv" / "celeba_annotations.csv").write_text(
+        "image_path,x1,y1,x2,y2,scale\n../../etc/passwd,0,0,50,50,1\n"
+    )
     with pytest.raises(DataError, match="leaves"):
         build_dataset("celeba", tmp_path, "full", 64, "bb_ground_truth")
 
@@ -317,7 +350,9 @@ def fill(folder, names, face):
 def test_folder_splits_never_overlap(tmp_path, drawn):
     face = drawn("w300")[1][0]
     fill(tmp_path, ["test/a.jpg", "test/b.jpg", "c.jpg", "more/d.jpg"], face)
-    parts = {split: {a.name for a in Folder(tmp_path, split, 64).annotations} for split in ("train", "test", "val", "full")}
+    parts = {
+        split: {a.name for a in Folder(tmp_path, split, 64).annotations} for split in ("train", "test", "val", "full")
+    }
     assert parts["test"] == parts["val"] == {"test/a.jpg", "test/b.jpg"}
     assert parts["train"] == {"c.jpg", "more/d.jpg"} and len(parts["full"]) == 4
     fill(tmp_path, ["train/e.jpg"], face)
@@ -328,9 +363,13 @@ def test_folder_reads_one_csv_for_both_split_folders(tmp_path, drawn):
     fill(tmp_path, ["train/a.jpg", "test/b.jpg"], drawn("w300")[1][0])
     (tmp_path / "points.csv").write_text("image,x0,y0,x1,y1\ntrain/a.jpg,10,20,30,40\ntest/b.jpg,11,21,31,41\n")
     assert Folder(tmp_path, "test", 64).annotations[0].landmarks.tolist() == [[11.5, 21.5], [31.5, 41.5]]
-    for row, message in (("none.jpg,1,2,3,4", "none.jpg is not in"), ("train/a.jpg,1,2,3", "pairs"),
-                         ("train/a.jpg,1,2\ntrain/a.jpg,1,2", "twice"), ("../x.jpg,1,2", "leaves"),
-                         ("train/a.jpg,1,z", "numbers")):
+    for row, message in (
+        ("none.jpg,1,2,3,4", "none.jpg is not in"),
+        ("train/a.jpg,1,2,3", "pairs"),
+        ("train/a.jpg,1,2\ntrain/a.jpg,1,2", "twice"),
+        ("../x.jpg,1,2", "leaves"),
+        ("train/a.jpg,1,z", "numbers"),
+    ):
         (tmp_path / "points.csv").write_text(f"image,x0,y0,x1,y1\n{row}\n")
         with pytest.raises(DataError, match=message):
             Folder(tmp_path, "full", 64)
@@ -361,7 +400,11 @@ def test_faces_of_a_folder_are_found_once_and_photos_without_are_left_out(tmp_pa
         return build_dataset("folder", tmp_path / "photos", "full", 64, "bb_ground_truth", faces=faces)
 
     first = open_folder()
-    assert [a.name for a in first.annotations] == ["a.jpg", "c.jpg", "d.jpg"] and "1 of 4 photos" in capsys.readouterr().out
+    assert [a.name for a in first.annotations] == [
+        "a.jpg",
+        "c.jpg",
+        "d.jpg",
+    ] and "1 of 4 photos" in capsys.readouterr().out
     assert first.annotations[1].box.tolist() == [5, 6, 70, 80]
     with pytest.raises(DataError, match="d.jpg"):
         first[2]

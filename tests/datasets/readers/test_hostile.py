@@ -78,7 +78,7 @@ def test_damaged_tables(tmp_path, changes, keep):
     record = json.dumps({"img_path": "a.jpg", "landmarks": [[1.5, 2]] * 5}) + "\n"
     for name, text, read in (
         ("x.ljson", record * 3, lambda p: read_records(p, ("img_path", "landmarks"))),
-        ("x.csv", "image_path,x1\na.jpg,1\n\"b\",2\n", lambda p: list(read_csv(p, ("image_path", "x1")))),
+        ("x.csv", 'image_path,x1\na.jpg,1\n"b",2\n', lambda p: list(read_csv(p, ("image_path", "x1")))),
     ):
         path = tmp_path / name
         path.write_bytes(damage(text.encode(), changes, keep))

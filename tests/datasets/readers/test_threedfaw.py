@@ -46,11 +46,15 @@ def test_a_file_without_a_final_newline_keeps_its_last_row(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("1 2 3\n4 5 6\n", "separator"), ("1,2,3\n4,5\n", ":2: 2 columns"), ("1,2\n3,4\n", "depth is missing"),
-        ("1,2,nan\n4,5,6\n", ":1: .*not finite"), ("", "expected"), ("a,b,c\n", "not numbers"),
+        ("1 2 3\n4 5 6\n", "separator"),
+        ("1,2,3\n4,5\n", ":2: 2 columns"),
+        ("1,2\n3,4\n", "depth is missing"),
+        ("1,2,nan\n4,5,6\n", ":1: .*not finite"),
+        ("", "expected"),
+        ("a,b,c\n", "not numbers"),
         ("1,2,3\n" * 3, "3 rows where 2"),
     ],
-)  # fmt: skip
+)
 def test_bad_keypoint_files(tmp_path, text, says):
     path = tmp_path / "bad.csv"
     path.write_text(text)
@@ -122,7 +126,9 @@ def test_template_mesh_and_conversion():
 
 def test_template_pose_is_recovered():
     left, right = random_faces(20, 1, (-40, -30)), random_faces(20, 1, (30, 40))
-    assert (yaw_deg(torch.from_numpy(left[..., :2])) < -15).all() and (yaw_deg(torch.from_numpy(right[..., :2])) > 15).all()
+    assert (yaw_deg(torch.from_numpy(left[..., :2])) < -15).all() and (
+        yaw_deg(torch.from_numpy(right[..., :2])) > 15
+    ).all()
     depth = template_depth(torch.from_numpy(left[..., :2]))
     truth = torch.from_numpy(left[..., 2])
     assert np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(depth, truth, strict=True)]) > 0.95

@@ -49,7 +49,9 @@ def test_the_same_index_gives_the_same_batch(head, batch):
 
 def test_truth_is_the_projection_of_the_parameters(head, batch):
     assert torch.allclose(rotation_from_euler(torch.deg2rad(batch.angles_deg)), batch.rotation, atol=1e-6)
-    screen = weak_perspective(head.shape(batch.identity, batch.expression), batch.rotation, batch.scale, batch.translation)
+    screen = weak_perspective(
+        head.shape(batch.identity, batch.expression), batch.rotation, batch.scale, batch.translation
+    )
     for scheme in ("ibug68", "wflw98"):
         points = head.points(screen, scheme)
         expected = torch.cat([points[..., :2], -points[..., 2:]], -1)
@@ -59,7 +61,9 @@ def test_truth_is_the_projection_of_the_parameters(head, batch):
 def test_depth_normals_and_skin_are_those_of_the_rendered_head(head):
     settings = SyntheticSettings(size_px=96, oversample=1, wardrobe=BARE)
     batch = SyntheticFaces(head, settings, seed=5).batch(0, 3)
-    screen = weak_perspective(head.shape(batch.identity, batch.expression), batch.rotation, batch.scale, batch.translation)
+    screen = weak_perspective(
+        head.shape(batch.identity, batch.expression), batch.rotation, batch.scale, batch.translation
+    )
     ids = rasterize(screen, head.triangles, (96, 96))
     depth = interpolate(screen, head.triangles, ids, -screen[..., 2:])[..., 0]
     covered = ids >= 0
@@ -103,7 +107,10 @@ def test_occluders_hide_landmarks(head):
     plain = SyntheticSettings(size_px=96, any_yaw=0, yaw_std_deg=5, wardrobe=BARE)
     eyes = slice(36, 48)
     seen = [
-        SyntheticFaces(head, dataclasses.replace(plain, wardrobe=w), seed=2).batch(0, 4).visibility["ibug68"][:, eyes].mean()
+        SyntheticFaces(head, dataclasses.replace(plain, wardrobe=w), seed=2)
+        .batch(0, 4)
+        .visibility["ibug68"][:, eyes]
+        .mean()
         for w in (BARE, dressed)
     ]
     assert seen[0] > 0.9 and seen[1] < 0.2
@@ -216,7 +223,9 @@ def test_photos_stand_behind_the_heads(tmp_path):
     assert torch.equal(squares, again)
     drawn = synthetic.embedded_faces(64, seed=3, backgrounds=tmp_path).batch(0, 4)
     corners = drawn.images[:, 0, 0].float()
-    pure = (corners[:, 2] < 60) & (corners[:, :2].amax(1) > 120)  # red or green, without blue, but where hair reaches there
+    pure = (corners[:, 2] < 60) & (
+        corners[:, :2].amax(1) > 120
+    )  # red or green, without blue, but where hair reaches there
     assert pure.float().mean() >= 0.75
 
 

@@ -20,7 +20,7 @@ from depthnet.replacement.domains import (
     move_faces,
     remove_faces,
     swap_domains,
-)  # fmt: skip
+)
 from depthnet.replacement.repair import Repairer, face_mask, frontalise, repair_swap, to_photo
 from depthnet.warping.warper import warp_faces
 from geometry.face_template import TRIANGLES_68, to_68
@@ -132,9 +132,14 @@ def test_training_runs_resumes_and_serves(place, tmp_path, crops, lifter, task):
 
 @pytest.mark.parametrize(
     ("flags", "says"),
-    [(["--size", "50"], "multiple of 4"), (["--beta", "1"], "--beta"), (["--dataset", "nothing"], "unknown dataset"),
-     (["--count", "1"], "at least 2"), (["-r", "depthnet_gan_x"], "no model")],
-)  # fmt: skip
+    [
+        (["--size", "50"], "multiple of 4"),
+        (["--beta", "1"], "--beta"),
+        (["--dataset", "nothing"], "unknown dataset"),
+        (["--count", "1"], "at least 2"),
+        (["-r", "depthnet_gan_x"], "no model"),
+    ],
+)
 def test_bad_flags(place, capsys, flags, says):
     assert train_facewarp_cyclegan.main([*place, *flags]) == 2
     assert says in capsys.readouterr().err

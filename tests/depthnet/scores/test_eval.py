@@ -22,10 +22,21 @@ def place(faw, tmp_path_factory):
 
 def test_statistics_are_printed_in_order_and_stored(place, capsys):
     root, flags = place
-    assert eval_depthnet.main([*flags, "-r", "a", "depthnet_gan", "--compute_stats", "--json", str(root / "s.json")]) == 0
+    assert (
+        eval_depthnet.main([*flags, "-r", "a", "depthnet_gan", "--compute_stats", "--json", str(root / "s.json")]) == 0
+    )
     text = capsys.readouterr().out
-    places = [text.index(part) for part in ("Computing stats on validation set...", "DepthCorr: ", "src: all, tgt: all",
-              "kp error: ", "Computing stats on test set...", "left\t\tcenter\t\tright")]  # fmt: skip
+    places = [
+        text.index(part)
+        for part in (
+            "Computing stats on validation set...",
+            "DepthCorr: ",
+            "src: all, tgt: all",
+            "kp error: ",
+            "Computing stats on test set...",
+            "left\t\tcenter\t\tright",
+        )
+    ]
     assert places == sorted(places)
     content = json.loads((root / "s.json").read_text())
     assert len(content["models"]["test"]["a"]) == 2 and len(content["models"]["test"]["depthnet_gan"]) == 1
@@ -46,13 +57,14 @@ def test_dump_and_figures(place):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ([], "nothing to do"), (["--compute-stats", "-r", "b"], "no model 'b'"),
+        ([], "nothing to do"),
+        (["--compute-stats", "-r", "b"], "no model 'b'"),
         (["--compute-stats", "--dataset", "x"], "not found"),
         (["--dump-depths", "d.npz", "-r", "a", "depthnet_gan"], "takes one model"),
         (["--compute-stats", "--stats-count", "1"], "--stats-count"),
         (["--compute-stats", "-r", "landmarks_300w"], "not a DepthNet or AIGN"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_gets_one_sentence(place, capsys, more, says):
     assert eval_depthnet.main([*place[1], *more]) == 2
     assert says in capsys.readouterr().err.splitlines()[-1]

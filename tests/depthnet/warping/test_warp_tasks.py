@@ -21,7 +21,7 @@ from depthnet.lifting import (
     mirror,
     rotation_affines,
     turned_keypoints,
-)  # fmt: skip
+)
 from depthnet.models import load_model
 from depthnet.warping.faces import depth_in_sides
 from depthnet.warping.facewarper import read_numbers, serve
@@ -72,7 +72,9 @@ def test_export_lands_on_the_target(place, size):
     points, depth, affine = (numbers(out / part / "target.png.txt") for part in ("keypoints", "depth", "affine"))
     assert points.shape == (68, 2) and depth.shape == (68, 1) and affine.shape == (2, 4)
     wanted = SIZES["target"] if size == "tgt" else SIZES["source"] if size == "src" else (90, 130)
-    assert Image.open(out / "source/target.png.png").size == wanted == Image.open(out / "tgt_images/target.png.png").size
+    assert (
+        Image.open(out / "source/target.png.png").size == wanted == Image.open(out / "tgt_images/target.png.png").size
+    )
     moved = np.column_stack([points, depth]) @ affine[:, :3].T + affine[:, 3]
     target = numbers(place / "target.txt")[:, :2] * np.array(wanted) / np.array(SIZES["target"])
     assert np.abs(to_66(moved) - target).mean() < 0.02 * wanted[0]
@@ -82,7 +84,10 @@ def test_export_lands_on_the_target(place, size):
 def test_exported_folder_can_be_rendered(place, capsys):
     out = place / "export"
     assert run(place, "export", "--output-dir", str(out), "--save-plots", "0") == 0
-    assert numbers(out / "keypoints/target.png.txt").astype(int).tolist() == numbers(out / "keypoints/target.png.txt").tolist()
+    assert (
+        numbers(out / "keypoints/target.png.txt").astype(int).tolist()
+        == numbers(out / "keypoints/target.png.txt").tolist()
+    )
     flags = ["--config", str(place / "x.ini"), "--results", str(place / "r"), "--mode", "compat"]
     assert warp_face.main(["dataset", str(out), *flags]) == 0
     assert np.array(Image.open(place / "r/target.png.png")).shape == (*SIZES["target"][::-1], 4)
@@ -134,7 +139,14 @@ def test_plots_of_an_export(place):
     assert [path.name for path in steps] == [f"{i:06d}.png" for i in range(100)]
     first, middle, last = (np.array(Image.open(steps[i])).astype(int) for i in (0, 50, 99))
     assert first.shape == last.shape and (first != middle).any() and (middle != last).any()
-    flags = ["--config", str(place / "x.ini"), "--kpt-file-separator", " ", "--src-kpts-file", str(place / "source.txt")]
+    flags = [
+        "--config",
+        str(place / "x.ini"),
+        "--kpt-file-separator",
+        " ",
+        "--src-kpts-file",
+        str(place / "source.txt"),
+    ]
     flags += ["--tgt-kpts-dir", str(place), "--source-depth"]
     pictures = [str(place / f"{name}.png") for name in ("source", "source", "target")]
     assert warp_face.main(["export", *pictures, *flags, "--output-dir", str(place / "several")]) == 0
@@ -154,7 +166,9 @@ def test_rotations_turn_about_the_face(place):
     points, depth = np.random.default_rng(0).random((66, 2)) * 100, np.random.default_rng(1).random(66) * 50
     quarter = turned_keypoints(points, depth, "z", np.array([np.pi / 2]))[0]
     centred = points - points.mean(axis=0)
-    np.testing.assert_allclose(quarter - points.mean(axis=0), np.column_stack([-centred[:, 1], centred[:, 0]]), atol=1e-9)
+    np.testing.assert_allclose(
+        quarter - points.mean(axis=0), np.column_stack([-centred[:, 1], centred[:, 0]]), atol=1e-9
+    )
     for axis in "xyz":
         rotation = axis_rotation(axis, 0.3)
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
@@ -165,7 +179,10 @@ def test_rotations_turn_about_the_face(place):
 
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4", "a.png"])
 def test_movies_can_be_read_again(place, name):
-    assert run(place, "rotate", "--angles", "8", "-8", "--source-depth", "--out", str(place / name), names=("source",)) == 0
+    assert (
+        run(place, "rotate", "--angles", "8", "-8", "--source-depth", "--out", str(place / name), names=("source",))
+        == 0
+    )
     count = len(animation_angles(np.deg2rad(8), -np.deg2rad(8)))
     if name == "a.png":
         assert len(list(place.glob("a_*.png"))) == count
@@ -204,7 +221,11 @@ def test_affines_to_targets_are_in_pixels(lifter, config):
     ours = Lifter(type(model)(DepthNet(config).eval(), "depthnet", model.config, model.folder))
     source, targets = random_faces(1, 0)[0, :, :2] * 200, random_faces(3, 1)[..., :2] * 350 + 20
     depths, affines = ours.to_targets(source, targets)
-    moved = source @ affines[:, :, :2].transpose(0, 2, 1) + depths[..., None] * affines[:, None, :, 2] + affines[:, None, :, 3]
+    moved = (
+        source @ affines[:, :, :2].transpose(0, 2, 1)
+        + depths[..., None] * affines[:, None, :, 2]
+        + affines[:, None, :, 3]
+    )
     if not config.learn_m:
         np.testing.assert_allclose(affines, fit_affines(source, depths, targets))
         return
@@ -237,7 +258,10 @@ def test_layout_and_mirror():
 def test_server_speaks_the_protocol(place, shared_data, monkeypatch):
     root = shared_data / "facewarper/dataset_example"
     name = "000001_crop"
-    paths = [root / "source" / f"{name}.png", *(root / part / f"{name}.txt" for part in ("keypoints", "depth", "affine"))]
+    paths = [
+        root / "source" / f"{name}.png",
+        *(root / part / f"{name}.txt" for part in ("keypoints", "depth", "affine")),
+    ]
     line = " ".join(map(str, [*paths, place / "result.png"]))
     out = io.StringIO()
     failed = serve([line + "\n", "one two\n", line.replace("source", "nothing") + "\n"], out, "compat")
@@ -248,20 +272,25 @@ def test_server_speaks_the_protocol(place, shared_data, monkeypatch):
     (place / "result.png").unlink()
     monkeypatch.setattr("sys.stdin", io.StringIO(line + "\n"))
     assert warp_face.main(["serve", "--config", str(place / "x.ini")]) == 0
-    assert np.abs(np.array(Image.open(place / "result.png")).astype(int) - expected).max() <= 1, "the server's own pixels"
+    assert np.abs(np.array(Image.open(place / "result.png")).astype(int) - expected).max() <= 1, (
+        "the server's own pixels"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["fly"], "unknown action"), (["warp", "a.png"], "warp SOURCE TARGET"), (["dataset", "nowhere"], "no such folder"),
-        (["rotate", "a.png", "--angles", "400"], "no such file"), (["frontalise"], "frontalise PHOTO"),
+        (["fly"], "unknown action"),
+        (["warp", "a.png"], "warp SOURCE TARGET"),
+        (["dataset", "nowhere"], "no such folder"),
+        (["rotate", "a.png", "--angles", "400"], "no such file"),
+        (["frontalise"], "frontalise PHOTO"),
         (["export", "source.png", "."], "holds no .png"),
         (["export", "source.png", "b.png", "c.png", "--tgt-kpts-file", "k"], "--tgt-kpts-dir"),
         (["warp", "source.png", "target.png", "--repair", "x"], "--onto target"),
         (["warp", "source.png", "target.png", "--repair", "x", "--onto", "target"], "no model 'x'"),
     ],
-)  # fmt: skip
+)
 def test_bad_actions(place, capsys, arguments, says):
     (place / "empty").mkdir()
     there = {name: str(place / name) for name in ("source.png", "target.png")} | {".": str(place / "empty")}
@@ -276,17 +305,20 @@ def test_bad_actions(place, capsys, arguments, says):
 @pytest.mark.parametrize(
     ("text", "flags", "says"),
     [
-        (None, ["--kpt-file-separator", ","], "kpt-file-separator"), ("1 2\n" * 60, [], "60 rows"),
-        ("1 2 nan\n" * 66, [], "not finite"), ("".join(f"{i} {i}\n" for i in range(66)), [], "one line"),
+        (None, ["--kpt-file-separator", ","], "kpt-file-separator"),
+        ("1 2\n" * 60, [], "60 rows"),
+        ("1 2 nan\n" * 66, [], "not finite"),
+        ("".join(f"{i} {i}\n" for i in range(66)), [], "one line"),
         ("".join(f"{900 + i} {i * i}\n" for i in range(66)), [], "lie outside"),
         ("".join(f"{i % 9 * 9} {i}\n" for i in range(66)), ["--source-depth"], "third column of depths"),
         ("".join(f"{i % 9 * 9} {i} 0\n" for i in range(66)), ["--source-depth"], "all in the keypoint file are 0"),
         (None, ["--source-depth", "--scale-depth", "-1"], "--scale-depth"),
-        (None, ["--output-size", "big"], "--output-size"), (None, ["--angles", "500"], "--angles"),
+        (None, ["--output-size", "big"], "--output-size"),
+        (None, ["--angles", "500"], "--angles"),
         (None, ["--out", "movie.avi", "--source-depth"], "unknown kind of file"),
         (None, ["--onto", "transparent", "--out", "a.gif", "--source-depth"], "--onto transparent"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_gets_one_sentence(place, capsys, text, flags, says):
     if text is not None:
         (place / "source.txt").write_text(text)

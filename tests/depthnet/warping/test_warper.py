@@ -53,7 +53,9 @@ def test_identity_copies_the_face_and_nothing_else(mode):
     assert (ours[~covered][:, :3] == 0).all() and (ours[..., 3] == 255).all() == (mode == "compat")
     outline = np.round((face()[0][OUTLINE_68] - 0.5) * 256).astype(np.int32)
     filled = cv2.fillPoly(np.zeros((120, 100), np.uint8), [outline], 1, shift=8).astype(bool)
-    border = cv2.dilate(cv2.polylines(np.zeros((120, 100), np.uint8), [outline], True, 1, 1, shift=8), np.ones((3, 3))) > 0
+    border = (
+        cv2.dilate(cv2.polylines(np.zeros((120, 100), np.uint8), [outline], True, 1, 1, shift=8), np.ones((3, 3))) > 0
+    )
     assert (covered == filled)[~border].all() and covered.sum() > 3000
 
 
@@ -105,7 +107,8 @@ def test_visible_shows_the_nearest_triangle_whatever_the_gauge(yaw):
     undo[:, 3] -= (4 - 0.3 * 50 + 0.2 * 50) * undo[:, 2]
     errors = {}
     for name, mode, depth, matrix in (
-        ("visible", "visible", points[:, 2], affine), ("other gauge", "visible", gauge, undo),
+        ("visible", "visible", points[:, 2], affine),
+        ("other gauge", "visible", gauge, undo),
         ("list order", "compat", points[:, 2], affine),
     ):
         ours = warp_faces(sheet[None], points[None, :, :2] + 50, depth[None], matrix[None], mode)[0]
@@ -130,10 +133,12 @@ def test_composite_uses_coverage():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"keypoints": np.zeros((1, 66, 2))}, "keypoints of shape"), ({"depth": np.full((1, 68), np.nan)}, "not finite"),
-        ({"mode": "best"}, "unknown --mode"), ({"images": np.zeros((1, 9, 9))}, "pictures of shape"),
+        ({"keypoints": np.zeros((1, 66, 2))}, "keypoints of shape"),
+        ({"depth": np.full((1, 68), np.nan)}, "not finite"),
+        ({"mode": "best"}, "unknown --mode"),
+        ({"images": np.zeros((1, 9, 9))}, "pictures of shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_gets_one_sentence(change, says):
     points, depth = face()
     arguments = {"images": picture()[None], "keypoints": points[None], "depth": depth[None], "affines": IDENTITY[None]}

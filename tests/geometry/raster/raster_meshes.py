@@ -17,15 +17,21 @@ def grid_mesh(count: int, size: float, seed: int = 0) -> tuple[torch.Tensor, tor
     axis = torch.linspace(0, size, count)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     screen = torch.stack([x, y, torch.rand(count, count, generator=generator)], -1)
-    screen[1:-1, 1:-1, :2] += (torch.rand(count - 2, count - 2, 2, generator=generator) - 0.5) * 0.6 * size / (count - 1)
+    screen[1:-1, 1:-1, :2] += (
+        (torch.rand(count - 2, count - 2, 2, generator=generator) - 0.5) * 0.6 * size / (count - 1)
+    )
     first = (torch.arange(count - 1)[:, None] * count + torch.arange(count - 1)).flatten()
-    triangles = torch.cat([first[:, None] + torch.tensor([0, count, 1]), first[:, None] + torch.tensor([1, count, count + 1])])
+    triangles = torch.cat(
+        [first[:, None] + torch.tensor([0, count, 1]), first[:, None] + torch.tensor([1, count, count + 1])]
+    )
     return screen.reshape(1, -1, 3), triangles
 
 
 def sphere(count: int = 40, radius: float = 30.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Screen (1, V, 3) of a ball in the middle of 80 × 80 px, and its triangles."""
-    polar, around = torch.meshgrid(torch.linspace(0.02, 3.12, count), torch.linspace(0, 6.2831853, count), indexing="ij")
+    polar, around = torch.meshgrid(
+        torch.linspace(0.02, 3.12, count), torch.linspace(0, 6.2831853, count), indexing="ij"
+    )
     points = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos()], -1) * radius
     first = (torch.arange(count - 1)[:, None] * count + torch.arange(count - 1)).flatten()[:, None]
     triangles = torch.cat([first + torch.tensor([0, count, 1]), first + torch.tensor([1, count, count + 1])])

@@ -24,7 +24,9 @@ def test_opposite_vertices_of_a_quad_and_of_a_fan():
 
 
 def test_the_area_of_a_triangle_becomes_exact_and_follows_its_vertices():
-    screen = torch.tensor([[[10.3, 12.1, 1.0], [14.7, 50.2, 1.0], [55.9, 20.4, 1.0]]], dtype=torch.float64, requires_grad=True)
+    screen = torch.tensor(
+        [[[10.3, 12.1, 1.0], [14.7, 50.2, 1.0], [55.9, 20.4, 1.0]]], dtype=torch.float64, requires_grad=True
+    )
     (ax, ay), (bx, by), (cx, cy) = screen[0, :, :2]
     area = 0.5 * ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)).abs()
     covered = drawn(screen, TRIANGLE, (64, 64)).sum()
@@ -35,7 +37,9 @@ def test_the_area_of_a_triangle_becomes_exact_and_follows_its_vertices():
 
 
 def test_gradient_is_that_of_finite_differences():
-    screen = torch.tensor([[[10.3, 12.1, 1.0], [14.7, 50.2, 1.0], [55.9, 20.4, 1.0]]], dtype=torch.float64, requires_grad=True)
+    screen = torch.tensor(
+        [[[10.3, 12.1, 1.0], [14.7, 50.2, 1.0], [55.9, 20.4, 1.0]]], dtype=torch.float64, requires_grad=True
+    )
     weights = torch.rand(1, 64, 64, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     (found,) = torch.autograd.grad((drawn(screen, TRIANGLE, (64, 64)) * weights).sum(), screen)
     for vertex in range(3):

@@ -18,7 +18,12 @@ def ball():
     screen, triangles = sphere(radius=1.0)
     vertices = (screen[0] - torch.tensor([40.0, 40.0, 50.0])) * torch.tensor([1.0, -1.0, -1.0])
     generator = torch.Generator().manual_seed(0)
-    return vertices, triangles, torch.rand(len(vertices), 3, generator=generator), torch.randn(3, 9, generator=generator) * 0.3
+    return (
+        vertices,
+        triangles,
+        torch.rand(len(vertices), 3, generator=generator),
+        torch.randn(3, 9, generator=generator) * 0.3,
+    )
 
 
 def test_fused_shading_matches_its_parts_on_any_number_of_threads(ball):
@@ -44,7 +49,9 @@ def test_the_fast_picture_is_that_of_the_torch_path(ball, perspective, monkeypat
     untouched = background.clone()
     fast = paint_lit(screen, vertices, triangles, albedo, gamma, background, perspective)
     monkeypatch.setattr(painting, "NUMBA", False)
-    slow = paint(screen, triangles, shade_vertices(vertices, triangles, albedo, gamma), background, perspective, impl="torch")
+    slow = paint(
+        screen, triangles, shade_vertices(vertices, triangles, albedo, gamma), background, perspective, impl="torch"
+    )
     assert (fast.int() - slow.int()).abs().max() <= 1
     covered = rasterize(screen[None], triangles, (50, 64), perspective)[0] >= 0
     assert torch.equal(fast[~covered], background[~covered]) and torch.equal(background, untouched)

@@ -61,7 +61,9 @@ def test_coverage_of_a_triangle_is_its_area(impl):
     area = 0.5 * abs((380.4) * (360.3) - (35.1) * (110.6))
     assert abs(covered - area) < 40  # the error of counting centres grows with the 1100 px of outline, at random
     small = torch.tensor([[[2.5, 2.5, 1.0], [6.5, 2.5, 1.0], [2.5, 6.5, 1.0]]])
-    assert (rasterize(small, torch.tensor([[0, 1, 2]]), (9, 9), impl=impl) >= 0).sum() == 15  # edges through centres count
+    assert (
+        rasterize(small, torch.tensor([[0, 1, 2]]), (9, 9), impl=impl) >= 0
+    ).sum() == 15  # edges through centres count
 
 
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
@@ -158,7 +160,9 @@ def test_triton_in_its_interpreter_agrees_with_torch():
 def test_a_gpu_gives_the_same_ids(impl, perspective):
     screen, triangles = random_mesh(0, batch=3, vertices=200, triangles=500, size=100)
     expected = rasterize(screen, triangles, (100, 90), perspective)
-    assert torch.equal(rasterize(screen.to("cuda"), triangles.to("cuda"), (100, 90), perspective, impl=impl).cpu(), expected)
+    assert torch.equal(
+        rasterize(screen.to("cuda"), triangles.to("cuda"), (100, 90), perspective, impl=impl).cpu(), expected
+    )
 
 
 @pytest.mark.skipif(not rasteriser.NUMBA, reason="no numba")
@@ -197,7 +201,9 @@ def test_backfaces_can_be_left_out(impl):
     front = torch.tensor(
         [[[0.0, 0.0, 2.0], [0.0, 8.0, 2.0], [8.0, 0.0, 2.0], [0.0, 0.0, 1.0], [8.0, 0.0, 1.0], [0.0, 8.0, 1.0]]]
     )
-    triangles = torch.tensor([[0, 1, 2], [3, 4, 5]])  # counter-clockwise to the viewer, and a nearer one that shows its back
+    triangles = torch.tensor(
+        [[0, 1, 2], [3, 4, 5]]
+    )  # counter-clockwise to the viewer, and a nearer one that shows its back
     assert (rasterize(front, triangles, (8, 8), impl=impl)[0, 0, 0]) == 1
     assert (rasterize(front, triangles, (8, 8), cull_backfaces=True, impl=impl)[0, 0, 0]) == 0
 
@@ -315,7 +321,9 @@ def test_bad_values_are_refused_by_name(impl):
     with pytest.raises(ValueError, match="face 1 in the batch lies wholly behind the camera"):
         rasterize(behind, triangles, (40, 40), True, impl=impl, allow_empty=True)
     outside = screen + torch.tensor([[[0.0, 0.0, 0.0]], [[500.0, 0.0, 0.0]]])
-    with pytest.raises(ValueError, match="face 1 in the batch covers no pixel of the picture of 40 × 40 px: it spans x 4"):
+    with pytest.raises(
+        ValueError, match="face 1 in the batch covers no pixel of the picture of 40 × 40 px: it spans x 4"
+    ):
         rasterize(outside, triangles, (40, 40), impl=impl)
     ids = rasterize(outside, triangles, (40, 40), impl=impl, allow_empty=True)
     assert (ids[1] == -1).all() and (ids[0] >= 0).any()

@@ -42,8 +42,15 @@ def drawn(head):
     gamma = unlit(random_light(2, generator))
     picture = render(screen, vertices @ rotation.mT, head.triangles, head.colours(albedo), gamma, (SIZE, SIZE))
     photos = torch.where(picture.mask[..., None], picture.colours.clamp(0, 1), 0.3)
-    return {"photos": photos, "screen": screen, "posed": vertices @ rotation.mT, "albedo": albedo, "gamma": gamma,
-            "landmarks": head.points(screen, "ibug68")[..., :2], "rotation": rotation}  # fmt: skip
+    return {
+        "photos": photos,
+        "screen": screen,
+        "posed": vertices @ rotation.mT,
+        "albedo": albedo,
+        "gamma": gamma,
+        "landmarks": head.points(screen, "ibug68")[..., :2],
+        "rotation": rotation,
+    }
 
 
 def test_vertex_samples_are_the_colours_of_the_photo(head, drawn):
@@ -65,7 +72,9 @@ def test_hidden_vertices_are_not_seen(head, drawn):
     ids = rasterize(drawn["screen"], head.triangles, (SIZE, SIZE))
     _, seen = sample_vertices(drawn["photos"], drawn["screen"], SCALE, normals, head.triangles, ids)
     assert (seen[:, head.regions["tongue"] > 0.5] > 0).float().mean() < 0.02  # the mouth is closed, but for a gap
-    right, left = (seen[:, side & (head.regions["ears"] > 0.5)] > 0 for side in (head.mean[:, 0] < 0, head.mean[:, 0] > 0))
+    right, left = (
+        seen[:, side & (head.regions["ears"] > 0.5)] > 0 for side in (head.mean[:, 0] < 0, head.mean[:, 0] > 0)
+    )
     turned_right = drawn["rotation"][:, 0, 2] > 0
     for face in range(2):
         near, far = (right, left) if turned_right[face] else (left, right)

@@ -114,7 +114,9 @@ def test_principal_components_rebuild_their_samples():
     samples = np.random.default_rng(0).normal(size=(40, 5, 3))
     mean, basis, share = principal_components(samples, 15)
     assert share == pytest.approx(1)
-    np.testing.assert_allclose((basis.reshape(15, 15) @ basis.reshape(15, 15).T), np.cov(samples.reshape(40, -1).T), atol=1e-10)
+    np.testing.assert_allclose(
+        (basis.reshape(15, 15) @ basis.reshape(15, 15).T), np.cov(samples.reshape(40, -1).T), atol=1e-10
+    )
     np.testing.assert_allclose(mean, samples.mean(0))
 
 
@@ -129,7 +131,10 @@ def test_makehuman_files_are_read(tmp_path):
     for name in ("nose-scale-decr", "nose-scale-incr", "nose-move-in", "nose-move-out", "nose-move-up", "nose-round"):
         (folder / f"{name}.target.gz").write_bytes(b"")
     pairs = Targets(tmp_path, np.arange(3), 3).modifiers("nose")
-    assert ("nose/nose-scale-decr", "nose/nose-scale-incr") in pairs and ("nose/nose-move-in", "nose/nose-move-out") in pairs
+    assert ("nose/nose-scale-decr", "nose/nose-scale-incr") in pairs and (
+        "nose/nose-move-in",
+        "nose/nose-move-out",
+    ) in pairs
     assert (None, "nose/nose-move-up") in pairs and (None, "nose/nose-round") in pairs and len(pairs) == 4
 
 
@@ -158,4 +163,7 @@ def test_gallery_draws_heads_expressions_and_landmarks(tmp_path, head, capsys):
     assert gallery.random_heads(head, 48).shape == (384, 384, 3)
     assert gallery.landmark_views(head, "ibug68", 128).shape == (128, 640, 3)
     assert gallery.texture_layout(head, 128).std() > 10
-    assert gallery.main(["--model", "nothing_here", "--out", str(tmp_path)]) == 2 and "nothing_here" in capsys.readouterr().err
+    assert (
+        gallery.main(["--model", "nothing_here", "--out", str(tmp_path)]) == 2
+        and "nothing_here" in capsys.readouterr().err
+    )

@@ -93,7 +93,9 @@ def test_training_verifies_bundles_and_resumes(place, capsys):
     assert ",val,auc," in rows and ",val,tar_at_far1," in rows
     assert run(place, *small, "--sessionname", "b", "-e", "1") == 0
     assert run(place, *small, "-r", "b", "-e", "2") == 0
-    whole, resumed = (read_tensors(place / f"data/models/snapshots/{name}/00002/model.safetensors") for name in ("a", "b"))
+    whole, resumed = (
+        read_tensors(place / f"data/models/snapshots/{name}/00002/model.safetensors") for name in ("a", "b")
+    )
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     assert run(place, "-r", "a", "--bundle", str(place / "bundled")) == 0
     assert not any(key.startswith("classifier") for key in read_tensors(place / "bundled/model.safetensors"))

@@ -47,7 +47,10 @@ def test_both_layouts_give_the_same_samples(photos, tmp_path, layout):
             assert np.allclose(read_alignment(tmp_path, entry.image.stem).crop().matrix, crop.matrix, atol=5e-3)
             (tmp_path / "lm" / f"{entry.image.stem}.txt").unlink()
     if layout == "tf":  # Microsoft's binary files alone are enough
-        assert np.abs(read_sample(find_entries(tmp_path)[0], REFERENCE).landmarks - truth_landmarks(points[0])).max() < 5e-3
+        assert (
+            np.abs(read_sample(find_entries(tmp_path)[0], REFERENCE).landmarks - truth_landmarks(points[0])).max()
+            < 5e-3
+        )
 
 
 def truth_landmarks(face):

@@ -28,7 +28,9 @@ def fitted(photos):
 
 @pytest.fixture(scope="module")
 def plain(photos):
-    return Reconstructor.from_pretrained("reconstructor", device="cpu", appearance="network").reconstruct(photos[0], photos[2])
+    return Reconstructor.from_pretrained("reconstructor", device="cpu", appearance="network").reconstruct(
+        photos[0], photos[2]
+    )
 
 
 def test_only_albedo_and_light_change(fitted, plain):
@@ -37,7 +39,9 @@ def test_only_albedo_and_light_change(fitted, plain):
     for name in ("identity", "expression", "angles", "translation"):
         assert torch.equal(getattr(fitted.coefficients, name), getattr(plain.coefficients, name))
     assert torch.equal(fitted.network.vector(), plain.coefficients.vector())
-    assert torch.equal(fitted.network_colours, plain.colours) and torch.equal(fitted.geometry.screen, plain.geometry.screen)
+    assert torch.equal(fitted.network_colours, plain.colours) and torch.equal(
+        fitted.geometry.screen, plain.geometry.screen
+    )
     assert torch.allclose(fitted.albedo, load_face_model("head#photos").colours(fitted.coefficients.albedo), atol=1e-6)
 
 

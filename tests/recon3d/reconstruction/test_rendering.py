@@ -31,8 +31,12 @@ def test_pose_and_camera_are_deep3d_s():
     assert x == pytest.approx(148.77834, abs=1e-4) and 224 - y == pytest.approx(137.54919, abs=1e-4)
     half = Camera.of_size(112).landmarks(posed)[0, 0].tolist()
     assert half == pytest.approx([x / 2, y / 2], abs=1e-4)
-    shifted = Camera(half_pixel_shift=True).landmarks(posed)[0, 0].tolist()  # the label is (x − 0.5, 223.5 − y) in the files
-    assert shifted[0] - 0.5 == pytest.approx(148.77834, abs=1e-4) and 223.5 - shifted[1] == pytest.approx(137.54919, abs=1e-4)
+    shifted = (
+        Camera(half_pixel_shift=True).landmarks(posed)[0, 0].tolist()
+    )  # the label is (x − 0.5, 223.5 − y) in the files
+    assert shifted[0] - 0.5 == pytest.approx(148.77834, abs=1e-4) and 223.5 - shifted[1] == pytest.approx(
+        137.54919, abs=1e-4
+    )
 
 
 def test_iteration_0_draws_the_mean_face_in_the_middle(head):
@@ -93,9 +97,12 @@ def test_direct_optimisation_recovers_a_rendered_face(head):
     model = head.truncated(10, 52, 5)
     renderer = FaceRenderer(model, Camera.of_size(112))
     truth = zeros(model).replaced(
-        identity=torch.randn(1, 10), albedo=torch.randn(1, 5), angles=torch.tensor([[0.05, 0.3, -0.1]]),
-        translation=torch.tensor([[0.1, -0.05, 0.2]]), gamma=torch.randn(1, 1, 9).expand(1, 3, 9) * 0.1,
-    )  # fmt: skip
+        identity=torch.randn(1, 10),
+        albedo=torch.randn(1, 5),
+        angles=torch.tensor([[0.05, 0.3, -0.1]]),
+        translation=torch.tensor([[0.1, -0.05, 0.2]]),
+        gamma=torch.randn(1, 1, 9).expand(1, 3, 9) * 0.1,
+    )
     goal = renderer.geometry(truth)
     photo = renderer.picture(goal, renderer.lit(truth, goal, renderer.albedo(truth))).colours.detach()
     raw = torch.zeros(1, sum(model.sizes) + 33, requires_grad=True)

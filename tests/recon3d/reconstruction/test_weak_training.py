@@ -51,7 +51,9 @@ def session(place):
 def train(place, *arguments) -> int:
     data = str(place / "prepared")
     small = ["--backbone", "resnet18", "-b", "2", "-p", "1", "--train-count", "2", "--val-count", "2"]
-    return train_recon3d.main(["--config", str(place / "x.ini"), "--data", data, "--val-data", data, *small, *arguments])
+    return train_recon3d.main(
+        ["--config", str(place / "x.ini"), "--data", data, "--val-data", data, *small, *arguments]
+    )
 
 
 def test_training_writes_numbers_strips_and_snapshots_and_resumes_exactly(place, session):
@@ -62,7 +64,10 @@ def test_training_writes_numbers_strips_and_snapshots_and_resumes_exactly(place,
     assert strip.size == (4 * 224, 2 * 224)
     assert list((place / "out/logs/a").glob("events*"))
     board = EventAccumulator(str(place / "out/logs/a")).Reload()
-    assert set(("id_coeff", "ex_coeff", "tex_coeff")) <= set(board.Tags()["histograms"]) and "imgs" in board.Tags()["images"]
+    assert (
+        set(("id_coeff", "ex_coeff", "tex_coeff")) <= set(board.Tags()["histograms"])
+        and "imgs" in board.Tags()["images"]
+    )
     assert train(place, "--sessionname", "b", "-e", "1") == 0
     assert train(place, "-r", "b", "-e", "2") == 0
     whole, resumed = (read_tensors(session / name / "00002/model.safetensors") for name in ("a", "b"))
@@ -76,7 +81,20 @@ def test_a_mobilenet_begins_with_a_regressors_weights_and_learns_true_shapes(pla
     faces = embedded_faces(140, seed=5).batch(0, 4)
     for i in range(3):
         write_truth(data, f"face{i}", faces.identity[i].numpy(), faces.expression[i].numpy())
-    rest = ["--config", str(place / "x.ini"), "--data", str(data), "--sessionname", "m", "-b", "4", "-e", "1", "--lr", "1e-9"]
+    rest = [
+        "--config",
+        str(place / "x.ini"),
+        "--data",
+        str(data),
+        "--sessionname",
+        "m",
+        "-b",
+        "4",
+        "-e",
+        "1",
+        "--lr",
+        "1e-9",
+    ]
     assert train_recon3d.main([*rest, "--backbone", "mobilenet_half", "--init-path", "regressor_120"]) == 0
     old = load_regressor("regressor_120").model.network.state_dict()
     new = load_reconstructor("m", place / "data/models/snapshots").net.network.backbone.state_dict()
@@ -85,7 +103,9 @@ def test_a_mobilenet_begins_with_a_regressors_weights_and_learns_true_shapes(pla
     (shape,) = {float(row[-1]) for row in rows if "shape" in row and "train" in row}
     weights = skin_weights(model)
     gaps = (model.shape(faces.identity[:3], faces.expression[:3]) - model.mean).norm(dim=-1)
-    assert shape == pytest.approx(100 * float((gaps @ weights).mean() / weights.sum()), rel=1e-3)  # the heads start at zero
+    assert shape == pytest.approx(
+        100 * float((gaps @ weights).mean() / weights.sum()), rel=1e-3
+    )  # the heads start at zero
 
 
 def test_bad_training_input_is_one_sentence(place, capsys):
@@ -115,10 +135,22 @@ def test_reconstruct_writes_the_published_fields_and_maps_back(place, session):
     fields = loadmat(out / "face1.mat")
     vertices = 5431
     shapes = {
-        "cropped_img": (224, 224, 3), "recon_img": (224, 224, 4), "coeff": (1, 205), "face_shape": (vertices, 3),
-        "face_texture": (vertices, 3), "face_color": (vertices, 3), "lm_68p": (68, 2), "lm_5p": (5, 2), "id": (1, 80),
-        "exp": (1, 52), "tex": (1, 40), "angle": (1, 3), "gamma": (1, 27), "trans": (1, 3), "lm68": (1, 68, 2),
-    }  # fmt: skip
+        "cropped_img": (224, 224, 3),
+        "recon_img": (224, 224, 4),
+        "coeff": (1, 205),
+        "face_shape": (vertices, 3),
+        "face_texture": (vertices, 3),
+        "face_color": (vertices, 3),
+        "lm_68p": (68, 2),
+        "lm_5p": (5, 2),
+        "id": (1, 80),
+        "exp": (1, 52),
+        "tex": (1, 40),
+        "angle": (1, 3),
+        "gamma": (1, 27),
+        "trans": (1, 3),
+        "lm68": (1, 68, 2),
+    }
     assert {name: fields[name].shape for name in shapes} == shapes
     assert set(np.unique(fields["recon_img"][..., 3])) == {0.0, 1.0}
     eyes, chin = fields["lm_68p"][36:48].mean(0), fields["lm_68p"][8]
@@ -131,7 +163,9 @@ def test_reconstruct_writes_the_published_fields_and_maps_back(place, session):
     assert np.abs(read_pts(out / "face1.pts") - 0.5 - fields["lm_68p_photo"]).max() < 2e-3
     mesh = read_obj(out / "face1_mesh.obj")
     assert np.abs(mesh.vertices - fields["face_shape"]).max() < 1e-4 and mesh.colours is not None
-    assert {"face1_neutral.obj", "face1_mesh.glb", "face1_strip.png", "face1_depth.png"} <= {p.name for p in out.iterdir()}
+    assert {"face1_neutral.obj", "face1_mesh.glb", "face1_strip.png", "face1_depth.png"} <= {
+        p.name for p in out.iterdir()
+    }
 
 
 def test_one_person_has_one_identity(place, session):
@@ -201,7 +235,14 @@ def test_identity_networks_load_from_a_path_and_align(tmp_path):
 
 
 def test_the_seeds_commands(place, session, capsys):
-    base = ["--config", str(place / "x.ini"), "--image_dir", str(place / "photos"), "--landmark_dir", str(place / "photos")]
+    base = [
+        "--config",
+        str(place / "x.ini"),
+        "--image_dir",
+        str(place / "photos"),
+        "--landmark_dir",
+        str(place / "photos"),
+    ]
     own = ["--use_pb", "0", "--pretrain_weights", "a"]
     out = place / "strips"
     assert demo.main(["renderer", *base, *own, "--out_dir", str(out)]) == 0
@@ -243,9 +284,12 @@ def test_points_of_another_photo_and_swapped_ones_are_refused(place, session, ca
     points.mkdir()
     five = five_of_68(read_pts(place / "photos/face0.pts")) - 0.5
     cases = {
-        "swapped or mirrored": five[[1, 0, 2, 3, 4]], "eyes or mouth corners are swapped": five[[0, 1, 2, 4, 3]],
-        "4 landmarks": five[:4], "outside the photo of 140": five + 500, "nose tip is not between": five[[0, 1, 2, 3, 4]] * 1.0,
-    }  # fmt: skip
+        "swapped or mirrored": five[[1, 0, 2, 3, 4]],
+        "eyes or mouth corners are swapped": five[[0, 1, 2, 4, 3]],
+        "4 landmarks": five[:4],
+        "outside the photo of 140": five + 500,
+        "nose tip is not between": five[[0, 1, 2, 3, 4]] * 1.0,
+    }
     cases["nose tip is not between"][2] += 3 * (five[:2].mean(0) - five[3:].mean(0))
     for message, rows in cases.items():
         (points / "face0.txt").write_text("".join(f"{x} {y}\n" for x, y in rows))
@@ -265,7 +309,18 @@ def test_a_mask_without_skin_is_named(place, capsys):
     shutil.copytree(place / "prepared", folder)
     for mask in (folder / "mask").iterdir():
         Image.new("RGB", (224, 224)).save(mask)
-    arguments = ["--config", str(place / "x.ini"), "--data", str(folder), "--backbone", "resnet18", "-b", "2", "-e", "1"]
+    arguments = [
+        "--config",
+        str(place / "x.ini"),
+        "--data",
+        str(folder),
+        "--backbone",
+        "resnet18",
+        "-b",
+        "2",
+        "-e",
+        "1",
+    ]
     assert train_recon3d.main(arguments) == 2
     assert "marks nothing as skin" in capsys.readouterr().err
 

@@ -165,11 +165,16 @@ def broken(kind):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("empty", "is empty"), ("isolated", "belongs to no triangle"), ("edge", "three triangles share the edge 5–6"),
-        ("fans", "meet only in vertex 0"), ("orientation", "opposite orientation"), ("degenerate", "names a vertex twice"),
-        ("range", "outside 0 … 14"), ("nan", "is not finite"),
+        ("empty", "is empty"),
+        ("isolated", "belongs to no triangle"),
+        ("edge", "three triangles share the edge 5–6"),
+        ("fans", "meet only in vertex 0"),
+        ("orientation", "opposite orientation"),
+        ("degenerate", "names a vertex twice"),
+        ("range", "outside 0 … 14"),
+        ("nan", "is not finite"),
     ],
-)  # fmt: skip
+)
 def test_bad_meshes_get_one_sentence(kind, text):
     with pytest.raises(MeshGraphError, match=text) as caught:
         build_pyramid(*broken(kind))

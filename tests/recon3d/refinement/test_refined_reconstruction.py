@@ -96,7 +96,16 @@ def test_the_bundled_refiner_is_taken_unless_told_otherwise(place, local, tmp_pa
 
 
 def test_files_hold_the_refined_mesh_and_the_face_models(place):
-    common = ["--task", "reconstruct", "--config", str(place / "x.ini"), "-c", "r", "--landmarks-from", str(place / "photos")]
+    common = [
+        "--task",
+        "reconstruct",
+        "--config",
+        str(place / "x.ini"),
+        "-c",
+        "r",
+        "--landmarks-from",
+        str(place / "photos"),
+    ]
     photo = str(place / "photos/face1.png")
     for name in ("g", "none"):
         save = ["--save", "mat,obj,glb,strip", "--out", str(place / name)]
@@ -132,7 +141,9 @@ def test_photometric_error_of_known_colours(place, local, model):
     faces = Reconstructor.from_pretrained("r", local).reconstruct([photo], [five])
     found = candidates(faces, faces.geometry.landmarks)["R-Net"]
     own = faces.renderer.picture(faces.geometry, faces.colours).colours
-    assert found.photometric_errors(model, own) == pytest.approx(1e-3, abs=1e-4)  # the square root of the loss's epsilon
+    assert found.photometric_errors(model, own) == pytest.approx(
+        1e-3, abs=1e-4
+    )  # the square root of the loss's epsilon
     moved = own + torch.tensor([0.3, 0.0, 0.4])
     assert found.photometric_errors(model, moved) == pytest.approx(0.5, abs=1e-3)
 

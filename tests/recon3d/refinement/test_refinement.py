@@ -69,7 +69,9 @@ def photos(place, model):
 def train(place, *arguments) -> int:
     data = str(place / "prepared")
     common = ["--stage", "gcn", "--rnet", "r", "-b", "2", "-p", "1", "--views", "2"]
-    return train_recon3d.main(["--config", str(place / "x.ini"), "--data", data, "--val-data", data, *common, *arguments])
+    return train_recon3d.main(
+        ["--config", str(place / "x.ini"), "--data", data, "--val-data", data, *common, *arguments]
+    )
 
 
 def test_training_writes_numbers_and_strips_and_resumes_exactly(place):
@@ -77,11 +79,24 @@ def test_training_writes_numbers_and_strips_and_resumes_exactly(place):
     constant = ["--schedule", "constant"]  # a cosine would depend on the number of epochs
     assert train(place, "--model_name", "a", "-e", "2", *constant) == 0
     rows = (place / "out/logs/a/scalars.csv").read_text()
-    for name in ("l_truth", "l_shape", "l_normal", "l_landmark", "given_mm", "refined_mm", "given_nme", "refined_nme", "score"):
+    for name in (
+        "l_truth",
+        "l_shape",
+        "l_normal",
+        "l_landmark",
+        "given_mm",
+        "refined_mm",
+        "given_nme",
+        "refined_nme",
+        "score",
+    ):
         assert f",val,{name}," in rows
     assert Image.open(place / "out/reports/a/imgs_00002.jpg").size == (5 * 224, 4 * 224)
     board = EventAccumulator(str(place / "out/logs/a")).Reload()
-    assert set(("gcn/fc.weight", "gcn/head.weight")) <= set(board.Tags()["histograms"]) and "imgs" in board.Tags()["images"]
+    assert (
+        set(("gcn/fc.weight", "gcn/head.weight")) <= set(board.Tags()["histograms"])
+        and "imgs" in board.Tags()["images"]
+    )
     assert train(place, "--sessionname", "b", "-e", "1", *constant) == 0
     assert train(place, "-r", "b", "-e", "2", *constant) == 0
     whole, resumed = (read_tensors(snapshots / name / "00002/model.safetensors") for name in ("a", "b"))
@@ -236,7 +251,10 @@ def test_an_identity_network_adds_to_the_features(place, capsys):
     photo = np.array(Image.open(place / "photos/face0.png"))
     five = five_of_68(read_pts(place / "photos/face0.pts").astype(np.float64))
     assert torch.isfinite(reconstructor.reconstruct([photo], [five]).geometry.shape).all()
-    assert train(place, "--sessionname", "small", "-e", "1", "--views", "1", "--train-count", "2", *identity[:1], "small") == 0
+    assert (
+        train(place, "--sessionname", "small", "-e", "1", "--views", "1", "--train-count", "2", *identity[:1], "small")
+        == 0
+    )
     assert Reconstructor.from_pretrained("r", local, refiner="small").frozen.identity.kind == "small"
     (place / "r50.pth").unlink()
     with pytest.raises(CheckpointError, match="r50.pth: cannot be read"):

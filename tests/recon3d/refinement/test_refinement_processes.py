@@ -57,9 +57,12 @@ def test_two_processes_equal_one(place, stage):
     script = str(ROOT / "train_recon3d.py")
     for name, command in (("alone", [sys.executable]), ("two", launch)):
         run = subprocess.run(
-            [*command, script, *arguments, "--sessionname", f"{stage}_{name}"], env=environment, capture_output=True, text=True,
+            [*command, script, *arguments, "--sessionname", f"{stage}_{name}"],
+            env=environment,
+            capture_output=True,
+            text=True,
             timeout=300,
-        )  # fmt: skip
+        )
         assert run.returncode == 0, run.stderr[-2000:]
     files = (place / f"data/models/snapshots/{stage}_{name}/00002/model.safetensors" for name in ("alone", "two"))
     alone, two = (read_tensors(file) for file in files)

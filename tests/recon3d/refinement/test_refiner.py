@@ -56,7 +56,7 @@ def batch_of(vertices, **more):
     count = len(vertices)
     return RefinementBatch(
         torch.randn(count, 6), vertices, torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3), **more
-    )  # fmt: skip
+    )
 
 
 def test_offset_output_begins_as_the_given_shape(model, pyramid):
@@ -186,7 +186,9 @@ def test_unknown_landmarks_do_not_count(model):
     landmarks = project(model.points(given, "ibug68")) + 3
     landmarks[:, 10:] = math.nan
     moved = given.clone().requires_grad_()
-    terms = refinement_terms(moved, batch_of(given, landmarks=landmarks), model, landmarks_of(model), UNIT, RefinementWeights())
+    terms = refinement_terms(
+        moved, batch_of(given, landmarks=landmarks), model, landmarks_of(model), UNIT, RefinementWeights()
+    )
     assert terms["l_landmark"].item() == pytest.approx(18 * 10 / 68, rel=1e-3)
     terms["loss"].backward()
     assert torch.isfinite(moved.grad).all()
@@ -213,8 +215,16 @@ def test_training_finds_what_the_features_know(model, pyramid, tmp_path):
 
     weights = RefinementWeights(shape=0, normal=0, landmark=0, truth=1)
     method = RefinerMethod(
-        refiner, model, make_accelerator("cpu"), prepare, landmarks_of(model), UNIT, weights, 3e-3, validation=validation
-    )  # fmt: skip
+        refiner,
+        model,
+        make_accelerator("cpu"),
+        prepare,
+        landmarks_of(model),
+        UNIT,
+        weights,
+        3e-3,
+        validation=validation,
+    )
     before = method.evaluate(0)
     assert before["refined_mm"] == pytest.approx(before["given_mm"])
     for step in range(70):

@@ -91,7 +91,7 @@ def test_a_step_trains_refiner_and_critic(batch, model):
     features = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten())
     method = TextureMethod(
         refiner, model, make_accelerator("cpu"), lambda raw, step: raw, None, features, FaceCritic(), learning_rate=1e-3
-    )  # fmt: skip
+    )
     before = {name: p.clone() for name, p in method.networks.named_parameters()}
     terms = method.training_step(batch, 5, EpochPosition(5, 0, 1))
     assert all(torch.isfinite(value) for value in terms.values())

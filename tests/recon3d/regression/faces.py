@@ -27,7 +27,9 @@ def small_model(identity: int = 40, expression: int = 10, vertices: int = 90) ->
     )
 
 
-def random_parameters(count: int, seed: int = 0, size: float = 120.0, identity: int = 40, expression: int = 10) -> torch.Tensor:
+def random_parameters(
+    count: int, seed: int = 0, size: float = 120.0, identity: int = 40, expression: int = 10
+) -> torch.Tensor:
     """(count, P) parameters of faces of about 70 px in the middle of a crop, all poses up to about 50°."""
     generator = torch.Generator().manual_seed(seed)
     rotation = rotation_from_euler(torch.randn(count, 3, generator=generator) * 0.4)

@@ -29,7 +29,9 @@ def test_mirrored_parameters_give_the_mirrored_points(head):
     mirrored = mirror.mirror(parameters, SIDE)
     for points, order in ((head.landmarks["ibug68"], IBUG_68.flip_permutation), (None, head.symmetry)):
         decoder = FaceDecoder(head, layout, points)
-        one, other = (CONVENTIONS["continuous"].to_crop(decoder(p), SIDE, torch.ones(6)) for p in (parameters, mirrored))
+        one, other = (
+            CONVENTIONS["continuous"].to_crop(decoder(p), SIDE, torch.ones(6)) for p in (parameters, mirrored)
+        )
         other[..., 0] = SIDE - other[..., 0]
         error = (other[:, torch.as_tensor(order)] - one).norm(dim=-1)
         assert error.mean() < 0.12 and error.max() < 1  # px of a face of 90

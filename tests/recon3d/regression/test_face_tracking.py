@@ -55,8 +55,15 @@ class DrawnRegressor:
 
 def face(crop, landmarks):
     return Face(
-        box=np.zeros(4), detection_score=1.0, crop=crop, parameters=np.zeros(62), landmarks=landmarks, scheme="ibug68",
-        rotation=np.eye(3), angles_deg=np.zeros(3), scale=1.0,
+        box=np.zeros(4),
+        detection_score=1.0,
+        crop=crop,
+        parameters=np.zeros(62),
+        landmarks=landmarks,
+        scheme="ibug68",
+        rotation=np.eye(3),
+        angles_deg=np.zeros(3),
+        scale=1.0,
     )
 
 
@@ -96,7 +103,8 @@ def sequence(noise, count=60):
                 0,
                 face(
                     crop,
-                    np.column_stack([UNIT[:, :2] * 70 + [100 + 0.5 * t, 100], UNIT[:, 2]]) + noise * rng.normal(size=(68, 3)),
+                    np.column_stack([UNIT[:, :2] * 70 + [100 + 0.5 * t, 100], UNIT[:, 2]])
+                    + noise * rng.normal(size=(68, 3)),
                 ),
             )
         ]
@@ -165,7 +173,9 @@ def test_parameters_survive_the_way_through_the_photo(regressor):
     face = tracked.face
     again = regressor.with_photo_parameters(face, regressor.photo_parameters(face))
     assert np.allclose(again.parameters, face.parameters, rtol=1e-5, atol=1e-4)
-    assert np.allclose(again.landmarks, face.landmarks, atol=1e-3) and np.allclose(again.rotation, face.rotation, atol=1e-5)
+    assert np.allclose(again.landmarks, face.landmarks, atol=1e-3) and np.allclose(
+        again.rotation, face.rotation, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("how", "share"), [("mean", 0.6), ("one_euro", 0.5)])
@@ -182,7 +192,10 @@ def test_smoothing_calms(how, share):
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
 def test_mean_of_three_frames(count):
-    frames = [[TrackedFace(0, face(square_crop(np.zeros(2), 10.0, 120), np.full((68, 3), float(t * t))))] for t in range(count)]
+    frames = [
+        [TrackedFace(0, face(square_crop(np.zeros(2), 10.0, 120), np.full((68, 3), float(t * t))))]
+        for t in range(count)
+    ]
     found = [faces[0].face.landmarks[0, 0] for faces in smooth_tracks(iter(frames), "mean", 25.0, Points())]
     values = [t * t for t in range(count)]
     assert found == pytest.approx([np.mean(values[max(0, t - 1) : t + 2]) for t in range(count)])

@@ -36,7 +36,17 @@ def test_faces_turn_on_never_back():
 
 
 def test_the_command_writes_turned_crops(packed, tmp_path):
-    flags = ["profiled", "--from", str(packed.folder), "--out", str(tmp_path / "turned"), "--copies", "2", "--yaw-from", "50"]
+    flags = [
+        "profiled",
+        "--from",
+        str(packed.folder),
+        "--out",
+        str(tmp_path / "turned"),
+        "--copies",
+        "2",
+        "--yaw-from",
+        "50",
+    ]
     assert prepare.main(flags) == 0
     turned = PackedCrops(tmp_path / "turned")
     assert len(turned) == 6 and turned.names[:2] == ["f0#turned0", "f0#turned1"] and turned.face_model == "head"

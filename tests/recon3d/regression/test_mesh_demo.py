@@ -29,7 +29,9 @@ def workspace(tmp_path_factory):
     (root / "nasa.png.bbox").write_text("1\n0 175 65 280 180\n")
     small_model().save(root / "model.safetensors")
     config = RegressorConfig(width=0.25, landmarks=68)
-    model = ParameterRegressor(config, Whitening(random_parameters(99).mean(0), torch.full((62,), 1e-3)), "continuous").eval()
+    model = ParameterRegressor(
+        config, Whitening(random_parameters(99).mean(0), torch.full((62,), 1e-3)), "continuous"
+    ).eval()
     with torch.no_grad():
         model.mean[:12] = torch.tensor([45.0, 0, 0, 60, 0, 45, 0, 60, 0, 0, 45, 0])
     save_for_inference(LoadedRegressor(model, model.describe(), root), root / "net", half=False)
@@ -48,14 +50,27 @@ def ini(workspace):
 
 
 def test_radans_lines_and_files(workspace, capsys, tmp_path):
-    flags = ["-f", workspace / "nasa.png", "--out", tmp_path, "--dlib_bbox=false", "--bbox_init=two", "--dump_roi_box=true"]
-    assert run(workspace, *flags, "--dump_pose=true", "--dump_depth", "true", "--dump_pncc", "t", "--dump_vertex", "y") == 0
+    flags = [
+        "-f",
+        workspace / "nasa.png",
+        "--out",
+        tmp_path,
+        "--dlib_bbox=false",
+        "--bbox_init=two",
+        "--dump_roi_box=true",
+    ]
+    assert (
+        run(workspace, *flags, "--dump_pose=true", "--dump_depth", "true", "--dump_pncc", "t", "--dump_vertex", "y")
+        == 0
+    )
     said = [line.split("] ", 1)[1] for line in capsys.readouterr().out.splitlines()]
     stem = f"{tmp_path}/nasa"
     for line in (
-        f"Dump tp {stem}_0.ply", f"Save 68 3d landmarks to {stem}_0.txt", f"Dump obj with sampled texture to {stem}_0.obj",
+        f"Dump tp {stem}_0.ply",
+        f"Save 68 3d landmarks to {stem}_0.txt",
+        f"Dump obj with sampled texture to {stem}_0.obj",
         f"Save visualization result to {stem}_RADAN.jpg",
-    ):  # fmt: skip
+    ):
         assert line in said
     points = np.loadtxt(f"{stem}_0.txt")
     assert points.shape == (3, 68)
@@ -71,7 +86,18 @@ def test_radans_lines_and_files(workspace, capsys, tmp_path):
 
 def test_the_pose_adaptive_feature_of_radan(workspace, capsys, tmp_path):
     """On the embedded head: the small model has no face to unroll. Each patch shows the crop around an anchor."""
-    flags = ["--task", "mesh", "--config", ini(workspace), "-f", workspace / "nasa.png", "--out", tmp_path, "--dlib_bbox", "0"]
+    flags = [
+        "--task",
+        "mesh",
+        "--config",
+        ini(workspace),
+        "-f",
+        workspace / "nasa.png",
+        "--out",
+        tmp_path,
+        "--dlib_bbox",
+        "0",
+    ]
     assert demo.main([str(a) for a in (*flags, "--dump_paf", "1", "--paf_size", "5")]) == 0
     assert f"Dump to {tmp_path}/nasa_0_paf.jpg" in capsys.readouterr().out
     feature = np.asarray(Image.open(tmp_path / "nasa_0_paf.jpg"), dtype=float)
@@ -146,4 +172,7 @@ def test_onnx_equals_pytorch(workspace, tmp_path, dense, capsys):
 
 def test_export_names_what_is_missing(tmp_path, capsys):
     assert recon3d.regression.export.main([]) == 2 and "name one checkpoint" in capsys.readouterr().err
-    assert recon3d.regression.export.main([str(tmp_path / "none.pth")]) == 2 and "cannot be read" in capsys.readouterr().err
+    assert (
+        recon3d.regression.export.main([str(tmp_path / "none.pth")]) == 2
+        and "cannot be read" in capsys.readouterr().err
+    )

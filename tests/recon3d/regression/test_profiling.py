@@ -117,7 +117,10 @@ def test_hidden_side_comes_from_the_mirrored_one(head, face):
     profile = turned(parameters[None], LAYOUT, decoder, torch.tensor([[0.0, 0.9, 0.0]]))[0]
     points = landmarks(head, profile)
     near = 1 if np.ptp(points[[1, 31], 0]) > np.ptp(points[[15, 35], 0]) else 0
-    shown, hidden = (points[[36, 45]][1 - near] * 0.6 + points[[48, 54]][1 - near] * 0.4, (45, 54) if near else (36, 48))
+    shown, hidden = (
+        points[[36, 45]][1 - near] * 0.6 + points[[48, 54]][1 - near] * 0.4,
+        (45, 54) if near else (36, 48),
+    )
     painted = np.full_like(image, 90)
     rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
     painted[(columns - shown[0]) ** 2 + (rows - shown[1]) ** 2 < 30] = 255
@@ -133,7 +136,9 @@ def test_spread_fills_from_the_nearest():
     values[..., 40:], weights[..., 40:] = 30.0, 1.0
     filled = spread(values + 99 * (1 - weights), weights)
     assert (
-        torch.equal(filled[..., :5], values[..., :5]) and 10 <= filled[..., 7].mean() < 15 and 25 < filled[..., 37].mean() <= 30
+        torch.equal(filled[..., :5], values[..., :5])
+        and 10 <= filled[..., 7].mean() < 15
+        and 25 < filled[..., 37].mean() <= 30
     )
 
 
@@ -149,8 +154,13 @@ def test_short_video(head, face):
     synthesis = VideoSynthesis(FaceProfiler(head, LAYOUT), ShortVideo(frames=5, noise=0, motion_blur=0), seed=3)
     clip = synthesis(batch_of(face), 0)
     assert clip.images.shape == (10, 3, SIDE, SIDE) and clip.parameters.shape == (10, 42)
-    assert clip.indices.tolist() == [*range(20, 25), *range(45, 50)] and (clip.images[[0, 5]] == batch_of(face).images).all()
-    assert torch.equal(synthesis(batch_of(face), 0).images, clip.images) and not torch.equal(clip.images[4], clip.images[9])
+    assert (
+        clip.indices.tolist() == [*range(20, 25), *range(45, 50)]
+        and (clip.images[[0, 5]] == batch_of(face).images).all()
+    )
+    assert torch.equal(synthesis(batch_of(face), 0).images, clip.images) and not torch.equal(
+        clip.images[4], clip.images[9]
+    )
     assert not torch.equal(synthesis(batch_of(face), 1).parameters[4], clip.parameters[4])
     # a drawing of the last label looks like the last frame, more than the first frame does
     inner = slice(40, 120)
@@ -166,7 +176,9 @@ def test_short_video_changes_within_its_ranges(head, face):
     grey = (np.full_like(face[0], 128), face[1])
     clip = VideoSynthesis(FaceProfiler(head, LAYOUT), options, seed=1)(batch_of(grey), 0)
     moved = clip.parameters[1::2] - clip.parameters[::2]
-    assert 0 < moved[:, [3, 7]].abs().max() <= 5.001 and moved[:, 12:].abs().max() == 0 and moved[:, :3].abs().max() < 1e-3
+    assert (
+        0 < moved[:, [3, 7]].abs().max() <= 5.001 and moved[:, 12:].abs().max() == 0 and moved[:, :3].abs().max() < 1e-3
+    )
     assert 3.8 < clip.images[1, :, 30:130, 30:130].std() < 4.2 and clip.images[0].std() == 0
 
 

@@ -10,7 +10,15 @@ import torch
 
 from common.errors import DataError
 from recon3d.regression.augment import CropAugmentation, CropTransform
-from recon3d.regression.data import JoinedSets, PackedCrops, PackedSample, TddfaLists, collate, pack_crops, packed_resolution
+from recon3d.regression.data import (
+    JoinedSets,
+    PackedCrops,
+    PackedSample,
+    TddfaLists,
+    collate,
+    pack_crops,
+    packed_resolution,
+)
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.params import Layout
 from tests.recon3d.regression.faces import random_parameters
@@ -80,9 +88,9 @@ def test_augmented_parameters_follow_the_picture(tmp_path, face_model):
 
 def test_treatments_keep_the_range():
     images, parameters = torch.randint(0, 256, (4, 3, 160, 160), dtype=torch.uint8), random_parameters(4)
-    treated = CropTransform(120, CropAugmentation(colour=1, blur=1, jpeg=1, occlusion=1))(images, parameters, torch.arange(4))[
-        0
-    ]
+    treated = CropTransform(120, CropAugmentation(colour=1, blur=1, jpeg=1, occlusion=1))(
+        images, parameters, torch.arange(4)
+    )[0]
     assert treated.min() >= 0 and treated.max() <= 255 and treated.mean() > 20
 
 
@@ -116,7 +124,10 @@ def lists(tmp_path):
         cv2.imwrite(str(images / f"{i}.jpg"), np.full((120, 120, 3), 50 * i, np.uint8))
     (configs / "train_aug_120x120.list.train").write_text("".join(f"{i}.jpg\n" for i in range(3)))
     labels = np.random.default_rng(0).normal(size=(3, 62)).astype(np.float32)
-    content = {"param_all_norm.pkl": labels, "param_whitening.pkl": {"param_mean": labels[0], "param_std": abs(labels[1])}}
+    content = {
+        "param_all_norm.pkl": labels,
+        "param_whitening.pkl": {"param_mean": labels[0], "param_std": abs(labels[1])},
+    }
     for name, value in content.items():
         with (configs / name).open("wb") as file:
             pickle.dump(value, file, protocol=2)
@@ -128,7 +139,9 @@ def test_lists(lists):
     data = TddfaLists(configs, images)
     raw = labels[2] * abs(labels[1]) + labels[0]
     assert len(data) == 3 and data.convention == "v1" and data[2].image.shape == (3, 120, 120)
-    assert np.allclose(data[2].parameters[[3, 12, 61]], raw[[3, 12, 61]]) and np.isclose(data[2].parameters[0], raw[0] * 1e5)
+    assert np.allclose(data[2].parameters[[3, 12, 61]], raw[[3, 12, 61]]) and np.isclose(
+        data[2].parameters[0], raw[0] * 1e5
+    )
     joined = JoinedSets([data, data])
     assert len(joined) == 6 and (joined.read_image(4) == data.read_image(1)).all() and joined.name(5) == "2.jpg"
 

@@ -36,7 +36,13 @@ def written(tmp_path, model):
     posed[1] = HEIGHT + 1 - posed[1]
     path = tmp_path / "face.mat"
     savemat(
-        path, {"Pose_Para": pose[None], "Shape_Para": shape[:, None], "Exp_Para": expression[:, None], "pt3d_68": posed[:, :68]}
+        path,
+        {
+            "Pose_Para": pose[None],
+            "Shape_Para": shape[:, None],
+            "Exp_Para": expression[:, None],
+            "pt3d_68": posed[:, :68],
+        },
     )
     return path, posed, pose
 

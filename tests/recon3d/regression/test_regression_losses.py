@@ -28,7 +28,9 @@ LAYOUT = Layout()
 @pytest.fixture(scope="module")
 def faces():
     target = random_parameters(6).double()
-    predicted = target + 0.05 * torch.randn(target.shape, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    predicted = target + 0.05 * torch.randn(
+        target.shape, generator=torch.Generator().manual_seed(1), dtype=torch.double
+    )
     sampler = PointSampler(small_model().to(dtype=torch.double), LAYOUT, count=20)
     return predicted, target, sampler, sampler.draw()
 
@@ -162,7 +164,9 @@ def test_descent_brings_the_vertices_home(faces, name):
     target = random_parameters(64, seed=2).double()
     whitening = Whitening.of(target)
     y = whitening.whiten(target[:4])
-    guess = (y + 0.5 * torch.randn(y.shape, generator=torch.Generator().manual_seed(5), dtype=torch.double)).requires_grad_()
+    guess = (
+        y + 0.5 * torch.randn(y.shape, generator=torch.Generator().manual_seed(5), dtype=torch.double)
+    ).requires_grad_()
     optimizer = torch.optim.Adam([guess], 0.03)
     wanted = LAYOUT.split(target[:4])
     start = float(vdc(LAYOUT.split(whitening.restore(guess.detach())), wanted, points))

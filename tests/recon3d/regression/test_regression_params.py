@@ -19,7 +19,9 @@ def test_split_and_join():
     layout, parameters = Layout(), random_parameters(3)
     parts = layout.split(parameters)
     assert parts.matrix.shape == (3, 3, 3) and parts.identity.shape == (3, 40) and parts.expression.shape == (3, 10)
-    assert torch.equal(parts.translation[:, 1], parameters[:, 7]) and torch.equal(parts.matrix[:, 1, 2], parameters[:, 6])
+    assert torch.equal(parts.translation[:, 1], parameters[:, 7]) and torch.equal(
+        parts.matrix[:, 1, 2], parameters[:, 6]
+    )
     assert torch.equal(join(parts), parameters)
     with pytest.raises(ValueError, match=r"need \(B, 62\)"):
         layout.split(parameters[:, :61])

@@ -57,14 +57,38 @@ def run(workspace, *flags, epochs=2, session="run", width="0.25"):
         "--face-model",
         workspace / "model.safetensors",
     ]
-    common += ["--sessionname", session, "-e", epochs, "-b", 16, "--width", width, "--clip-norm", 1, "--resample-num", 20]
+    common += [
+        "--sessionname",
+        session,
+        "-e",
+        epochs,
+        "-b",
+        16,
+        "--width",
+        width,
+        "--clip-norm",
+        1,
+        "--resample-num",
+        20,
+    ]
     return train_3dmm.main([str(a) for a in (*common, *flags)])
 
 
 @pytest.mark.parametrize("loss", ["pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta"])
 def test_every_loss_lowers_the_error(workspace, loss, capsys):
     """Sixteen samples are learnt by heart, so that the bar is far from what a net that sees nothing reaches (100 %)."""
-    flags = ["--loss", loss, "--val-data", workspace / "crops", "--meta-steps", 4, "--eval-freq", 1, "--schedule", "constant"]
+    flags = [
+        "--loss",
+        loss,
+        "--val-data",
+        workspace / "crops",
+        "--meta-steps",
+        4,
+        "--eval-freq",
+        1,
+        "--schedule",
+        "constant",
+    ]
     flags += ["--train-count", 16, "--repeat", 10]
     flags += ["--optimizer", "adamw", "--base-lr", 0.003, "--lrr", 0.1]
     flags += ["--jigsaw"] if loss == "radan" else []
@@ -77,12 +101,28 @@ def test_every_loss_lowers_the_error(workspace, loss, capsys):
 
 @pytest.mark.parametrize("loss", ["vdc", "meta"])
 def test_resumed_run_equals_an_uninterrupted_one(workspace, loss):
-    flags = ["--loss", loss, "--meta-steps", 2, "--rotation", 10, "--shift", 0.05, "--colour", 0.5, "--jigsaw-grids", 2, 4]
+    flags = [
+        "--loss",
+        loss,
+        "--meta-steps",
+        2,
+        "--rotation",
+        10,
+        "--shift",
+        0.05,
+        "--colour",
+        0.5,
+        "--jigsaw-grids",
+        2,
+        4,
+    ]
     snapshots = workspace / "data" / "models" / "snapshots"
     for session, parts in ((f"{loss}_whole", [3]), (f"{loss}_parts", [1, 3])):
         for i, epochs in enumerate(parts):
             assert run(workspace, *flags, *(["-r", session] if i else []), session=session, epochs=epochs) == 0
-    whole, parts = (read_tensors(snapshots / f"{loss}_{name}" / "00003" / "model.safetensors") for name in ("whole", "parts"))
+    whole, parts = (
+        read_tensors(snapshots / f"{loss}_{name}" / "00003" / "model.safetensors") for name in ("whole", "parts")
+    )
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
 
 
@@ -122,13 +162,29 @@ def test_short_videos_and_mirrors_are_trained_on(workspace, tmp_path, monkeypatc
         return terms
 
     monkeypatch.setattr(RegressionMethod, "training_step", watched)
-    flags = ["--data", tmp_path / "crops", "--face-model", "head", "-b", 2, "--flip", 0.5, "--video-frames", 3, "--rotation", 5]
+    flags = [
+        "--data",
+        tmp_path / "crops",
+        "--face-model",
+        "head",
+        "-b",
+        2,
+        "--flip",
+        0.5,
+        "--video-frames",
+        3,
+        "--rotation",
+        5,
+    ]
     assert run(workspace, *flags, "--loss", "vdc", session="clips", epochs=1) == 0
     assert len(seen) == 2 and [type(change) for change in seen[0]] == [FaceMirror, VideoSynthesis]
 
 
 def test_radan_trains(workspace):
-    assert run(workspace, "--arch", "radan", "--loss", "radan", "--train-count", 4, "-b", 2, session="radan_net", epochs=1) == 0
+    assert (
+        run(workspace, "--arch", "radan", "--loss", "radan", "--train-count", 4, "-b", 2, session="radan_net", epochs=1)
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +201,10 @@ def test_radan_trains(workspace):
 def test_wrong_input_is_named(workspace, flags, text, capsys):
     if text is None:  # a model with more components than the parameters is fine, one with fewer is not
         small_model(3, 3).save(workspace / "tiny.safetensors")
-        flags, text = ["--face-model", workspace / "tiny.safetensors"], r"3 identity and 3 expression components.*6 and 3"
+        flags, text = (
+            ["--face-model", workspace / "tiny.safetensors"],
+            r"3 identity and 3 expression components.*6 and 3",
+        )
     assert run(workspace, *flags, session="wrong") == 2
     assert re.search(text, capsys.readouterr().err)
 

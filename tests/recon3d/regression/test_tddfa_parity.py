@@ -52,7 +52,11 @@ def test_photos(photo, mb05, expected, sparse_model, tddfa):
     ):
         corners = face.crop.invert(np.array([[0.0, 0.0], [120.0, 120.0]]))
         assert np.allclose(corners.ravel(), roi)
-        points = face.landmarks - [0.5, 0.5, face.landmarks[:, 2].min()]  # the authors count from 0, depth from its minimum
+        points = face.landmarks - [
+            0.5,
+            0.5,
+            face.landmarks[:, 2].min(),
+        ]  # the authors count from 0, depth from its minimum
         assert np.abs(points - landmarks.T).max() < 0.05
         assert np.abs(face.angles_deg[[1, 0, 2]] - pose).max() < 0.05
         assert face.head_landmarks.shape == (68, 2)
@@ -78,7 +82,9 @@ def test_both_heads_and_decodes_agree(mb05, expected, sparse_model, tddfa):
     for face in regressor(image, expected["trump_hillary__boxes"][:, :4]):
         side = 120 / face.crop.scale
         assert np.abs(face.head_landmarks - face.landmarks[:, :2]).mean() < 0.015 * side
-        assert np.allclose(face.rotation @ face.rotation.T, np.eye(3), atol=1e-5) and np.linalg.det(face.rotation) > 0.99
+        assert (
+            np.allclose(face.rotation @ face.rotation.T, np.eye(3), atol=1e-5) and np.linalg.det(face.rotation) > 0.99
+        )
         screen = regressor.screen([face])[0].numpy()  # the sparse model's vertices are its landmarks
         assert np.allclose(screen * [1, 1, -1], face.landmarks, atol=1e-2)
 

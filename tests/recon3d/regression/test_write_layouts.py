@@ -26,7 +26,14 @@ def packed(tmp_path_factory):
 
 def test_300wlp_files_are_read_as_the_same_labels(packed, tmp_path):
     small_model().save(tmp_path / "model.safetensors")
-    flags = ["--from", str(packed.folder), "--out", str(tmp_path / "lp"), "--face-model", str(tmp_path / "model.safetensors")]
+    flags = [
+        "--from",
+        str(packed.folder),
+        "--out",
+        str(tmp_path / "lp"),
+        "--face-model",
+        str(tmp_path / "model.safetensors"),
+    ]
     assert write_layouts.main(["300wlp", *flags]) == 0
     whole = Crop(np.eye(2, 3), packed.resolution)
     decoder = FaceDecoder(small_model(), Layout(), small_model().landmarks["ibug68"])
@@ -55,7 +62,11 @@ def test_what_the_layouts_cannot_hold_is_refused(tmp_path, capsys):
     parameters = random_parameters(2, size=side, identity=80, expression=52)
     samples = (PackedSample(np.zeros((side, side, 3), np.uint8), row.numpy(), "f") for row in parameters)
     pack_crops(samples, 2, tmp_path / "head", Layout(80, 52), 120, "head", say=print)
-    for kind, message in (("300wlp", "hold 199 and 29"), ("3ddfa", "of 120 px with 40 and 10"), ("pts", "name one layout")):
+    for kind, message in (
+        ("300wlp", "hold 199 and 29"),
+        ("3ddfa", "of 120 px with 40 and 10"),
+        ("pts", "name one layout"),
+    ):
         assert write_layouts.main([kind, "--from", str(tmp_path / "head"), "--out", str(tmp_path / "out")]) == 2
         error = capsys.readouterr().err
         assert message in error and "Traceback" not in error

@@ -108,11 +108,22 @@ def test_real_arrays(shared_data, tmp_path, capsys):
     sigma = 0.02 * np.sqrt(np.ptp(truth.points, axis=1).prod(axis=1))
     noise = rng.normal(size=truth.points.shape) * sigma[:, None, None]
     np.savez(tmp_path / "p.npz", landmarks=truth.points + noise)
-    flags = ["--benchmark", "aflw2000", "--truth", folder, "--predictions", tmp_path / "p.npz", "--json", tmp_path / "s.json"]
+    flags = [
+        "--benchmark",
+        "aflw2000",
+        "--truth",
+        folder,
+        "--predictions",
+        tmp_path / "p.npz",
+        "--json",
+        tmp_path / "s.json",
+    ]
     assert eval_recon3d.main([str(f) for f in flags] + ["--colour", "0"]) == 0
     out = capsys.readouterr().out
     found = [float(v) for v in re.findall(r"\[ ?\d+, \d+\]\tMean: ([\d.]+)", out)]
-    assert len(found) == 4 and found == pytest.approx([2 * np.sqrt(np.pi / 2)] * 4, rel=0.02)  # mean of a Rayleigh distance
+    assert len(found) == 4 and found == pytest.approx(
+        [2 * np.sqrt(np.pi / 2)] * 4, rel=0.02
+    )  # mean of a Rayleigh distance
     assert eval_recon3d.main(["--benchmark", "aflw", "--truth", str(folder)]) == 2
     assert re.search(r"AFLW_GT_pts\d\d.npy not found; it comes with", capsys.readouterr().err)
 
@@ -129,7 +140,9 @@ def photos(tmp_path):
         shape, expression = np.zeros(199), np.zeros(29)
         shape[:40], expression[:10] = rng.normal(size=40), rng.normal(size=10)
         pose = np.array([0.1, -0.4 + 0.4 * i, 0.05, 200.0, 230.0, 0.0, 1e-3])
-        vertices = model.shape(*(torch.tensor(c, dtype=torch.float32)[None] for c in (shape, expression)))[0].numpy() * 1e5
+        vertices = (
+            model.shape(*(torch.tensor(c, dtype=torch.float32)[None] for c in (shape, expression)))[0].numpy() * 1e5
+        )
         posed = pose[6] * rotation_from_euler(torch.from_numpy(pose[:3])).numpy() @ vertices.T + pose[3:6, None]
         posed[1] = 451 - posed[1]
         posed = posed[:, :68]
@@ -190,7 +203,11 @@ def test_aflw_reads_invisible_points(tmp_path):
     for name, array in (arrays | {"crop_roi_box": np.tile([1, 1, 101, 101], (4, 1))}).items():
         np.save(tmp_path / f"AFLW_GT_{name}.npy", array)
     truth = read_aflw(tmp_path)
-    assert np.isnan(truth.points[0, 3]).all() and (truth.points[1] == 49.5).all() and (truth.rois[0] == [0, 0, 100, 100]).all()
+    assert (
+        np.isnan(truth.points[0, 3]).all()
+        and (truth.points[1] == 49.5).all()
+        and (truth.rois[0] == [0, 0, 100, 100]).all()
+    )
 
 
 def test_reconstructors_are_scored_on_true_profiles(tmp_path, capsys):
