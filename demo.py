@@ -11,8 +11,9 @@
     python demo.py photo.jpg --task depth              # depth of the landmarks: picture and csv
     python demo.py photo.jpg --task rotate             # the face turned by ±45°: gif and picture
 
-Reads photos, writes <out>/<photo>_overlay.png, _tiles.png (input, reconstruction, heatmaps, predictions), _heatmaps.png, .pts,
-.json and one landmarks.csv; with --task depth _depth.png and _depth.csv; with --task rotate _rotate.gif and _rotate.png.
+Reads photos, writes <out>/<photo>_overlay.png, _tiles.png (input, reconstruction, heatmaps, predictions),
+_heatmaps.png, .pts, .json and one landmarks.csv; with --task depth _depth.png and _depth.csv; with --task rotate
+_rotate.gif and _rotate.png.
 """
 
 import argparse

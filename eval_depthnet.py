@@ -5,8 +5,8 @@
     python eval_depthnet.py -c gan --dataset threedfaw --dump-depths depths.npz
     python eval_depthnet.py -c fixm gan --dataset threedfaw --figures figures                           # figures 2 and 3
 
-Prints DepthCorr, the 3 × 3 table by pose and the keypoint error as the authors do, then the same over seeds beside a constant
-template, the mean depth, a posed template, a closed-form depth and a supervised linear regression.
+Prints DepthCorr, the 3 × 3 table by pose and the keypoint error as the authors do, then the same over seeds beside a
+constant template, the mean depth, a posed template, a closed-form depth and a supervised linear regression.
 """
 
 import sys

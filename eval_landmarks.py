@@ -3,8 +3,8 @@
     python eval_landmarks.py -c landmarks_300w --dataset w300 --test-split common --benchmark --crop-source lm_ground_truth
     python eval_landmarks.py -c my_session --dataset wflw --test-split pose --benchmark --json pose.json --ced pose.png
 
-Reads the dataset named in local_config.ini, prints the score with its protocol, and writes what --json, --csv and --ced name.
-Without --benchmark it also writes pictures of the first faces to <outputs>/results/<model>/.
+Reads the dataset named in local_config.ini, prints the score with its protocol, and writes what --json, --csv and --ced
+name. Without --benchmark it also writes pictures of the first faces to <outputs>/results/<model>/.
 """
 
 import sys

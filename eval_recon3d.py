@@ -11,8 +11,8 @@
     python eval_recon3d.py -c reconstructor --benchmark pairs --images faces/lfw    # do coefficients tell people apart?
     python eval_recon3d.py -c reconstructor --benchmark groups --images faces/fairface    # colour errors by group
 
-Reads ground truth from 3DDFA's test.configs; prints the four lines of upstream, then what else the images allow. `[ 0, 90]` is
-the mean of the three bin means, and its Std their spread, as published; the plain mean follows.
+Reads ground truth from 3DDFA's test.configs; prints the four lines of upstream, then what else the images allow. `[ 0,
+90]` is the mean of the three bin means, and its Std their spread, as published; the plain mean follows.
 """
 
 import sys

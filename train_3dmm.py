@@ -5,8 +5,9 @@
     python train_3dmm.py -r regressor --data data/packed/fits --face-model 3ddfa:train.configs --loss vdc --base-lr 1e-5
     accelerate launch --num_processes 4 train_3dmm.py ...                            # several GPUs or machines
 
-Reads packed crops, or 3DDFA's train.configs with --root; writes snapshots to <data>/models/snapshots/<session>/ and numbers to
-<outputs>/logs/<session>/. A stage with another loss on the same session (wpdc, then vdc) begins its schedule anew.
+Reads packed crops, or 3DDFA's train.configs with --root; writes snapshots to <data>/models/snapshots/<session>/ and
+numbers to <outputs>/logs/<session>/. A stage with another loss on the same session (wpdc, then vdc) begins its schedule
+anew.
 """
 
 import sys

@@ -6,8 +6,8 @@
     python train_depthnet.py --sessionname aign --dataset threedfaw --network aign --lamb 100
     python train_depthnet.py --sessionname gan --resume auto --dnorm 0.1 --seeds 5           # continue
 
-Reads 3DFAW's layout from the folder named in local_config.ini, writes snapshots to <data>/models/snapshots/<session>/ and
-numbers to <outputs>/logs/<session>/.
+Reads 3DFAW's layout from the folder named in local_config.ini, writes snapshots to <data>/models/snapshots/<session>/
+and numbers to <outputs>/logs/<session>/.
 """
 
 import sys
@@ -27,7 +27,9 @@ VALIDATION_FACES = 225  # from the first, as the statistics use
 
 
 def train_depthnet(settings: TrainSettings, local: LocalConfig) -> None:
-    """Settings → data → networks → method → train, all seeds side by side. Raises: UserError, DivergenceError, Interrupted."""
+    """Settings → data → networks → method → train, all seeds side by side. Raises: UserError, DivergenceError,
+    Interrupted.
+    """
     accelerator = make_accelerator(settings.device)
     seed_everything(settings.seed, accelerator.process_index)
     session, resume = choose_session(settings, local)

@@ -5,7 +5,8 @@
     python train_facewarp_cyclegan.py --task faceswap --base 16 --blocks 3 --count 200 --epochs 5    # a small one for a CPU
 
 Reads photos with 68 landmarks (datasets of local_config.ini), lifts the faces with a DepthNet, and writes snapshots to
-<data>/models/snapshots/<session>/ and picture grids to <outputs>/reports/<session>/. Do not deceive: see docs/results/depth.md.
+<data>/models/snapshots/<session>/ and picture grids to <outputs>/reports/<session>/. Do not deceive: see
+docs/results/depth.md.
 """
 
 import sys

@@ -5,8 +5,8 @@
     python train_landmarks_fast.py -r landmark_net --dataset w300 --new-stage 1 --epochs 300
     accelerate launch --num_processes 4 train_landmarks_fast.py ...                  # several GPUs or machines
 
-Reads the datasets named in local_config.ini, or folders of packed crops; writes snapshots to <data>/models/snapshots/<session>/
-and numbers to <outputs>/logs/<session>/.
+Reads the datasets named in local_config.ini, or folders of packed crops; writes snapshots to
+<data>/models/snapshots/<session>/ and numbers to <outputs>/logs/<session>/.
 """
 
 import sys

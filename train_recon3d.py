@@ -9,9 +9,9 @@
     python train_recon3d.py --stage gcn_texture --rnet rnet --data ...                      # or Lin et al.'s albedo per vertex
     accelerate launch --num_processes 4 train_recon3d.py ...                                # several GPUs or machines
 
-Reads what recon3d.reconstruction.prepare or the published codes wrote; writes snapshots to <data>/models/snapshots/<session>/,
-numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips to <outputs>/reports/<session>/: input | overlay |
-landmarks | shape, of the graph stages input | R-Net | refined.
+Reads what recon3d.reconstruction.prepare or the published codes wrote; writes snapshots to
+<data>/models/snapshots/<session>/, numbers to <outputs>/logs/<session>/ (TensorBoard, csv) and strips to
+<outputs>/reports/<session>/: input | overlay | landmarks | shape, of the graph stages input | R-Net | refined.
 """
 
 import argparse

@@ -4,8 +4,9 @@
     python -m benchmarks depthnet --parts evaluation
 
 The reference does what the authors' repository does: the network pair by pair, the 132 × 8 system of the affine filled
-number by number, its normal matrix inverted explicitly, and for warping a numpy rasteriser, frame by frame and triangle by
-triangle. It is timed on a few pairs, steps or frames and scaled up, which a note says. AIGN has a row in each precision.
+number by number, its normal matrix inverted explicitly, and for warping a numpy rasteriser, frame by frame and triangle
+by triangle. It is timed on a few pairs, steps or frames and scaled up, which a note says. AIGN has a row in each
+precision.
 """
 
 import statistics
@@ -152,7 +153,9 @@ def benchmark_training(device: torch.device, smoke: bool) -> None:
 
 
 def benchmark_aign(device: torch.device, smoke: bool) -> None:
-    """Forward and backward of AIGN's generator; the reference draws 66 heatmaps of 128 × 128 and convolves them whole."""
+    """Forward and backward of AIGN's generator; the reference draws 66 heatmaps of 128 × 128 and convolves them
+    whole.
+    """
     batch = 2 if smoke else BATCH
     generator, points = AIGNGenerator().to(device), torch.rand(batch, 66, 2, device=device)
 

@@ -4,8 +4,8 @@
     python -m benchmarks detector_box --config local_config.ini [--count 500]  # on the training photos of 300-W
         [--detectors landmarks yunet dlib faceboxes:FaceBoxesProd.pth]
 
-Medians in units of √(width · height) of the box, ours on these photos, the reference the table; the ratio of sides is 1 where
-they fit. `landmarks` stands for tight boxes around the annotated points.
+Medians in units of √(width · height) of the box, ours on these photos, the reference the table; the ratio of sides is 1
+where they fit. `landmarks` stands for tight boxes around the annotated points.
 """
 
 import tempfile

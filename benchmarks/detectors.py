@@ -6,9 +6,9 @@
     python -m benchmarks detectors --packs FOLDER [--count 500]   # FOLDER/*/labels.csv beside photos.tar
     python -m benchmarks detectors --turned [--config local_config.ini]   # photos turned by 90° to the left and to the right
 
-A face counts as found when a box overlaps that of its landmarks (IoU > 0.4). A pack's labels.csv has the column `file` and,
-where a face is annotated, either five points (p_leftimg_eye_x, …) or the box face_x, face_y, face_w, face_h; a photo without
-them counts as found with any face.
+A face counts as found when a box overlaps that of its landmarks (IoU > 0.4). A pack's labels.csv has the column `file`
+and, where a face is annotated, either five points (p_leftimg_eye_x, …) or the box face_x, face_y, face_w, face_h; a
+photo without them counts as found with any face.
 """
 
 import argparse
@@ -51,7 +51,9 @@ def photos_of(dataset: W300, count: int, quarters: int = 0) -> Photos:
 
 
 def photos_of_pack(folder: Path, count: int) -> Photos:
-    """Up to count photos of labels.csv and photos.tar, evenly spread. Raises: DataError for a photo that is not there."""
+    """Up to count photos of labels.csv and photos.tar, evenly spread. Raises: DataError for a photo that is not
+    there.
+    """
     with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with tarfile.open(folder / "photos.tar") as tar:

@@ -5,9 +5,9 @@
     python -m benchmarks graph --data tddfa             # where tri.mat, indices.npy and train.configs lie
 
 The mesh is a generated face as dense as 3DDFA_V2's, or with --data that one (38,365 vertices). The reference is the
-usual PyTorch port of CoMA and Lin et al.: (B, N, C) activations, permuted for every product with a sparse Laplacian, the
-terms stacked, gradients by autograd; once with a COO and once with a CSR matrix. With one thread times are of the processor, so
-that other programs do not count; with more they are wall times. The best of the repeats counts.
+usual PyTorch port of CoMA and Lin et al.: (B, N, C) activations, permuted for every product with a sparse Laplacian,
+the terms stacked, gradients by autograd; once with a COO and once with a CSR matrix. With one thread times are of the
+processor, so that other programs do not count; with more they are wall times. The best of the repeats counts.
 """
 
 from pathlib import Path

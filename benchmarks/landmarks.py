@@ -4,10 +4,11 @@
     python -m benchmarks landmarks --parts structural decode
     python -m benchmarks landmarks --parts evaluation --config local_config.ini    # on the photos of 300-W
 
-The reference does what the papers' repositories do, sample by sample: cubic warp in OpenCV, a Gaussian template pasted at whole
-pixels into every heatmap (3FabRec), the structural loss with its 31 × 31 kernel image by image, box blur and arg-max map by
-map, the whole decoder. Both sides of a row compute in the same precision; steps and evaluations have a row in each.
-On a GPU there are also images per second of every training stage, compiled and channels-last against eager, both in bfloat16.
+The reference does what the papers' repositories do, sample by sample: cubic warp in OpenCV, a Gaussian template pasted
+at whole pixels into every heatmap (3FabRec), the structural loss with its 31 × 31 kernel image by image, box blur and
+arg-max map by map, the whole decoder. Both sides of a row compute in the same precision; steps and evaluations have a
+row in each. On a GPU there are also images per second of every training stage, compiled and channels-last against
+eager, both in bfloat16.
 """
 
 import resource

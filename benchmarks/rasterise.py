@@ -5,8 +5,8 @@
     python -m benchmarks rasterise --data tddfa             # where tri.mat, indices.npy and train.configs lie
 
 The mesh is a generated face as dense as 3DDFA_V2's (38,416 vertices), or with --data that one (38,365 vertices).
-The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth buffer
-of the picture's size, in float32, compiled by numba, on one thread; ours with one thread
+The reference does what the papers' repositories do: normals, light and a z-buffer triangle by triangle, its depth
+buffer of the picture's size, in float32, compiled by numba, on one thread; ours with one thread
 and with --threads, and the PyTorch path. Times are the best of the repeats.
 """
 

@@ -4,9 +4,9 @@
     python -m benchmarks recon3d --parts step --backbone mobilenet --batch 8
     python -m benchmarks recon3d --parts pyramid layer        # those of python -m benchmarks graph, on this mesh
 
-The Basel model may not be shipped, so its size is: the embedded head's face, subdivided twice, with as many triangles (70,789),
-about as many vertices (35,709) and components (80 + 64 + 80). With one thread times are of the processor, so that other
-programs do not count; with more they are wall times. The best of the repeats counts.
+The Basel model may not be shipped, so its size is: the embedded head's face, subdivided twice, with as many triangles
+(70,789), about as many vertices (35,709) and components (80 + 64 + 80). With one thread times are of the processor, so
+that other programs do not count; with more they are wall times. The best of the repeats counts.
 """
 
 import resource
@@ -38,7 +38,9 @@ PARTS = ("step", "inference", "pyramid", "layer", "generator")
 
 
 def basel_sized() -> FaceModel:
-    """The embedded head's triangles nearest to the nose, subdivided twice, with the Basel model's numbers of components."""
+    """The embedded head's triangles nearest to the nose, subdivided twice, with the Basel model's numbers of
+    components.
+    """
     head = FaceModel.load(EMBEDDED_HEAD)
     corners = head.mean[head.triangles]
     distance = (corners.mean(1) - head.points(head.mean, "ibug68")[30]).norm(dim=1)

@@ -4,9 +4,9 @@
     python -m benchmarks regression --checkpoint mb05_120x120.pth --face-model 3ddfa:train.configs#noneck [--photo a.jpg]
         [--faceboxes FaceBoxesProd.pth] [--repeats 50]
 
-References, in the same run: one face at a time for the batch, PyTorch for onnxruntime, the full basis in one product and the
-similarity apart for dense decoding (as the authors' code does), the exact weights for fast WPDC, the network as trained for the
-frozen one.
+References, in the same run: one face at a time for the batch, PyTorch for onnxruntime, the full basis in one product
+and the similarity apart for dense decoding (as the authors' code does), the exact weights for fast WPDC, the network as
+trained for the frozen one.
 """
 
 import tempfile

@@ -1,4 +1,6 @@
-"""How every benchmark measures and prints: the machine and the versions, then rows 'what | ours | reference | ratio'."""
+"""How every benchmark measures and prints: the machine and the versions, then rows 'what | ours | reference |
+ratio'.
+"""
 
 import argparse
 import os
@@ -70,7 +72,8 @@ def note(text: str) -> None:
 def best_ms(work: Callable[[], object], repeats: int, wall: bool = False) -> float:
     """Shortest time of the repeats after one that does not count.
 
-    With one thread it is of the processor, so that other programs do not count; with more, with wall and on a GPU, on the wall.
+    With one thread it is of the processor, so that other programs do not count; with more, with wall and on a GPU, on
+    the wall.
     """
     graphics = torch.cuda.is_available()
     clock = time.process_time if torch.get_num_threads() == 1 and not wall and not graphics else time.perf_counter

@@ -1,7 +1,7 @@
 """Old spellings of command lines, the papers' and ours, in one table; applied before argparse reads them.
 
-A row holds only where the script has the new flag and not the old one as its own. Underscores in long flags are hyphens, so
-`--batch_size` needs no row.
+A row holds only where the script has the new flag and not the old one as its own. Underscores in long flags are
+hyphens, so `--batch_size` needs no row.
 """
 
 # old flag: new flags, of which the first that the script knows is taken
@@ -71,7 +71,9 @@ def hyphens(argument: str) -> str:
 
 
 def replace_old_flags(arguments: list[str], known: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Today's spelling of a command line, and the environment variables that it stands for. Args: known: the script's flags."""
+    """Today's spelling of a command line, and the environment variables that it stands for. Args: known: the script's
+    flags.
+    """
     result, environment, rest = [], {}, list(arguments)
     while rest:
         argument = rest.pop(0)

@@ -32,7 +32,8 @@ Network = TypeVar("Network", bound=nn.Module)
 def save_snapshot(folder: Path, tensors: dict[str, Tensor], config: dict, state: dict | None = None) -> None:
     """Write a snapshot beside its place and publish it in one step; a kill leaves old or new, never half.
 
-    Args: tensors by name; config, JSON-ready; state, tensors, numbers, strings and containers (optimisers, RNG, position).
+    Args: tensors by name; config, JSON-ready; state, tensors, numbers, strings and containers (optimisers, RNG,
+    position).
     Raises: CheckpointError when the disk refuses it; what stood there stays.
     """
     with _new_folder(Path(folder)) as temporary:
@@ -90,7 +91,9 @@ def read_config(folder: Path) -> dict:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Raises: CheckpointError for missing, truncated, over-large or non-finite files."""
+    """All tensors of a safetensors file. Raises: CheckpointError for missing, truncated, over-large or non-finite
+    files.
+    """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -107,7 +110,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_state(path: Path) -> dict:
-    """`state.pt` or an author's checkpoint, tensors and plain containers only. Raises: CheckpointError naming the file."""
+    """`state.pt` or an author's checkpoint, tensors and plain containers only. Raises: CheckpointError naming the
+    file.
+    """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -169,7 +174,8 @@ class Snapshot:
     ) -> Network:
         """A network with the weights of the snapshot, in evaluation mode.
 
-        Args: build: makes the network that config.json describes; optional as of `load_strict`; tensors: instead of all.
+        Args: build: makes the network that config.json describes; optional as of `load_strict`; tensors: instead of
+        all.
         Raises: CheckpointError for a description that cannot be built, and as `load_strict`.
         """
         try:
@@ -199,7 +205,9 @@ def read_snapshot(folder: Path, title: str, *kinds: str) -> Snapshot:
 
 
 def sessions_folder(snapshots: Path | None = None) -> Path:
-    """Where the sessions lie: as given, else as local_config.ini says. Raises: ConfigError for an unreadable ini file."""
+    """Where the sessions lie: as given, else as local_config.ini says. Raises: ConfigError for an unreadable ini
+    file.
+    """
     return read_local_config().snapshots if snapshots is None else Path(snapshots)
 
 

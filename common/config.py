@@ -1,7 +1,8 @@
 """Settings: defaults in a frozen dataclass, then local_config.ini, then the command line.
 
 A setting is one dataclass field made by `option`; the parser is made from the fields. Field `batch_size` is the flag
-`--batch-size`; prefixes of flags are accepted, and so are the typing slips of the papers' READMEs (`-epoch`, `---daug`).
+`--batch-size`; prefixes of flags are accepted, and so are the typing slips of the papers' READMEs (`-epoch`,
+`---daug`).
 """
 
 import argparse
@@ -34,8 +35,8 @@ def option(
 ) -> typing.Any:
     """One setting: default, one line of help with unit and "off" value, further flags, allowed values, group in --help.
 
-    A positional setting is a list that takes the arguments without a flag. Numbers are finite and within minimum … maximum
-    (inclusive); check raises ValueError for other wrong values. Of a list all three hold for every element.
+    A positional setting is a list that takes the arguments without a flag. Numbers are finite and within minimum …
+    maximum (inclusive); check raises ValueError for other wrong values. Of a list all three hold for every element.
     """
     metadata = {
         "help": help,
@@ -111,7 +112,9 @@ def parse_bool(text: str) -> bool:
 
 
 def build_parser(settings: type, description: str) -> argparse.ArgumentParser:
-    """Parser whose destinations are the fields of a dataclass; nothing has a default, so only what was given appears."""
+    """Parser whose destinations are the fields of a dataclass; nothing has a default, so only what was given
+    appears.
+    """
     parser = OneSentenceParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -296,7 +299,9 @@ def _runtime_values(settings: type, local: LocalConfig, own: list[str]) -> tuple
 
 
 def _today(key: str, words: list[str], own: list[str]) -> tuple[list[str], dict[str, str]]:
-    """An old key of [Runtime] and its words as today's: ([name, words …], environment variables); [""] where it is ignored."""
+    """An old key of [Runtime] and its words as today's: ([name, words …], environment variables); [""] where it is
+    ignored.
+    """
     old = "--" + key.replace("_", "-")
     arguments, environment = replace_old_flags([old, *words], own)
     flag, *rest = arguments or [""]

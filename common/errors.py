@@ -1,4 +1,6 @@
-"""The errors that a user reads: one sentence that names the file or option and the remedy; scripts print it and exit with 2."""
+"""The errors that a user reads: one sentence that names the file or option and the remedy; scripts print it and exit
+with 2.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The list of models: what is bundled, what its authors give out, and what each is worth. Loading: `model_zoo.load_model`."""
+"""The list of models: what is bundled, what its authors give out, and what each is worth. Loading:
+`model_zoo.load_model`.
+"""
 
 import hashlib
 import json
@@ -56,7 +58,9 @@ class ModelEntry:
 
 @cache
 def model_entries() -> tuple[ModelEntry, ...]:
-    """All entries of pretrained/models.json, in its order. Raises: CheckpointError where the list is missing or damaged."""
+    """All entries of pretrained/models.json, in its order. Raises: CheckpointError where the list is missing or
+    damaged.
+    """
     path = PRETRAINED / "models.json"
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +75,9 @@ def model_entries() -> tuple[ModelEntry, ...]:
 
 
 def list_models(task: str | None = None, bundled: bool | None = None) -> list[str]:
-    """Names of the models, of one task, or only those that are (not) bundled. Raises: CheckpointError for another task."""
+    """Names of the models, of one task, or only those that are (not) bundled. Raises: CheckpointError for another
+    task.
+    """
     if task is not None and task not in TASKS:
         raise CheckpointError(f"no models for task '{task}'; choose one of: {', '.join(TASKS)}.")
     chosen = (e for e in model_entries() if task in (None, e.task) and bundled in (None, e.bundled))

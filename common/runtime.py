@@ -110,7 +110,8 @@ def synchronise(module: nn.Module, accelerator: Accelerator) -> None:
 
 
 def average_buffers(module: nn.Module, accelerator: Accelerator) -> None:
-    """Give every process the mean of all processes' floating-point buffers: statistics that each kept of its own samples.
+    """Give every process the mean of all processes' floating-point buffers: statistics that each kept of its own
+    samples.
 
     Buffers that are equal on all processes keep their values.
     """

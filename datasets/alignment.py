@@ -1,8 +1,8 @@
 """Five-point alignment of weakly supervised reconstruction: five landmarks and a face model's own → one exact `Crop`.
 
-Microsoft's code resizes and cuts on whole pixels, which moves the picture against its landmarks by up to 1.6 px; here picture
-and landmarks go through one affine map. Five points are always: the eye centre on the left of the picture, the other eye's
-centre, nose tip, the mouth corner on the left of the picture, the other corner.
+Microsoft's code resizes and cuts on whole pixels, which moves the picture against its landmarks by up to 1.6 px; here
+picture and landmarks go through one affine map. Five points are always: the eye centre on the left of the picture, the
+other eye's centre, nose tip, the mouth corner on the left of the picture, the other corner.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,9 @@ SIZE_PX = 224
 FOCAL_PX, DISTANCE_DM = 1015.0, 10.0  # of the camera; a dm at the model's origin covers their ratio, 101.5 px
 PX_PER_DM = 102.0  # what the published code scales faces to
 MIN_PHOTO_PX = 30
-# In units of the way from eyes to mouth: of 6,493 annotated faces, profiles among them, eyes and mouth corners lie 0.26 and
-# more apart (reversed: −0.26 and less), the nose tip from −0.02 to 1.09 of the way. Rendered profiles may cross a little.
+# In units of the way from eyes to mouth: of 6,493 annotated faces, profiles among them, eyes and mouth corners lie 0.26
+# and more apart (reversed: −0.26 and less), the nose tip from −0.02 to 1.09 of the way. Rendered profiles may cross a
+# little.
 _REVERSED, _NOSE = -0.15, (-0.1, 1.2)
 _FLATTEST = 1e-3  # smallest allowed second singular value of the centred points, relative to the first
 
@@ -56,7 +57,8 @@ def align(five: np.ndarray, reference: np.ndarray, source: str = "five landmarks
     """Scaled-orthographic pose without rotation (Deng et al. 2019): each image axis is fitted by its own least squares.
 
     Args: five (5, 2) continuous photo px, y down; reference (5, 3) of a face model, dm; source: what errors name;
-        ordered: whether points in another order are refused. Projected and detected points of profiles may cross, so False
+        ordered: whether points in another order are refused. Projected and detected points of profiles may cross, so
+            False
         for those; True for what a user wrote.
     Raises: DataError for points that are not five, not finite, in another order, or on one line.
     """
@@ -122,10 +124,11 @@ def five_of_68(landmarks: np.ndarray) -> np.ndarray:
 
 
 def crop_of_five(five: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom of the crop of a face from its five points: the landmark rule's, on which networks are trained.
+    """Left, top, right, bottom of the crop of a face from its five points: the landmark rule's, on which networks are
+    trained.
 
-    Medians of the 2,012 training photos of 300-W (5 … 95 %): side 2.60 … 2.95 … 3.38 of the larger of the distances between
-    the eyes and from eyes to mouth; centre 0.41 … 0.54 … 0.66 of the way from eyes to mouth.
+    Medians of the 2,012 training photos of 300-W (5 … 95 %): side 2.60 … 2.95 … 3.38 of the larger of the distances
+    between the eyes and from eyes to mouth; centre 0.41 … 0.54 … 0.66 of the way from eyes to mouth.
     """
     eyes, mouth = five[:2].mean(0), five[3:].mean(0)
     side = 2.95 * max(np.linalg.norm(five[1] - five[0]), np.linalg.norm(mouth - eyes))
@@ -139,7 +142,9 @@ def read_five(path: Path) -> np.ndarray:
 
 
 def read_reference(path: Path) -> np.ndarray:
-    """(5, 3) dm of `similarity_Lm3D_all.mat`, 68 points of the Basel model's mean. Raises: DataError naming the file."""
+    """(5, 3) dm of `similarity_Lm3D_all.mat`, 68 points of the Basel model's mean. Raises: DataError naming the
+    file.
+    """
     fields = read_mat_file(Path(path))
     points = np.asarray(fields.get("lm", np.zeros(0)), dtype=np.float64)
     if points.shape != (68, 3) or not np.isfinite(points).all():

@@ -23,7 +23,8 @@ class Level:
 
 
 # 3FabRec's --daug; levels 4 (autoencoder) and 6 (landmarks) are those of the paper. Flips happen at every level.
-# Level 8 is ours: what the boxes of detectors and users do to a crop (±12 % of its inner side, sizes from 0.77 to 1.25).
+# Level 8 is ours: what the boxes of detectors and users do to a crop (±12 % of its inner side, sizes from 0.77 to
+# 1.25).
 LEVELS: tuple[Level, ...] = (
     Level(),
     Level(3, 0.025, (0.975, 1.025), 0),
@@ -53,7 +54,8 @@ class Degradation:
 class Augmentation(Degradation):
     """What is done to a training batch; the default does nothing but flip.
 
-    Attributes: level 0–8 of LEVELS; flip and those of Degradation are the probability that a sample gets that treatment.
+    Attributes: level 0–8 of LEVELS; flip and those of Degradation are the probability that a sample gets that
+        treatment.
     """
 
     level: int = 0
@@ -122,8 +124,8 @@ def sample_matrices(level: Level, uniform: Tensor, resolution: int, size: int, f
 def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
     """The one resampling on the device: bilinear, black outside.
 
-    Args: images (B, 3, R, R) uint8 or float; matrices (B, 2, 3) source → target pixels. Returns: (B, 3, size, size) float32,
-    in the unit of the input.
+    Args: images (B, 3, R, R) uint8 or float; matrices (B, 2, 3) source → target pixels. Returns: (B, 3, size, size)
+    float32, in the unit of the input.
     """
     source = images.shape[-1]
     back = inverse_matrices(matrices)  # target → source pixels
@@ -191,7 +193,9 @@ class BatchTransform:
         self.flip_permutation = None if flip_permutation is None else torch.as_tensor(flip_permutation)
 
     def __call__(self, images: Tensor, landmarks: Tensor, visibility: Tensor, indices: Tensor, draw: int = 0) -> Batch:
-        """images (B, 3, R, R) uint8, landmarks (B, K, 2|3) in padded pixels, visibility (B, K), indices (B,) → Batch."""
+        """images (B, 3, R, R) uint8, landmarks (B, K, 2|3) in padded pixels, visibility (B, K), indices (B,) →
+        Batch.
+        """
         resolution = images.shape[-1]
         if self.augmentation is None:
             offset = (resolution - self.size) // 2

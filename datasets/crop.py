@@ -60,8 +60,8 @@ class Crop:
     def extract(self, image: np.ndarray, plain: bool = False) -> np.ndarray:
         """Resample the window once, with a low-pass before strong shrinking; outside the photo is black.
 
-        Args: image (H, W, 3) uint8; plain: bilinear without the low-pass; where the borders lie on whole pixels, the very
-            numbers that cv2.resize gives.
+        Args: image (H, W, 3) uint8; plain: bilinear without the low-pass; where the borders lie on whole pixels, the
+            very numbers that cv2.resize gives.
         Returns: (size, size, 3) uint8.
         """
         to_centres = self.matrix.copy()
@@ -79,7 +79,9 @@ class Crop:
         return cv2.warpAffine(image, to_centres, (self.size, self.size), flags=interpolation, borderMode=border)
 
     def _surroundings(self, image: np.ndarray, margin: int) -> tuple[np.ndarray, np.ndarray]:
-        """The part of the photo that the window and that margin in px cover, at least one pixel, and its corner (2,) x, y."""
+        """The part of the photo that the window and that margin in px cover, at least one pixel, and its corner (2,) x,
+        y.
+        """
         side = self.size
         corners = self.invert(np.array([[0.0, 0.0], [side, 0.0], [0.0, side], [side, side]]))
         largest = np.array(image.shape[1::-1])
@@ -177,8 +179,8 @@ def crop_from_landmarks(
 ) -> Crop:
     """Rule "landmarks" of 3FabRec: side 1.4 × the height of the points, centred between eyes and chin.
 
-    The square reaches 0.25 h above and 0.15 h below the points; horizontally its centre is the eye centre moved a quarter
-    of the way away from the chin. A scheme without eyes and chin uses the middle of the points instead.
+    The square reaches 0.25 h above and 0.15 h below the points; horizontally its centre is the eye centre moved a
+    quarter of the way away from the chin. A scheme without eyes and chin uses the middle of the points instead.
 
     Args:
         landmarks: (K, 2+) photo coordinates; points that are not finite or have x ≤ 0 are not used for the height.
@@ -206,7 +208,9 @@ def crop_from_landmarks(
 
 
 def turned_crop(rule: Callable[[np.ndarray], Crop], points: np.ndarray, angle_rad: float) -> Crop:
-    """A rule for upright faces, applied to points (K, 2+) of a face that leans: the crop's x axis has that direction."""
+    """A rule for upright faces, applied to points (K, 2+) of a face that leans: the crop's x axis has that
+    direction.
+    """
     if angle_rad == 0:
         return rule(points)
     cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
@@ -219,7 +223,9 @@ def turned_crop(rule: Callable[[np.ndarray], Crop], points: np.ndarray, angle_ra
 
 
 def face_roll(right: np.ndarray, left: np.ndarray, eyes: np.ndarray, chin: np.ndarray) -> float:
-    """In-plane angle of a face in radians: of the eye line, or of the eyes-chin axis where the eyes are too close together."""
+    """In-plane angle of a face in radians: of the eye line, or of the eyes-chin axis where the eyes are too close
+    together.
+    """
     down = chin - eyes
     across = left - right
     if np.linalg.norm(across) < 0.2 * np.linalg.norm(down):

@@ -40,7 +40,9 @@ class Face:
     scale: float | None = None
 
     def to_json(self) -> dict:
-        """JSON-ready content: lists and numbers, the pose by the names of its angles, nothing for what is None or nan."""
+        """JSON-ready content: lists and numbers, the pose by the names of its angles, nothing for what is None or
+        nan.
+        """
         content = {
             "box": np.round(self.box, 2).tolist(),
             "score": _rounded(self.score, 4),

@@ -13,7 +13,9 @@ from datasets.packing import PackedDataset, PackedItem
 
 @dataclass(frozen=True)
 class RawBatch:
-    """What a worker ships: images (B, 3, R, R) uint8, landmarks (B, K, 2|3), visibility (B, K) float32, indices (B,)."""
+    """What a worker ships: images (B, 3, R, R) uint8, landmarks (B, K, 2|3), visibility (B, K) float32, indices
+    (B,).
+    """
 
     images: Tensor
     landmarks: Tensor

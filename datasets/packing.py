@@ -1,7 +1,8 @@
 """Pack the crops of a dataset once into JPEG shards; training reads only these.
 
-A packed set is a folder: `shard-00000.bin` (JPEGs end to end) and `index.npz` (offsets, landmarks, visibility, matrices,
-names). Its name holds a hash of everything that decides its content, so a changed rule never meets a stale crop.
+A packed set is a folder: `shard-00000.bin` (JPEGs end to end) and `index.npz` (offsets, landmarks, visibility,
+matrices, names). Its name holds a hash of everything that decides its content, so a changed rule never meets a stale
+crop.
 """
 
 import hashlib
@@ -190,7 +191,8 @@ def _write(dataset: FaceDataset, folder: Path, progress: bool) -> None:
 def write_packed(folder: Path, samples: Iterable[Sample], image_size: int) -> PackedDataset:
     """Pack samples that do not come from a dataset's files; the folder appears whole or not at all.
 
-    Args: image_size: inner side S of the crops in px. Raises: DataError where the folder is there already or nothing comes.
+    Args: image_size: inner side S of the crops in px. Raises: DataError where the folder is there already or nothing
+    comes.
     """
     with _new_folder(Path(folder)) as temporary:
         if not _write_samples(temporary, samples, image_size):

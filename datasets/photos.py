@@ -39,7 +39,9 @@ def _expand(text: str) -> list[Path]:
 
 
 def free_name(wanted: str, taken: set[str]) -> str:
-    """wanted, or with the first number that makes it new, added to taken; case does not tell names apart on every system."""
+    """wanted, or with the first number that makes it new, added to taken; case does not tell names apart on every
+    system.
+    """
     name, number = wanted, 2
     while name.casefold() in taken:
         name, number = f"{wanted}-{number}", number + 1
@@ -52,7 +54,8 @@ def process_photos(
     work: Callable[[str, Path, np.ndarray], str],
     say: Callable[[str], None],
 ) -> None:
-    """Do work(name, path, image) for every photo and say what it returns; a photo that fails is named and the others go on.
+    """Do work(name, path, image) for every photo and say what it returns; a photo that fails is named and the others go
+    on.
 
     Args: photos from `find_photos`; work: raises DataError, or OSError for a result that cannot be written.
     Raises: DataError at the end when some photo failed.

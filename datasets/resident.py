@@ -1,4 +1,6 @@
-"""All crops of a training set decoded once into one tensor on the device: a step then waits for no file and no decoder."""
+"""All crops of a training set decoded once into one tensor on the device: a step then waits for no file and no
+decoder.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 

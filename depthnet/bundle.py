@@ -17,7 +17,9 @@ FLAGS = {
 
 
 def save(options: argparse.Namespace, local: LocalConfig) -> None:
-    """Write fp16 weights of one run without critic. Raises: ConfigError, DataError when the session or data cannot be used."""
+    """Write fp16 weights of one run without critic. Raises: ConfigError, DataError when the session or data cannot be
+    used.
+    """
     save_for_inference(load_model(options.session, local.snapshots), options.folder, options.run)
     if options.dataset is None:
         return

@@ -1,4 +1,6 @@
-"""Depths of all pairs at once: batch norm folded into the weights, the first layer computed per face instead of per pair."""
+"""Depths of all pairs at once: batch norm folded into the weights, the first layer computed per face instead of per
+pair.
+"""
 
 import torch
 from torch import Tensor
@@ -27,7 +29,8 @@ def all_pair_depths(networks: DepthNet | AIGN, source: Tensor, target: Tensor) -
     """Depth of every source face for every target face.
 
     Args: networks in evaluation mode; source (N, 66, 2), target (M, 66, 2).
-    Returns: depths (S, N, M, 66), or (S, N, 1, 66) of networks that do not see the target; affines (S, N, M, 2, 4) or None.
+    Returns: depths (S, N, M, 66), or (S, N, 1, 66) of networks that do not see the target; affines (S, N, M, 2, 4) or
+    None.
     """
     if isinstance(networks, AIGN):
         return _aign_depths(networks, source), None
@@ -69,13 +72,15 @@ def _aign_depths(networks: AIGN, source: Tensor) -> Tensor:
 def all_pair_errors(source: Tensor, depth: Tensor, target: Tensor, affine: Tensor | None = None) -> Tensor:
     """Keypoint error (N, M) of every pair: mean square over 132 numbers, computed in float64.
 
-    Args: source (N, 66, 2); depth (N, M, 66) or (N, 1, 66); target (M, 66, 2); affine (N, M, 2, 4), None = least squares.
+    Args: source (N, 66, 2); depth (N, M, 66) or (N, 1, 66); target (M, 66, 2); affine (N, M, 2, 4), None = least
+    squares.
     """
     source, target = source.double(), target.double()
     if affine is not None:
         rows = zip(source, depth.double(), affine.double(), strict=True)
         return torch.stack([(apply_affine(m, s, z) - target).square().mean(dim=(1, 2)) for s, z, m in rows])
-    # 2 K · error = ‖T‖² − tr(A G⁻¹ Aᵀ) − ‖T z⊥‖² / n with A = T Sᵀ: matrix products over all pairs, see geometry.lifted_affine
+    # 2 K · error = ‖T‖² − tr(A G⁻¹ Aᵀ) − ‖T z⊥‖² / n with A = T Sᵀ: matrix products over all pairs, see
+    # geometry.lifted_affine
     s, t = source.mT - source.mT.mean(dim=2, keepdim=True), target.mT - target.mT.mean(dim=2, keepdim=True)
     inverse = torch.linalg.inv(s @ s.mT)
     cross = (t.flatten(0, 1) @ s.flatten(0, 1).T).unflatten(0, (-1, 2)).unflatten(2, (-1, 2)).permute(2, 0, 1, 3)

@@ -23,8 +23,8 @@ def mirror(points: np.ndarray, centre: float) -> np.ndarray:
 class Lifter:
     """A trained DepthNet for photos of any size; the mean over its runs (adversarial depths need no scaling per run).
 
-    The networks know faces only where and as large as they are in the training photos, so keypoints are shifted and scaled to
-    that layout first; depths come back in the photo's pixels.
+    The networks know faces only where and as large as they are in the training photos, so keypoints are shifted and
+    scaled to that layout first; depths come back in the photo's pixels.
     """
 
     def __init__(self, model: LoadedDepthNet, device: torch.device | None = None) -> None:
@@ -41,14 +41,17 @@ class Lifter:
         return centred * scale[..., None, None] + self.centre, scale
 
     def depths(self, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Keypoints in the layout, source (66, 2), targets (M, 66, 2) → depths (M, 66), predicted affines (M, 2, 4) or None."""
+        """Keypoints in the layout, source (66, 2), targets (M, 66, 2) → depths (M, 66), predicted affines (M, 2, 4) or
+        None.
+        """
         points, others = (torch.as_tensor(a, dtype=torch.float32, device=self.device) for a in (source[None], targets))
         depths, affines = all_pair_depths(self.networks, points, others)
         depth = depths.mean(dim=0)[0].expand(len(targets), -1).cpu().numpy().astype(np.float64)
         return depth, None if affines is None else affines.mean(dim=0)[0].cpu().numpy().astype(np.float64)
 
     def to_targets(self, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Depths (M, 66) of the source in its pixels, and affines (M, 2, 4) from its pixels and depths to the targets' pixels.
+        """Depths (M, 66) of the source in its pixels, and affines (M, 2, 4) from its pixels and depths to the targets'
+        pixels.
 
         Args: source (66, 2), targets (M, 66, 2), each in the pixels of its own photo. Raises: DataError for collinear
         keypoints.
@@ -83,7 +86,8 @@ class Lifter:
 def calibrate(model: LoadedDepthNet, points: np.ndarray, depth: np.ndarray) -> float:
     """Factor, sign included, that brings a model's depths to the true ones' scale by least squares over faces.
 
-    A critic with batch norm sees real and generated depths each divided by their own deviation, so it teaches neither the scale
+    A critic with batch norm sees real and generated depths each divided by their own deviation, so it teaches neither
+    the scale
     nor the sign. Args: points (N, 66, 2), depth (N, 66) of training faces.
     """
     lifter = Lifter(dataclasses.replace(model, config=model.config | {"depth_scale": 1.0}))
@@ -129,7 +133,9 @@ def animation_angles(first: float, second: float) -> np.ndarray:
 def rotation_affines(
     points: np.ndarray, depth: np.ndarray, axis: str, angles: np.ndarray, centre: np.ndarray | None = None
 ) -> np.ndarray:
-    """(N, 2, 4) affines that turn keypoints (K, 2) with depths (K,), all in one unit, about a centre (3,) or their centroid."""
+    """(N, 2, 4) affines that turn keypoints (K, 2) with depths (K,), all in one unit, about a centre (3,) or their
+    centroid.
+    """
     centre = np.append(points.mean(axis=0), depth.mean()) if centre is None else centre
     return np.stack([rotation_affine(axis_rotation(axis, angle), centre) for angle in angles])
 

@@ -17,7 +17,9 @@ from networks.depthnet import DepthNet, DepthNetConfig
 
 
 def choose_session(settings: TrainSettings, local: LocalConfig) -> tuple[str, str | None]:
-    """Name of the session and what to resume; 'auto' is the session's newest snapshot, or nothing in a fresh session."""
+    """Name of the session and what to resume; 'auto' is the session's newest snapshot, or nothing in a fresh
+    session.
+    """
     resume = settings.resume
     if resume == "auto":
         session = settings.sessionname or settings.network

@@ -10,7 +10,9 @@ from metrics.report import LandmarkReport
 
 
 def plot_ced(reports: dict[str, LandmarkReport], path: Path) -> None:
-    """Cumulative error distribution of one or several reports up to the first one's threshold; AUC and FR in the legend."""
+    """Cumulative error distribution of one or several reports up to the first one's threshold; AUC and FR in the
+    legend.
+    """
     protocol = next(iter(reports.values())).protocol
     figure = Figure(figsize=(6, 4.5), layout="constrained")  # not pyplot: no window, no global back end
     axes = figure.add_subplot()

@@ -10,10 +10,12 @@ _HEAD_POINTS = 27  # jaw and brows: their mean is the centre of the box
 
 
 def box_corners(rotation: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Corners of the pose box on the photo: (8, 2) px, rear square then front square, each from the lower left on the picture.
+    """Corners of the pose box on the photo: (8, 2) px, rear square then front square, each from the lower left on the
+    picture.
 
-    Half the side of the rear square is l = √2 · max(w, h) / 3 of the landmarks' box, of the front one 4/3 l, at a distance of
-    4/3 l, so that the box opens toward the viewer; the mean of the rear corners lies on the mean of landmarks 0 … 26 (3DDFA).
+    Half the side of the rear square is l = √2 · max(w, h) / 3 of the landmarks' box, of the front one 4/3 l, at a
+    distance of 4/3 l, so that the box opens toward the viewer; the mean of the rear corners lies on the mean of
+    landmarks 0 … 26 (3DDFA).
 
     Args: rotation (3, 3); landmarks (68, 2+) px.
     """
@@ -32,11 +34,11 @@ def draw_pose(
 ) -> np.ndarray:
     """A copy of the photo with the pose box and the axes of every face, and its angles in words.
 
-    The axes start at the mean of landmarks 0 … 26: x (red) to the head's side on the right of the picture, y (green) up,
-    z (blue) where the head looks.
+    The axes start at the mean of landmarks 0 … 26: x (red) to the head's side on the right of the picture, y (green)
+    up, z (blue) where the head looks.
 
-    Args: photo (H, W, 3) uint8 RGB; rotations (n, 3, 3); landmarks (n, 68, 2+) px; angles_deg (n, 3) pitch, yaw, roll to
-        print, or None.
+    Args: photo (H, W, 3) uint8 RGB; rotations (n, 3, 3); landmarks (n, 68, 2+) px; angles_deg (n, 3) pitch, yaw, roll
+        to print, or None.
     """
     picture = photo.copy()
     for i, (rotation, points) in enumerate(zip(np.asarray(rotations), np.asarray(landmarks))):

@@ -26,10 +26,11 @@ _AMBIENT, _DIFFUSE, _CLAY = 0.35, 0.65, (0.86, 0.86, 0.9)
 def write_depth(path: Path, depth_mm: Tensor) -> None:
     """Depth as a 16-bit PNG: value v > 0 means offset + 0.1 mm · (v − 1), 0 the background.
 
-    The offset is the nearest depth of the picture. It and the step stand in the file's text chunks `depth_offset_mm` and
-    `depth_step_mm`; `read_depth` applies them. 6.5 m beyond the nearest point fit.
+    The offset is the nearest depth of the picture. It and the step stand in the file's text chunks `depth_offset_mm`
+    and `depth_step_mm`; `read_depth` applies them. 6.5 m beyond the nearest point fit.
 
-    Args: depth_mm (H, W), NaN in the background. Raises: DataError if there is nothing but background, or a deeper scene.
+    Args: depth_mm (H, W), NaN in the background. Raises: DataError if there is nothing but background, or a deeper
+    scene.
     """
     depth = depth_mm.detach().double().cpu().numpy()
     covered = np.isfinite(depth)
@@ -50,7 +51,9 @@ def write_depth(path: Path, depth_mm: Tensor) -> None:
 
 
 def read_depth(path: Path) -> Tensor:
-    """(H, W) float32 mm of a file that `write_depth` wrote, NaN in the background. Raises: DataError naming the file."""
+    """(H, W) float32 mm of a file that `write_depth` wrote, NaN in the background. Raises: DataError naming the
+    file.
+    """
     try:
         with Image.open(path) as image:
             step, offset = float(image.text[_STEP_KEY]), float(image.text[_OFFSET_KEY])
@@ -63,8 +66,8 @@ def read_depth(path: Path) -> Tensor:
 def colour_depth(depth_mm: Tensor, faces: Tensor | None = None) -> np.ndarray:
     """(H, W) mm → (H, W, 3) uint8: near yellow, far dark violet (inferno), background black.
 
-    Args: faces (H, W) from `Scene.faces`, to spread the colours over each face on its own; None spreads them over the picture,
-        where several faces at different distances look flat.
+    Args: faces (H, W) from `Scene.faces`, to spread the colours over each face on its own; None spreads them over the
+        picture, where several faces at different distances look flat.
     """
     depth = depth_mm.detach().float().cpu().numpy()
     covered = np.isfinite(depth)
@@ -88,7 +91,9 @@ def position_codes(scene: Scene, model: FaceModel) -> np.ndarray:
 
 
 def normal_map(scene: Scene) -> np.ndarray:
-    """Normals in the camera's frame, x right, y up, z toward the viewer: (H, W, 3) uint8 = (n + 1) / 2, background black."""
+    """Normals in the camera's frame, x right, y up, z toward the viewer: (H, W, 3) uint8 = (n + 1) / 2, background
+    black.
+    """
     normals = scene.draw(scene.normals)
     unit = normals / normals.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     return _to_bytes(torch.where(scene.mask[..., None], (unit + 1) / 2, 0.0))

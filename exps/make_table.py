@@ -1,4 +1,6 @@
-"""Print the results tables of README.md, landmarks and depths, from exps/results.jsonl: python exps/make_table.py [RESULTS]"""
+"""Print the results tables of README.md, landmarks and depths, from exps/results.jsonl: python exps/make_table.py
+[RESULTS]
+"""
 
 import json
 import sys

@@ -15,8 +15,8 @@ def rigid_transform(vertices: Tensor, rotation: Tensor, translation: Tensor) -> 
 def weak_perspective(vertices: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
     """Scaled orthographic projection, the camera of 3DDFA.
 
-    Args: vertices (B, V, 3) or (V, 3) dm; rotation (B, 3, 3); scale (B,) px per dm; translation (B, 2) px, where the model's
-        origin falls in the picture.
+    Args: vertices (B, V, 3) or (V, 3) dm; rotation (B, 3, 3); scale (B,) px per dm; translation (B, 2) px, where the
+        model's origin falls in the picture.
     Returns: (B, V, 3) screen: x = s (R p)_x + t_x, y = t_y − s (R p)_y, depth = −s (R p)_z in px.
     """
     posed = vertices @ rotation.mT * scale[:, None, None]
@@ -29,11 +29,11 @@ def pinhole(
 ) -> Tensor:
     """Perspective projection by a camera on the z axis that looks toward −z, the camera of Deep3D (Deng et al. 2019).
 
-    Args: vertices (B, V, 3) posed, dm; focal px, scalar or (B,); centre (x, y) px of the optical axis, a pair or (B, 2);
-        distance dm of the camera from the origin, scalar or (B,).
-    Returns: (B, V, 3) screen with depth d = distance − z in dm, x = focal x / d + c_x, y = c_y − focal y / d. A vertex with
-        depth ≤ 0 is behind the camera and its x and y mean nothing; `rasterize` leaves its triangles out and refuses a face
-        that is wholly behind.
+    Args: vertices (B, V, 3) posed, dm; focal px, scalar or (B,); centre (x, y) px of the optical axis, a pair or (B,
+        2); distance dm of the camera from the origin, scalar or (B,).
+    Returns: (B, V, 3) screen with depth d = distance − z in dm, x = focal x / d + c_x, y = c_y − focal y / d. A vertex
+        with depth ≤ 0 is behind the camera and its x and y mean nothing; `rasterize` leaves its triangles out and
+        refuses a face that is wholly behind.
     """
     focal, distance = (_per_face(value, vertices) for value in (focal, distance))
     if isinstance(centre, Tensor):

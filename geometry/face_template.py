@@ -1,7 +1,7 @@
 """A generic face of 66 points, its mesh over 68 points, and the 66 ↔ 68 conversion.
 
-The template is this project's own: x to the right of the picture, y down, z away from the viewer (the nose is negative),
-units of about half a face width. Depths in 3DFAW files have the same direction.
+The template is this project's own: x to the right of the picture, y down, z away from the viewer (the nose is
+negative), units of about half a face width. Depths in 3DFAW files have the same direction.
 """
 
 import numpy as np
@@ -70,8 +70,8 @@ def _template() -> np.ndarray:
 
 TEMPLATE_66 = _template()
 
-# The mesh of the authors' FaceWarper (MIT, DepthNets repository): 107 triangles over the 68 points in drawing order. Eyes and
-# mouth are filled; the border is the jaw line and the brows.
+# The mesh of the authors' FaceWarper (MIT, DepthNets repository): 107 triangles over the 68 points in drawing order.
+# Eyes and mouth are filled; the border is the jaw line and the brows.
 TRIANGLES_68 = np.array(
     [
         int(i)
@@ -109,7 +109,8 @@ def fit_template(points: Tensor) -> tuple[Tensor, Tensor]:
     """Weak-perspective pose of the template by least squares and orthogonalisation.
 
     Args: points (…, 66, 2), x right, y down; both axes in one unit.
-    Returns: rotation (…, 3, 3), scale (…) in points' units per template unit: points ≈ scale · (R · template)_{xy} + shift.
+    Returns: rotation (…, 3, 3), scale (…) in points' units per template unit: points ≈ scale · (R · template)_{xy} +
+    shift.
     """
     template = torch.as_tensor(TEMPLATE_66, dtype=points.dtype, device=points.device)
     template = template - template.mean(dim=0)
@@ -122,7 +123,9 @@ def fit_template(points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def template_depth(points: Tensor) -> Tensor:
-    """Depth (…, 66) of the template in the pose and size of a face (…, 66, 2); smaller is nearer, no mean, unit of points."""
+    """Depth (…, 66) of the template in the pose and size of a face (…, 66, 2); smaller is nearer, no mean, unit of
+    points.
+    """
     rotation, scale = fit_template(points)
     template = torch.as_tensor(TEMPLATE_66, dtype=points.dtype, device=points.device)
     depth = (rotation @ (template - template.mean(dim=0)).mT)[..., 2, :]

@@ -47,9 +47,9 @@ def decode_heatmaps(heatmaps: Tensor, subpixel: bool = True, window: int = 9) ->
 
     Args:
         heatmaps: (..., K, H, W), any range.
-        subpixel: search in means of 4 × 4 pixels, so that no peak is passed over, then fit a parabola to the logarithm of the
-            map around the peak (exact for a Gaussian of σ ≥ 0.8 px); False gives the integer peak of the 9 × 9 box blur, as
-            3FabRec does.
+        subpixel: search in means of 4 × 4 pixels, so that no peak is passed over, then fit a parabola to the logarithm
+            of the map around the peak (exact for a Gaussian of σ ≥ 0.8 px); False gives the integer peak of the 9 × 9
+            box blur, as 3FabRec does.
         window: side of the square neighbourhood of the fit, odd.
     Returns:
         points (..., K, 2) x, y in heatmap pixels (with subpixel=False: integer indices without the half-pixel offset),
@@ -85,8 +85,8 @@ def _fit_peaks(maps: Tensor, window: int) -> tuple[Tensor, Tensor]:
 
 
 def _highest_pixels(maps: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, H, W) → row and column (N,) of the highest pixel around the block of 4 × 4 pixels with the highest mean, and (N,) 1
-    where half of the square of ± reach around that block is above half of the pixel, else 0."""
+    """(N, H, W) → row and column (N,) of the highest pixel around the block of 4 × 4 pixels with the highest mean, and
+    (N,) 1 where half of the square of ± reach around that block is above half of the pixel, else 0."""
     block = 4
     means = F.avg_pool2d(maps[:, None].float(), block, ceil_mode=True)[:, 0]
     index = means.flatten(1).argmax(dim=1)
@@ -99,8 +99,8 @@ def _highest_pixels(maps: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _neighbourhood(maps: Tensor, rows: Tensor, columns: Tensor, half: int, spacing: Tensor) -> tuple[Tensor, Tensor]:
-    """Samples (N, 2·half + 1, 2·half + 1) on a grid of that spacing (N,) around pixels, float32, and 1 where they lie inside
-    the map, else 0."""
+    """Samples (N, 2·half + 1, 2·half + 1) on a grid of that spacing (N,) around pixels, float32, and 1 where they lie
+    inside the map, else 0."""
     height, width = maps.shape[-2:]
     offsets = torch.arange(-half, half + 1, device=maps.device) * spacing[:, None]
     y, x = rows[:, None] + offsets, columns[:, None] + offsets

@@ -1,13 +1,14 @@
 """Affine maps between two sets of keypoints of which the first is lifted by a depth: the core of DepthNet.
 
-Given source keypoints x, y, their depth z and target keypoints X (2 × K), the best 2 × 4 matrix m with X ≈ m · [x; y; z; 1]
-is a least-squares solution. Centring splits it: the plain 2D affine fit leaves a residual R (2 × K) that depends on no
-depth, and the depth enters only through z⊥, its part that is no affine function of x and y. With n = ‖z⊥‖² and u = R z⊥ the
-depth column of m is u / n, the residual is E = R − u z⊥ᵀ / n, and by the envelope theorem ∂‖E‖²/∂z = −2 Eᵀ u / n. Nothing
-is inverted but a 2 × 2 Gram matrix of the source. Moniz et al. 2018 (arXiv 1803.09202), section 2; the oracles are in
-tests/geometry/test_lifted_affine.py.
+Given source keypoints x, y, their depth z and target keypoints X (2 × K), the best 2 × 4 matrix m with X ≈ m · [x; y;
+z; 1] is a least-squares solution. Centring splits it: the plain 2D affine fit leaves a residual R (2 × K) that depends
+on no depth, and the depth enters only through z⊥, its part that is no affine function of x and y. With n = ‖z⊥‖² and u
+= R z⊥ the depth column of m is u / n, the residual is E = R − u z⊥ᵀ / n, and by the envelope theorem ∂‖E‖²/∂z = −2 Eᵀ u
+/ n. Nothing is inverted but a 2 × 2 Gram matrix of the source. Moniz et al. 2018 (arXiv 1803.09202), section 2; the
+oracles are in tests/geometry/test_lifted_affine.py.
 
-All functions take leading batch dimensions that broadcast. Depth is smaller where the face is nearer, in the unit of x and y.
+All functions take leading batch dimensions that broadcast. Depth is smaller where the face is nearer, in the unit of x
+and y.
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ class PlaneFit:
     """The part of the problem that needs no depth; every field broadcasts over pairs.
 
     Attributes:
-        source (…, 2, K) centred, source_mean (…, 2), gram_inverse (…, 2, 2) of the centred source; NaN where it is collinear.
-        target_mean (…, 2), linear (…, 2, 2) best 2D linear map, residual (…, 2, K) of the target after it.
+        source (…, 2, K) centred, source_mean (…, 2), gram_inverse (…, 2, 2) of the centred source; NaN where it is
+        collinear. target_mean (…, 2), linear (…, 2, 2) best 2D linear map, residual (…, 2, K) of the target after it.
     """
 
     source: Tensor
@@ -63,7 +64,8 @@ def perpendicular_depth(source: Tensor, depth: Tensor) -> tuple[Tensor, Tensor, 
     """Depth without its mean and its part that is linear in x and y.
 
     Args: source (…, K, 2); depth (…, K).
-    Returns: z⊥ (…, K), its squared norm n (…), infinite where z⊥ is only rounding, and the removed slopes (α, β) (…, 2).
+    Returns: z⊥ (…, K), its squared norm n (…), infinite where z⊥ is only rounding, and the removed slopes (α, β) (…,
+    2).
     """
     x = source.mT
     x = x - x.mean(dim=-1, keepdim=True)
@@ -84,7 +86,8 @@ def solve_affine(source: Tensor, depth: Tensor, target: Tensor, ridge: float = 0
 
     Args:
         source: (…, K, 2) keypoints, any unit.  depth: (…, K).  target: (…, K, 2).
-        ridge: σ of (S Sᵀ + σ I), the Tikhonov term of the authors' first version ("sigma"), 0 = off; depends on the units.
+        ridge: σ of (S Sᵀ + σ I), the Tikhonov term of the authors' first version ("sigma"), 0 = off; depends on the
+            units.
     Returns: (…, 2, 4) matrices m with target ≈ m @ [x, y, z, 1]. A depth that is affine in x and y gets the column 0;
         collinear keypoints give NaN.
     Raises: ValueError for fewer than 4 keypoints or sizes that do not match.
@@ -144,7 +147,8 @@ def keypoint_loss(source: Tensor, depth: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of the target keypoints under the best affine, per pair; differentiable in the depth.
 
     Args: source (…, K, 2), depth (…, K), target (…, K, 2), all of the same leading dimensions; ridge-free.
-    Returns: (…) mean of squares over the 2 K coordinates. The residual itself is squared, so nothing cancels in float32.
+    Returns: (…) mean of squares over the 2 K coordinates. The residual itself is squared, so nothing cancels in
+    float32.
     """
     fit = fit_plane(source, target)
     return _Residual.apply(depth, fit.source, fit.gram_inverse, fit.residual) / (2 * source.shape[-2])
@@ -158,15 +162,16 @@ def plane_error(source: Tensor, target: Tensor) -> Tensor:
 def free_depth_bound(source: Tensor, target: Tensor) -> Tensor:
     """Smallest mean squared error that any depth reaches, σ₂² / 2K of the 2D residual. (…)
 
-    A depth that sees the target can come close to it without being a face; an error below that of the true depth is a sign
-    of it.
+    A depth that sees the target can come close to it without being a face; an error below that of the true depth is a
+    sign of it.
     """
     values = torch.linalg.svdvals(fit_plane(source, target).residual)
     return values[..., 1].square() / (2 * source.shape[-2])
 
 
 def fix_gauge(source: Tensor, depth: Tensor, back: tuple = BACK_POINTS, front: tuple = FRONT_POINTS) -> Tensor:
-    """The one representative of a·z + b·x + c·y + d: no mean, no part linear in x and y, norm 1, nose nearer than jaw ends.
+    """The one representative of a·z + b·x + c·y + d: no mean, no part linear in x and y, norm 1, nose nearer than jaw
+    ends.
 
     All depths of this family give the same keypoint error, so only this part of a depth is determined by keypoints.
 

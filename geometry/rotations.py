@@ -6,7 +6,8 @@ Matrices act on columns, p' = R p. Angles are (pitch, yaw, roll) about x, y, z i
 import torch
 from torch import Tensor
 
-# convention → (signs of pitch, yaw, roll against the right-handed rotations about x, y, z; True: Rx·Ry·Rz, False: Rz·Ry·Rx)
+# convention → (signs of pitch, yaw, roll against the right-handed rotations about x, y, z; True: Rx·Ry·Rz, False:
+# Rz·Ry·Rx)
 CONVENTIONS = {
     "aflw2000": ((-1.0, -1.0, -1.0), True),  # Pose_Para of 300W-LP and AFLW2000-3D (Zhu et al. 2016)
     "deep3d": ((1.0, 1.0, 1.0), False),  # Deng et al. 2019, whose row-vector matrix is the transpose
@@ -39,8 +40,8 @@ def rotation_from_euler(angles: Tensor, convention: str = "aflw2000") -> Tensor:
 def euler_from_rotation(rotation: Tensor, convention: str = "aflw2000") -> Tensor:
     """Euler angles of rotation matrices, the inverse of `rotation_from_euler`.
 
-    Args: rotation (..., 3, 3). Returns: (..., 3) pitch, yaw, roll in radians, |yaw| ≤ π/2. Where yaw is ±π/2, pitch and roll
-    turn about one axis; roll is then 0.
+    Args: rotation (..., 3, 3). Returns: (..., 3) pitch, yaw, roll in radians, |yaw| ≤ π/2. Where yaw is ±π/2, pitch and
+    roll turn about one axis; roll is then 0.
     """
     signs, x_leftmost = _convention(convention)
     if rotation.shape[-2:] != (3, 3):
@@ -59,7 +60,9 @@ def euler_from_rotation(rotation: Tensor, convention: str = "aflw2000") -> Tenso
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:
-    """(..., 3, 3) any matrix → the proper rotation (det +1) nearest to it in the Frobenius norm (Kabsch 1976), by SVD."""
+    """(..., 3, 3) any matrix → the proper rotation (det +1) nearest to it in the Frobenius norm (Kabsch 1976), by
+    SVD.
+    """
     u, _, vt = torch.linalg.svd(matrix)
     sign = torch.linalg.det(u @ vt).sign()
     flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)

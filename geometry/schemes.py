@@ -1,7 +1,7 @@
 """Landmark schemes as data: how many points, which are mirror images, which normalise an error.
 
-A scheme is the only place that knows what an index means. Names say *subject's* right and left; the subject's right eye is on
-the left of the picture. A user's own scheme is a JSON file with the same field names (`load_scheme`), no code.
+A scheme is the only place that knows what an index means. Names say *subject's* right and left; the subject's right eye
+is on the left of the picture. A user's own scheme is a JSON file with the same field names (`load_scheme`), no code.
 """
 
 import json
@@ -118,8 +118,9 @@ IBUG_68 = LandmarkScheme(
     source="300-W, iBUG 68-point mark-up",
 )
 
-# Deep3D, SFace and ArcFace take an eye's centre as the mean of its two corners, which blinking does not move; the scheme's own
-# five points take the mean of the six points around it, as the 300-W crops do. Order: eye on the left of the picture first.
+# Deep3D, SFace and ArcFace take an eye's centre as the mean of its two corners, which blinking does not move; the
+# scheme's own five points take the mean of the six points around it, as the 300-W crops do. Order: eye on the left of
+# the picture first.
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)  # of the 68: eye corners, nose base, mouth corners (NoW challenge)
 NOSE_AND_INNER_LIPS_68 = (

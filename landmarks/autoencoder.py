@@ -1,4 +1,6 @@
-"""Unsupervised training of the autoencoder: pixel, structural, perceptual and adversarial terms (3FabRec §3.1, ParFace-Net)."""
+"""Unsupervised training of the autoencoder: pixel, structural, perceptual and adversarial terms (3FabRec §3.1,
+ParFace-Net).
+"""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +70,9 @@ class AutoencoderMethod:
         perceptual: PerceptualLoss | None = None,
         baseline: Callable[[], LinearFaces] | None = None,
     ) -> None:
-        """describe: content of config.json; validation: (loader, transform) or None; baseline: makes what stands beside it."""
+        """describe: content of config.json; validation: (loader, transform) or None; baseline: makes what stands beside
+        it.
+        """
         self.networks, self.settings, self.accelerator = networks, settings, accelerator
         self.transform, self.describe, self.validation, self.perceptual = transform, describe, validation, perceptual
         self.structural = StructuralLoss()

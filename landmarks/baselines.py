@@ -1,4 +1,6 @@
-"""What an autoencoder must be better than: the mean face, and as many principal components of training photos as z is long."""
+"""What an autoencoder must be better than: the mean face, and as many principal components of training photos as z is
+long.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,7 +19,9 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class LinearFaces:
-    """Mean (D,) and orthonormal components (C, D) of pictures with values in 0 … 1; number of photos that they come from."""
+    """Mean (D,) and orthonormal components (C, D) of pictures with values in 0 … 1; number of photos that they come
+    from.
+    """
 
     mean: Tensor
     components: Tensor
@@ -46,7 +50,9 @@ class LinearFaces:
 
 
 def fit_linear_faces(pictures: Tensor, components: int) -> LinearFaces:
-    """The first principal components of pictures (N, D), through the N × N matrix of their products; fewer where N is small."""
+    """The first principal components of pictures (N, D), through the N × N matrix of their products; fewer where N is
+    small.
+    """
     mean = pictures.mean(dim=0)
     centred = pictures - mean
     values, vectors = torch.linalg.eigh((centred @ centred.T).double())

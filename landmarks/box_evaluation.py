@@ -68,8 +68,8 @@ def evaluate_boxes(
 ) -> BoxScores:
     """Score the detector on the annotated faces of whole photos.
 
-    Args: kind: `crops` or `landmarks` from the annotation, anything else is found by `detector.detect`, of whose boxes the
-        one that overlaps the annotated face counts; jitter, seed: random shift and scale of given boxes.
+    Args: kind: `crops` or `landmarks` from the annotation, anything else is found by `detector.detect`, of whose boxes
+        the one that overlaps the annotated face counts; jitter, seed: random shift and scale of given boxes.
     """
     report, rng = LandmarkReport(protocol, dataset.scheme), np.random.default_rng(seed)
     scores: list[float] = []

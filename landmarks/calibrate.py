@@ -1,8 +1,9 @@
-"""Fit what a landmark model's score means: python -m landmarks.calibrate MODEL [--count 300] [--config local_config.ini]
+"""Fit what a landmark model's score means: python -m landmarks.calibrate MODEL [--count 300] [--config
+local_config.ini]
 
-Faces of training photos are found from exact, coarse and wrong boxes; a logistic function of the peaks' height, the way of
-the landmarks between the last passes and their distance from those of the mirrored crop then says how likely an error below
-10 % is.
+Faces of training photos are found from exact, coarse and wrong boxes; a logistic function of the peaks' height, the way
+of the landmarks between the last passes and their distance from those of the mirrored crop then says how likely an
+error below 10 % is.
 The weights are written into config.json of the model's folder, from where the detector reads them.
 """
 
@@ -42,7 +43,8 @@ def collect(detector: LandmarkDetector, dataset: FaceDataset) -> tuple[dict[str,
 
 
 def calibrate(model: LoadedModel, dataset: FaceDataset) -> tuple[Calibration, dict[str, tuple[float, float]]]:
-    """Weights for every set of features, and for each the area under the risk-coverage curve of failures and the least one.
+    """Weights for every set of features, and for each the area under the risk-coverage curve of failures and the least
+    one.
 
     Raises: ConfigError where the photos give no failures, or nothing else.
     """

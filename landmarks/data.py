@@ -22,7 +22,9 @@ from training.loop import Indexed
 
 
 def open_dataset(key: str, split: str, settings: FaceSettings, local: LocalConfig) -> FaceDataset:
-    """One dataset by its key (`key` or `key:split`) at its place in local_config.ini, or a folder of photos by its path."""
+    """One dataset by its key (`key` or `key:split`) at its place in local_config.ini, or a folder of photos by its
+    path.
+    """
     s = settings
     return locate_dataset(key, split, local, s.input_size, s.crop_source, s.align, s.scheme, s.detector)
 
@@ -37,7 +39,9 @@ def locate_dataset(
     scheme: str | None,
     detector: str = "none",
 ) -> FaceDataset:
-    """As `open_dataset`, with everything spelt out; detector of a folder's photos without points, none = whole photos."""
+    """As `open_dataset`, with everything spelt out; detector of a folder's photos without points, none = whole
+    photos.
+    """
     key, _, own_split = key.partition(":")
     root = local.dataset(key)
     if key not in DATASETS and Path(key).is_dir():
@@ -58,7 +62,9 @@ def open_packed(dataset: FaceDataset, settings: FaceSettings, local: LocalConfig
 
 
 def held_out_split(key: str) -> str:
-    """The split that a dataset is validated on where none is named: val, test or (of test sets only, as in 300-W) full."""
+    """The split that a dataset is validated on where none is named: val, test or (of test sets only, as in 300-W)
+    full.
+    """
     splits = DATASETS[key if key in DATASETS else "folder"].splits
     return next((split for split in ("val", "test", "full") if split in splits), splits[0])
 
@@ -118,7 +124,9 @@ def crop_extension(keys: list[str], crop_source: str) -> tuple[float, float] | N
 
 
 def mean_shape(faces: FaceSet) -> np.ndarray:
-    """(K, 2) mean landmarks of a training set in crop sides, invisible points left out: what a network must be better than."""
+    """(K, 2) mean landmarks of a training set in crop sides, invisible points left out: what a network must be better
+    than.
+    """
     sums, counts = 0.0, 0.0
     for number, part in enumerate(faces.parts):
         rows = faces.row_of[faces.part_of == number]

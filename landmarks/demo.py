@@ -150,7 +150,9 @@ def _picture(path: Path, image: np.ndarray) -> Path:
 
 
 def write_json(path: Path, name: str, image: np.ndarray, faces: list[Analysis], detector: LandmarkDetector) -> Path:
-    """All faces of a photo; `landmarks` of the first one too, so that the file is an annotation for `folder` datasets."""
+    """All faces of a photo; `landmarks` of the first one too, so that the file is an annotation for `folder`
+    datasets.
+    """
     content = {
         "photo": name,
         "size": [image.shape[1], image.shape[0]],

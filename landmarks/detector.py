@@ -48,7 +48,8 @@ class Analysis:
 class Reading:
     """What the last pass made of a batch of faces.
 
-    Attributes: data (B, 3, S, S) that the networks saw; features: (B,) each, by the names of `landmarks.confidence.FEATURES`.
+    Attributes: data (B, 3, S, S) that the networks saw; features: (B,) each, by the names of
+        `landmarks.confidence.FEATURES`.
     """
 
     data: torch.Tensor
@@ -61,16 +62,19 @@ class Reading:
 class LandmarkDetector:
     """Detector and networks behind one call; all faces of all given photos go through the networks in one batch.
 
-    A face *box* is what a detector or an annotator draws around a face; a *crop* is the square that the networks see. The
-    table `datasets.detection.boxes.BOX_RULES` gives the first crop of a box, the landmarks of the first pass the second one.
+    A face *box* is what a detector or an annotator draws around a face; a *crop* is the square that the networks see.
+    The table `datasets.detection.boxes.BOX_RULES` gives the first crop of a box, the landmarks of the first pass the
+    second one.
 
     Args:
         model: from `landmarks.models.load_model`.
         device: auto, cpu, cuda or mps.
-        detector: "yunet", "dlib", "faceboxes:FILE", "none" (the photo is one crop) or any function image → list of Detection.
+        detector: "yunet", "dlib", "faceboxes:FILE", "none" (the photo is one crop) or any function image → list of
+            Detection.
         passes: 2 cuts every face again by the landmarks of the first pass, which corrects coarse boxes and crops.
         flip: average with the mirrored crop; takes twice as long.
-        locate: look for eyes, nose and mouth in every box that came without, which takes 3 ms; False: the box alone counts.
+        locate: look for eyes, nose and mouth in every box that came without, which takes 3 ms; False: the box alone
+            counts.
     Raises: CheckpointError for a model without a landmark head; DataError for an unknown detector.
     """
 
@@ -115,11 +119,11 @@ class LandmarkDetector:
         Args:
             image: (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8.
             boxes: (4,) left, top, right, bottom of faces, instead of the detector.
-            box_kind: what drew them, one of `datasets.detection.boxes.BOX_KINDS`; landmarks: tight around brows, chin and
-                the sides of the face.
+            box_kind: what drew them, one of `datasets.detection.boxes.BOX_KINDS`; landmarks: tight around brows, chin
+                and the sides of the face.
             crops: (4,) squares instead, which the first pass sees as they are; with passes=1 nothing else is seen.
-        Raises: DataError for a picture that is empty or not uint8, for a box or crop that is not four numbers, not finite,
-            without area or outside it, and for boxes and crops at once.
+        Raises: DataError for a picture that is empty or not uint8, for a box or crop that is not four numbers, not
+            finite, without area or outside it, and for boxes and crops at once.
         """
         boxes, crops = ([given] if given is not None else None for given in (boxes, crops))
         return self.predict_batch([image], boxes, box_kind=box_kind, crops=crops)[0]
@@ -168,7 +172,9 @@ class LandmarkDetector:
         return results
 
     def _drawn(self, prediction: Prediction) -> tuple[Sequence[np.ndarray], np.ndarray]:
-        """Reconstructions (empty without an autoencoder) and heatmaps (of a direct network drawn as sure as its points)."""
+        """Reconstructions (empty without an autoencoder) and heatmaps (of a direct network drawn as sure as its
+        points).
+        """
         if prediction.heatmaps is None:
             scale = HEATMAP_SIZE / self.size
             maps = render_heatmaps(prediction.landmarks.float() * scale, HEATMAP_SIZE, DRAWN_SIGMA, prediction.scores)
@@ -178,7 +184,9 @@ class LandmarkDetector:
 
     @torch.inference_mode()
     def read(self, images: Sequence[np.ndarray], owners: Sequence[int], detections: Sequence[Detection]) -> Reading:
-        """All passes over faces that were found: detections[i] is of images[owners[i]]. Raises: DataError for a bad box."""
+        """All passes over faces that were found: detections[i] is of images[owners[i]]. Raises: DataError for a bad
+        box.
+        """
         crops = [self._first_crop(d, images[i]) for d, i in zip(detections, owners, strict=True)]
         passes = self.passes if self.extend or self.crop_source.startswith("lm_") else 1
         landmarks: list[np.ndarray] = []

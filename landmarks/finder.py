@@ -1,4 +1,6 @@
-"""The one landmark finder that other methods use: photo in, landmarks of its faces out, networks loaded when first asked."""
+"""The one landmark finder that other methods use: photo in, landmarks of its faces out, networks loaded when first
+asked.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +29,8 @@ class FoundLandmarks(NamedTuple):
 class LandmarkFinder:
     """A `LandmarkDetector` that costs nothing until a photo needs it.
 
-    Args: name, snapshots and options as `LandmarkDetector.from_pretrained` takes them; box (4,) left, top, right, bottom of the
-        face in every photo, instead of the detector; box_kind: what drew it.
+    Args: name, snapshots and options as `LandmarkDetector.from_pretrained` takes them; box (4,) left, top, right,
+        bottom of the face in every photo, instead of the detector; box_kind: what drew it.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class LandmarkFinder:
         return LandmarkDetector.from_pretrained(self.name, self.snapshots, **self.options)
 
     def __call__(self, image: np.ndarray, boxes: Boxes | None = None, **given: object) -> list[Face]:
-        """Faces of one photo, surest detection first; arguments (box_kind, crops) and errors as of `LandmarkDetector`."""
+        """Faces of one photo, surest detection first; arguments (box_kind, crops) and errors as of
+        `LandmarkDetector`.
+        """
         if boxes is None and self.box is not None and given.get("crops") is None:
             boxes, given = [self.box], {"box_kind": self.box_kind}
         return self.detector(image, boxes, **given)

@@ -22,8 +22,8 @@ class Prediction:
         landmarks: (B, K, 2), or (B, K, 3) with a depth head, in crop pixels.
         scores: (B, K) heatmap peaks or probabilities, about 1 when sure.
         heatmaps, z: (B, K, 128, 128) and (B, z_dim) of an autoencoder.
-        disagreement: (B,) mean distance between the landmarks of the crop and of its mirror image, in crop sides, where they
-            were averaged.
+        disagreement: (B,) mean distance between the landmarks of the crop and of its mirror image, in crop sides, where
+            they were averaged.
     """
 
     landmarks: Tensor
@@ -34,7 +34,9 @@ class Prediction:
 
 
 def predict_heatmaps(networks: AAE, images: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 3, S, S) network images → z (B, z_dim) and heatmaps (B, K, 128, 128), float32. Only what the head needs is run."""
+    """(B, 3, S, S) network images → z (B, z_dim) and heatmaps (B, K, 128, 128), float32. Only what the head needs is
+    run.
+    """
     z = networks.Q(images)
     return z.float(), networks.LMH(networks.P.seed_features(z), networks.P).float()
 
@@ -55,7 +57,8 @@ def predict(
 
     Args:
         images: (B, 3, S, S) as the networks expect them.
-        flip_permutation: (K,) of the scheme to average the heatmaps with those of the mirrored crop; None = single pass.
+        flip_permutation: (K,) of the scheme to average the heatmaps with those of the mirrored crop; None = single
+            pass.
         subpixel: False decodes as 3FabRec does (integer peak × S/128, no half-pixel offset).
         readout: heatmaps, coords (linear, from z) or mean of both; default the model's own. The direct network has one.
     """

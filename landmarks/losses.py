@@ -1,4 +1,5 @@
-"""Losses of 3FabRec and ParFace-Net beside their equations. X target, X̂ reconstruction, both mean-subtracted [0, 1] images.
+"""Losses of 3FabRec and ParFace-Net beside their equations. X target, X̂ reconstruction, both mean-subtracted [0, 1]
+images.
 
 All of them compute in float32, also under autocast.
 """
@@ -33,8 +34,8 @@ class StructuralLoss:
 
     Gaussian window of 31 taps, σ = 1.5, valid positions only; L fixed to 1 (upstream guesses it per image).
 
-    Args: impl "fast": the whole batch, the window as two products with a banded matrix; "reference": image by image with the
-        full 31 × 31 kernel.
+    Args: impl "fast": the whole batch, the window as two products with a banded matrix; "reference": image by image
+        with the full 31 × 31 kernel.
     """
 
     def __init__(self, window: int = 31, sigma_px: float = 1.5, data_range: float = 1.0, impl: str = "fast") -> None:

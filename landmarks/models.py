@@ -31,7 +31,8 @@ KIND = "aae"
 class LoadedModel:
     """Networks with what they were trained for, in evaluation mode.
 
-    Attributes: scheme, or None without a landmark head; crop_source the model expects; info, config.json of the snapshot.
+    Attributes: scheme, or None without a landmark head; crop_source the model expects; info, config.json of the
+        snapshot.
     """
 
     networks: AAE
@@ -57,8 +58,8 @@ def load_model(name: str, snapshots: Path | None = None, activation: str | None 
 
     The authors' `saae.mdl` (file, or folder that holds one) is one, too.
 
-    Args: snapshots: folder of sessions, default that of local_config.ini; activation: of a `saae.mdl`, see `import_saae`; other
-        models know theirs.
+    Args: snapshots: folder of sessions, default that of local_config.ini; activation: of a `saae.mdl`, see
+        `import_saae`; other models know theirs.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
     """
     return _load(name, snapshots, activation, "an autoencoder or a landmark network", KIND, NET_KIND)
@@ -124,7 +125,8 @@ def save_for_inference(model: LoadedModel, folder: Path, half: bool = True) -> N
 
 
 def import_saae(path: Path, activation: str | None = None) -> LoadedModel:
-    """Read the authors' `saae.mdl` (3FabRec or ParFace-Net); its sizes are read off the tensors, not trusted from fields.
+    """Read the authors' `saae.mdl` (3FabRec or ParFace-Net); its sizes are read off the tensors, not trusted from
+    fields.
 
     The activation cannot be read off tensors: a depth head marks ParFace-Net, whose networks use leaky ReLU.
 
@@ -169,7 +171,8 @@ def _config_of_tensors(tensors: dict[str, Tensor], activation: str | None) -> AA
 
 
 def init_from_imagenet(networks: AAE, weights: Path, parts: Sequence[str] = ("Q", "LMH_3D")) -> None:
-    """Copy torchvision's ResNet-18 into the encoder and depth head, or those of them in `parts`, where shapes match by design.
+    """Copy torchvision's ResNet-18 into the encoder and depth head, or those of them in `parts`, where shapes match by
+    design.
 
     `layer0`, the shortcut of `layer1` and `fc` keep their initial values, as in ParFace-Net.
     Raises: CheckpointError when the file is no ResNet-18.

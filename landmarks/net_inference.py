@@ -1,4 +1,6 @@
-"""From crops to landmarks with the direct network: what `landmarks.inference.predict` gives, without heatmaps and latents."""
+"""From crops to landmarks with the direct network: what `landmarks.inference.predict` gives, without heatmaps and
+latents.
+"""
 
 import torch
 from torch import Tensor
@@ -10,12 +12,14 @@ from networks.landmark_net import LandmarkNet
 def locate(
     net: LandmarkNet, images: Tensor, flip_permutation: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Landmarks (B, K, 2) in crop px, the probability (B, K) that each is within 5 % of the crop's side, and disagreement.
+    """Landmarks (B, K, 2) in crop px, the probability (B, K) that each is within 5 % of the crop's side, and
+    disagreement.
 
     Args:
         images: (B, 3, S, S) as the network expects them.
         flip_permutation: (K,) of the scheme to average with the mirrored crop; None = single pass.
-    Returns: disagreement: (B,) mean distance of the points to those of the mirrored crop, in crop sides; None without it.
+    Returns: disagreement: (B,) mean distance of the points to those of the mirrored crop, in crop sides; None without
+    it.
     """
     half = images.shape[-1] / 2
     joint = net(images).joint

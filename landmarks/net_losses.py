@@ -24,7 +24,8 @@ def readout_loss(readouts: LandmarkReadouts, truth: Tensor, weights: Tensor) -> 
 
 
 def confidence(log_scales: Tensor, tolerance: float = 0.1) -> Tensor:
-    """Probability that a point lies within that many half crop sides of the truth: 1 − (1 + r/b)·exp(−r/b), r the tolerance.
+    """Probability that a point lies within that many half crop sides of the truth: 1 − (1 + r/b)·exp(−r/b), r the
+    tolerance.
 
     log_scales: any shape. The default is about a tenth of the distance between the eyes.
     """

@@ -153,10 +153,11 @@ def face_tiles(
     scheme: LandmarkScheme,
     tile_px: int = 256,
 ) -> np.ndarray:
-    """The paper's five tiles: input, reconstruction, heatmaps, prediction in the reconstruction, prediction in the input.
+    """The paper's five tiles: input, reconstruction, heatmaps, prediction in the reconstruction, prediction in the
+    input.
 
-    Args: picture, reconstruction (S, S, 3) uint8, the latter empty where there is none: three tiles then; heatmaps (K, h, w);
-        landmarks (K, 2+) in crop pixels; tile_px shown side.
+    Args: picture, reconstruction (S, S, 3) uint8, the latter empty where there is none: three tiles then; heatmaps (K,
+        h, w); landmarks (K, 2+) in crop pixels; tile_px shown side.
     """
     zoom, points = tile_px / len(picture), landmarks[:, :2]
     shown = cv2.resize(picture, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC)

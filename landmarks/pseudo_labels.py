@@ -1,8 +1,9 @@
 """Label packed crops with landmark networks: python -m landmarks.pseudo_labels MODEL… --packed FOLDER… --out FOLDER
 
-Every model sees every crop several times, turned, moved, scaled and mirrored; the label is the mean, weighted by what models
-say of their own accuracy, and a point's weight falls with the spread of the answers. Crops whose points disagree are dropped.
-The packed crops that come out hold the same pictures, so they may be mixed with annotated ones in a training, never in a test.
+Every model sees every crop several times, turned, moved, scaled and mirrored; the label is the mean, weighted by what
+models say of their own accuracy, and a point's weight falls with the spread of the answers. Crops whose points disagree
+are dropped. The packed crops that come out hold the same pictures, so they may be mixed with annotated ones in a
+training, never in a test.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""What train_aae_unsupervised.py, train_aae_landmarks.py and train_aae_landmarks_3d.py have in common, phase by phase."""
+"""What train_aae_unsupervised.py, train_aae_landmarks.py and train_aae_landmarks_3d.py have in common, phase by
+phase.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -169,7 +171,9 @@ def check_depth_inputs(run: Run, settings: DepthSettings) -> None:
 
 
 def refuse_flat(faces: FaceSet, name: str) -> None:
-    """Raises: ConfigError for landmarks without depth or all of the same depth: a depth head would learn to say nothing."""
+    """Raises: ConfigError for landmarks without depth or all of the same depth: a depth head would learn to say
+    nothing.
+    """
     if faces[0].landmarks.shape[-1] != 3:
         raise ConfigError(
             f"{name} has no depth of landmarks; a depth head needs wlp300 with its 3D points, palsy or such."

@@ -11,12 +11,13 @@ def pixel_error(output: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim(output: Tensor, target: Tensor, data_range: float = 1.0, window: int = 7) -> Tensor:
-    """Structural similarity (Wang et al. 2004), means and unbiased covariances over 7 × 7 px, C₁ = (0.01 L)², C₂ = (0.03 L)².
+    """Structural similarity (Wang et al. 2004), means and unbiased covariances over 7 × 7 px, C₁ = (0.01 L)², C₂ =
+    (0.03 L)².
 
     Equals skimage's `structural_similarity` with its defaults, as 3FabRec prints it.
 
-    Args: (B, C, H, W) float images of one range, at least `window` px wide, with their pixel mean: it is part of the measure;
-        data_range L.
+    Args: (B, C, H, W) float images of one range, at least `window` px wide, with their pixel mean: it is part of the
+        measure; data_range L.
     Returns: (B,) in [−1, 1], the mean over valid positions and channels.
     """
     stack = torch.cat([output, target, output**2, target**2, output * target], dim=1)

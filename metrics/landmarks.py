@@ -1,6 +1,7 @@
 """Errors of landmarks and what is made of them: NME, STD_NME, failure rate, AUC, GTE. Percent throughout.
 
-A photo on which a method found nothing has the error inf: it counts as a failure in FR and AUC and is left out of means.
+A photo on which a method found nothing has the error inf: it counts as a failure in FR and AUC and is left out of
+means.
 """
 
 import math
@@ -15,7 +16,8 @@ NORMALISERS = ("outer", "pupil", "eyes", "box", "bb", "diagonal", "image", "none
 
 
 def effective_normaliser(scheme: LandmarkScheme, kind: str) -> str:
-    """The normaliser used for a requested one: schemes whose papers have no eye norm (19, 21, unknown) use the crop side.
+    """The normaliser used for a requested one: schemes whose papers have no eye norm (19, 21, unknown) use the crop
+    side.
 
     Raises: ValueError for an unknown kind.
     """
@@ -29,7 +31,9 @@ def effective_normaliser(scheme: LandmarkScheme, kind: str) -> str:
 
 
 def _eye_centres(scheme: LandmarkScheme) -> tuple[Sequence[int], Sequence[int]] | None:
-    """Points whose means are the right and the left eye centre, by the best that the scheme knows; None without eyes."""
+    """Points whose means are the right and the left eye centre, by the best that the scheme knows; None without
+    eyes.
+    """
     if len(scheme.five_points) >= 2 and all(scheme.five_points[:2]):
         return scheme.five_points[0], scheme.five_points[1]
     if scheme.pupils:
@@ -61,9 +65,9 @@ def normaliser(
 
     Args:
         landmarks: (N, K, 2) ground truth in px, or (N, K, 3) for a distance in space.
-        kind: outer (outer eye corners); pupil (annotated pupils, else the mean of the outer and the inner corner distance, as
-            3FabRec approximates it); eyes (distance of the eye centres); box or bb (√(w·h) of the landmarks' box); diagonal
-            (of that box); image (crop side); none (100, so that errors are px).
+        kind: outer (outer eye corners); pupil (annotated pupils, else the mean of the outer and the inner corner
+            distance, as 3FabRec approximates it); eyes (distance of the eye centres); box or bb (√(w·h) of the
+            landmarks' box); diagonal (of that box); image (crop side); none (100, so that errors are px).
         image_size: crop side in px, needed for image.
         visibility: (N, K); points with weight 0 are no part of a box. None: all count.
     Returns:
@@ -107,7 +111,9 @@ def per_image(errors: Tensor, points: Sequence[int] | None = None) -> Tensor:
 
 
 def mean_error(errors: Tensor, points: Sequence[int] | None = None) -> float:
-    """NME in %: mean over images of the mean over points; failed images (inf) are left out, NaN when nothing is left."""
+    """NME in %: mean over images of the mean over points; failed images (inf) are left out, NaN when nothing is
+    left.
+    """
     means = per_image(errors, points)
     return float(means[torch.isfinite(means)].mean()) if torch.isfinite(means).any() else math.nan
 
@@ -150,7 +156,8 @@ def auc_steps(image_errors: Tensor, threshold: float = 10.0, steps: int = 50) ->
 
 
 def depth_aligned(predicted: Tensor, truth: Tensor, visibility: Tensor | None = None) -> Tensor:
-    """(N, K, 3) predictions with their depth shifted so that its mean over the face is the ground truth's (ParFace-Net).
+    """(N, K, 3) predictions with their depth shifted so that its mean over the face is the ground truth's
+    (ParFace-Net).
 
     Args: predicted, truth (N, K, 3) px; visibility (N, K), points with weight 0 are no part of the mean.
     """
@@ -168,7 +175,8 @@ def gte_errors(
     visibility: Tensor | None = None,
     image_size: float | None = None,
 ) -> Tensor:
-    """(N, K) errors in space in % of the outer eye corners' distance in space, after `depth_aligned`; GTE is their mean.
+    """(N, K) errors in space in % of the outer eye corners' distance in space, after `depth_aligned`; GTE is their
+    mean.
 
     image_size: crop side in px, needed for schemes whose normaliser "outer" comes to it.
     """

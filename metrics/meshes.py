@@ -58,8 +58,8 @@ def icp(
 ) -> np.ndarray:
     """Points (P, 3) moved onto a surface by a similarity (or rigid motion), from where they are: point-to-plane ICP.
 
-    Each round solves the linearised motion that brings the points into the tangent planes of their nearest surface points
-    (Chen and Medioni 1991), and stops when no point moves by more than the tolerance (dm).
+    Each round solves the linearised motion that brings the points into the tangent planes of their nearest surface
+    points (Chen and Medioni 1991), and stops when no point moves by more than the tolerance (dm).
     """
     for _ in range(iterations):
         target, normals = surface.nearest(points)
@@ -90,7 +90,8 @@ def point_to_plane_mm(points: np.ndarray, surface: Surface) -> np.ndarray:
 def micc_error_mm(found: np.ndarray, truth: Surface, nose_tip: np.ndarray, radius: float = MICC_RADIUS_DM) -> float:
     """RMSE of point-to-plane distances in mm after similarity ICP, as Deng et al. 2019 score MICC Florence.
 
-    Args: found (P, 3) dm, aligned to the truth by landmarks; nose_tip (3,) of the truth, around which it is cut to the radius.
+    Args: found (P, 3) dm, aligned to the truth by landmarks; nose_tip (3,) of the truth, around which it is cut to the
+    radius.
     Raises: ValueError when nothing of the truth lies within the radius.
     """
     near = np.linalg.norm(truth.vertices - nose_tip, axis=1) <= radius
@@ -104,7 +105,8 @@ def micc_error_mm(found: np.ndarray, truth: Surface, nose_tip: np.ndarray, radiu
 
 
 def face_crop(scan: np.ndarray, landmarks: np.ndarray, radius: float = FACE_RADIUS) -> np.ndarray:
-    """(P,) whether points of a scan (P, 3) belong to the face that its seven landmarks (7, 3) mark, as Feng et al. 2018 cut it.
+    """(P,) whether points of a scan (P, 3) belong to the face that its seven landmarks (7, 3) mark, as Feng et al. 2018
+    cut it.
 
     A sphere around 0.3 of the way from the bottom of the nose to the middle of the inner eye corners.
     """
@@ -118,11 +120,12 @@ def now_errors_mm(
 ) -> np.ndarray:
     """Distances of scan points to a predicted neutral mesh in mm by NoW's protocol (Sanyal et al. 2019).
 
-    Seven landmarks give a similarity (metrical: rigid) alignment of the mesh; ICP of the scan's face onto it with the same
-    freedom follows. Distances are counted in the scan's scale.
-    Args: scan (P, 3), scan_landmarks and mesh_landmarks (7, 3) dm: outer and inner corner of the right eye, inner and outer
-        corner of the left eye, bottom of the nose, right and left corner of the mouth.
-    Returns: (Q,) of the Q points of the face (`face_crop`). Raises: ValueError when no point of the scan is near its landmarks.
+    Seven landmarks give a similarity (metrical: rigid) alignment of the mesh; ICP of the scan's face onto it with the
+    same freedom follows. Distances are counted in the scan's scale.
+    Args: scan (P, 3), scan_landmarks and mesh_landmarks (7, 3) dm: outer and inner corner of the right eye, inner and
+        outer corner of the left eye, bottom of the nose, right and left corner of the mouth.
+    Returns: (Q,) of the Q points of the face (`face_crop`). Raises: ValueError when no point of the scan is near its
+    landmarks.
     """
     source, target = (torch.from_numpy(np.asarray(x, dtype=np.float64))[None] for x in (mesh_landmarks, scan_landmarks))
     motion = similarity(source, target, scaled=not metrical)

@@ -51,7 +51,8 @@ class Protocol:
 class LandmarkReport:
     """Errors of all images, a few floats per landmark and nothing else, whatever the size of the photos.
 
-    Attributes: controls: reports by name of answers that need no network, on the same images; extra: further numbers by name.
+    Attributes: controls: reports by name of answers that need no network, on the same images; extra: further numbers by
+        name.
     """
 
     def __init__(self, protocol: Protocol, scheme: LandmarkScheme) -> None:
@@ -90,8 +91,8 @@ class LandmarkReport:
     def summary(self) -> dict:
         """All numbers, failures by name, and the protocol. NaN where there is nothing to average.
 
-        excluded names every image without a finite error (no prediction, no visible point, normaliser 0): it is a failure
-        in FR and AUC and stays out of the means.
+        excluded names every image without a finite error (no prediction, no visible point, normaliser 0): it is a
+        failure in FR and AUC and stays out of the means.
         """
         errors = self.errors
         means = per_image(errors)

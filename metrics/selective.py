@@ -1,4 +1,6 @@
-"""How well scores tell good answers from bad ones: risk and coverage of selective prediction (El-Yaniv and Wiener 2010)."""
+"""How well scores tell good answers from bad ones: risk and coverage of selective prediction (El-Yaniv and Wiener
+2010).
+"""
 
 import torch
 from torch import Tensor
@@ -7,8 +9,8 @@ from torch import Tensor
 def risk_coverage(risks: Tensor, scores: Tensor) -> Tensor:
     """Mean risk of the answers with the highest scores, for each number of answers that are kept.
 
-    Args: risks (N,) ≥ 0, finite: an error in %, or 1 for a failure and 0 for none; scores (N,), higher is surer, a nan is
-        the least sure. Answers of equal score share their mean risk, so that their order does not matter.
+    Args: risks (N,) ≥ 0, finite: an error in %, or 1 for a failure and 0 for none; scores (N,), higher is surer, a nan
+        is the least sure. Answers of equal score share their mean risk, so that their order does not matter.
     Returns: (N,) float64; entry k − 1 belongs to a coverage of k / N.
     Raises: ValueError for other shapes and risks that are negative or not finite.
     """

@@ -1,7 +1,7 @@
 """Face verification: how well the cosine of two faces' features says whether they show the same person.
 
-Pairs of one video are left out: their frames are nearly the same picture. Accuracies are those of LFW's protocol: every fold's
-people are judged with the threshold that serves the other folds best.
+Pairs of one video are left out: their frames are nearly the same picture. Accuracies are those of LFW's protocol: every
+fold's people are judged with the threshold that serves the other folds best.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Pairs:
 def all_pairs(people: Tensor, videos: Tensor, folds: int = FOLDS) -> Pairs:
     """Every pair of different people, and every pair of one person from different videos.
 
-    Args: people (N,) int64; videos (N,) int64, numbered within a person. People are dealt to the folds in turn; a pair of
-        people of different folds has fold −1, so that no person is judged with a threshold chosen on herself. Every fold
-        has two people at least.
+    Args: people (N,) int64; videos (N,) int64, numbered within a person. People are dealt to the folds in turn; a pair
+        of people of different folds has fold −1, so that no person is judged with a threshold chosen on herself. Every
+        fold has two people at least.
     Raises: ValueError when no person has two videos, or there is only one person.
     """
     first, second = torch.triu_indices(len(people), len(people), 1)
@@ -59,7 +59,8 @@ def accept_rate(scores: Tensor, same: Tensor, false_accepts: float) -> float:
 
 
 def balanced_accuracy(scores: Tensor, pairs: Pairs) -> float:
-    """Mean over folds of (share of same pairs above + share of other pairs not above) / 2, threshold from the other folds.
+    """Mean over folds of (share of same pairs above + share of other pairs not above) / 2, threshold from the other
+    folds.
 
     Folds without both kinds of pairs are left out. Raises: ValueError when fewer than two are left.
     """

@@ -3,9 +3,9 @@
     fit = fit_landmarks(model, landmarks_px)            # (B, 68, 2) or (B, 68, 3)
     vertices = fit.vertices(model); screen = fit.screen(model)
 
-Pose is a scaled orthographic camera (Bruckstein et al. 1999), shape a ridge regression on the model's priors (Blanz and Vetter
-1999), blendshape weights stay in 0 … 1. Jaw points of the side that is turned away slide along the model's contour lines to the
-silhouette (Zhu et al. 2015), because annotators mark what they see, not a fixed point of the skin.
+Pose is a scaled orthographic camera (Bruckstein et al. 1999), shape a ridge regression on the model's priors (Blanz and
+Vetter 1999), blendshape weights stay in 0 … 1. Jaw points of the side that is turned away slide along the model's
+contour lines to the silhouette (Zhu et al. 2015), because annotators mark what they see, not a fixed point of the skin.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -61,7 +61,9 @@ class Fit:
         return torch.rad2deg(euler_from_rotation(self.rotation))
 
     def moved(self, matrices: Tensor) -> "Fit":
-        """The same faces after a similarity of their pictures, such as that of a crop: (B, 2, 3), y down, no mirroring."""
+        """The same faces after a similarity of their pictures, such as that of a crop: (B, 2, 3), y down, no
+        mirroring.
+        """
         linear, offset = matrices[:, :, :2].to(self.rotation), matrices[:, :, 2].to(self.rotation)
         zoom = torch.linalg.det(linear).sqrt()
         turn = torch.eye(3).to(linear).repeat(len(linear), 1, 1)
@@ -161,7 +163,9 @@ class LandmarkBases:
 def matched_bases(
     model: FaceModel, scheme: str, identity: Tensor, expression: Tensor, rotation: Tensor, slide_contour: bool = True
 ) -> LandmarkBases:
-    """The model at the landmarks of faces in a pose; jaw points of the 68 slid to the silhouette if the model has contours."""
+    """The model at the landmarks of faces in a pose; jaw points of the 68 slid to the silhouette if the model has
+    contours.
+    """
     bases = _landmark_bases(model, scheme, len(identity))
     if slide_contour and model.contour is not None and scheme == "ibug68":
         return _slide(model, bases, identity, expression, rotation)
@@ -181,7 +185,8 @@ def solve_pose(points: Tensor, observed: Tensor, weights: Tensor) -> tuple[Tenso
     """Scaled rigid motion that carries points onto observations, in closed form.
 
     Args: points (B, K, 3); observed (B, K, 2 or 3), y up; weights (B, K).
-    Returns: rotation (B, 3, 3) with determinant 1, scale (B,), translation (B, 2 or 3): observed ≈ scale · (R p) + translation.
+    Returns: rotation (B, 3, 3) with determinant 1, scale (B,), translation (B, 2 or 3): observed ≈ scale · (R p) +
+    translation.
         From 2D: least-squares affine, its 2 × 3 part replaced by the nearest scaled rotation. From 3D: Umeyama 1991.
     """
     if observed.shape[-1] == 3:

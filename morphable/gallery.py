@@ -2,7 +2,8 @@
 
     python -m morphable.gallery --model head --out outputs/gallery
 
-Writes heads.png (8 × 8 random people), expressions.png, landmarks_<scheme>.png (five views) and texture_coordinates.png.
+Writes heads.png (8 × 8 random people), expressions.png, landmarks_<scheme>.png (five views) and
+texture_coordinates.png.
 """
 
 import argparse

@@ -1,8 +1,10 @@
-"""What the colours of a photo say about light and skin: vertex samples, spherical-harmonics light and albedo in closed form.
+"""What the colours of a photo say about light and skin: vertex samples, spherical-harmonics light and albedo in closed
+form.
 
-Colour = albedo · light (Lambert). Skin and light cannot be told apart from colours alone; priors decide: light is grey within a
-few percent and about as bright as Deep3D's ambient term, albedo follows the model's prior. Both are robust regressions that
-give little weight to hair, glasses, highlights and shadows (iteratively reweighted, Geman and McClure 1987).
+Colour = albedo · light (Lambert). Skin and light cannot be told apart from colours alone; priors decide: light is grey
+within a few percent and about as bright as Deep3D's ambient term, albedo follows the model's prior. Both are robust
+regressions that give little weight to hair, glasses, highlights and shadows (iteratively reweighted, Geman and McClure
+1987).
 """
 
 import torch
@@ -37,9 +39,10 @@ def sample_vertices(
 ) -> tuple[Tensor, Tensor]:
     """Colours of all vertices in their photos, and how well each is seen.
 
-    Args: photos (B, H, W, 3) 0 … 1; screen (B, V, 3) weak perspective, px; scale (B,) px per dm; normals (B, V, 3) in the
-        camera's frame; triangles (F, 3); ids (B, H, W) from `rasterize`.
-    Returns: (B, V, 3) bilinear colours; (B, V) cosine to the line of sight, 0 for vertices that the photo does not show.
+    Args: photos (B, H, W, 3) 0 … 1; screen (B, V, 3) weak perspective, px; scale (B,) px per dm; normals (B, V, 3) in
+        the camera's frame; triangles (F, 3); ids (B, H, W) from `rasterize`.
+    Returns: (B, V, 3) bilinear colours; (B, V) cosine to the line of sight, 0 for vertices that the photo does not
+    show.
     """
     height, width = photos.shape[1:3]
     covered = (ids >= 0)[..., None]
@@ -67,8 +70,8 @@ def sample_vertices(
 def estimate_light(colours: Tensor, albedo: Tensor, normals: Tensor, weights: Tensor) -> Tensor:
     """Spherical-harmonics light of faces whose albedo is known, by robust least squares with the priors above.
 
-    Args: colours (B, V, 3) 0 … 1; albedo (B, V, 3) or (V, 3); normals (B, V, 3) unit; weights (B, V) ≥ 0, 0 for what is no skin
-        or not seen.
+    Args: colours (B, V, 3) 0 … 1; albedo (B, V, 3) or (V, 3); normals (B, V, 3) unit; weights (B, V) ≥ 0, 0 for what is
+        no skin or not seen.
     Returns: γ (B, 3, 9) for `sh_shade`.
     """
     used = _used(weights)
@@ -78,7 +81,8 @@ def estimate_light(colours: Tensor, albedo: Tensor, normals: Tensor, weights: Te
 
 
 def light_and_albedo(model: FaceModel, colours: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """γ (B, 3, 9) and albedo coefficients (B, Ka) of faces, as `estimate_light` with the model's albedo for the known one.
+    """γ (B, 3, 9) and albedo coefficients (B, Ka) of faces, as `estimate_light` with the model's albedo for the known
+    one.
 
     Both are solved for together: in turn, the one that comes first would take all brightness and tint.
     """

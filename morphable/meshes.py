@@ -16,8 +16,8 @@ def in_frame(frame: str, shapes: Tensor, scene: Scene | None = None) -> Tensor:
     """(n, V, 3) vertices in a frame; all are right-handed with y up.
 
     Args:
-        frame: "canonical", the unposed head in dm; "posed", turned as in the photo, dm; "image", on the photo in px with y up
-            from its lower edge (what 3DDFA writes).
+        frame: "canonical", the unposed head in dm; "posed", turned as in the photo, dm; "image", on the photo in px
+            with y up from its lower edge (what 3DDFA writes).
         shapes: (n, V, 3) unposed, dm. scene: needed for all but "canonical".
     Raises: ValueError for an unknown frame, or one that needs a scene.
     """

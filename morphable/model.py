@@ -1,6 +1,7 @@
 """The one 3D morphable model of this codebase: a linear model of a face's shape and albedo, and what its vertices mean.
 
-Sizes are properties of the model, never constants. Space: x to the right of the picture, y up, z toward the viewer, decimetres.
+Sizes are properties of the model, never constants. Space: x to the right of the picture, y up, z toward the viewer,
+decimetres.
 """
 
 import json
@@ -51,7 +52,8 @@ class SurfacePoints:
 class FaceModel:
     """Shape S = mean + identity·α + expression·β and albedo T = albedo_mean + albedo·τ, both per vertex.
 
-    Blanz and Vetter 1999; coefficients are in units of their basis, whose prior spread `*_std` gives (1 for scaled bases).
+    Blanz and Vetter 1999; coefficients are in units of their basis, whose prior spread `*_std` gives (1 for scaled
+    bases).
     """
 
     name: str
@@ -105,7 +107,8 @@ class FaceModel:
     def shape(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
         """Vertices of faces.
 
-        Args: identity (B, Ki); expression (B, Ke) or None for the neutral face. Fewer columns than the model has are allowed:
+        Args: identity (B, Ki); expression (B, Ke) or None for the neutral face. Fewer columns than the model has are
+        allowed:
             the rest is 0.
         Returns: (B, N, 3) dm.
         """
@@ -117,7 +120,9 @@ class FaceModel:
         return _combine(self.albedo_mean, self.albedo, albedo)
 
     def points(self, vertices: Tensor, scheme: str) -> Tensor:
-        """(..., N, 3) vertices → (..., K, 3) landmarks of a scheme. Raises: FaceModelError if the model does not know it."""
+        """(..., N, 3) vertices → (..., K, 3) landmarks of a scheme. Raises: FaceModelError if the model does not know
+        it.
+        """
         if scheme not in self.landmarks:
             known = ", ".join(sorted(self.landmarks)) or "none"
             raise FaceModelError(f"face model {self.name} has no landmarks '{scheme}'; it has: {known}.")
@@ -177,7 +182,9 @@ class FaceModel:
         )
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write one safetensors file, beside its place and then renamed; dtype (float16 halves it) is that of the bases."""
+        """Write one safetensors file, beside its place and then renamed; dtype (float16 halves it) is that of the
+        bases.
+        """
         tensors, scalars = {}, {}
         for f in fields(self):
             value = getattr(self, f.name)

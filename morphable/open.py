@@ -1,9 +1,9 @@
 """One door to every face model: the embedded head, files of our own, and the published formats.
 
 A source is a name or path, with an optional format before it and an optional part after it: `head`,
-`models/mine.safetensors`, `ict:/data/ict_light.npz`, `3ddfa:/data/train.configs#noneck`. Without a format the content tells
-which it is; a format alone means the path that [Paths] of local_config.ini gives it. `head#photos` is the head with an albedo
-learned from photos instead of the painted one.
+`models/mine.safetensors`, `ict:/data/ict_light.npz`, `3ddfa:/data/train.configs#noneck`. Without a format the content
+tells which it is; a format alone means the path that [Paths] of local_config.ini gives it. `head#photos` is the head
+with an albedo learned from photos instead of the painted one.
 """
 
 import importlib.util
@@ -57,8 +57,8 @@ _MARKERS = (  # a file in a folder, and the format that it tells
 def load_face_model(source: str | Path, local: LocalConfig | None = None) -> FaceModel:
     """The face model of a source, as the module's first lines say.
 
-    Args: source, name or path; local, whose [Paths] may name a path per format (`bfm09`, `3ddfa`, `ict`, …) and in `tddfa` a
-        folder with `tri.mat`, `BFM_UV.mat`, `indices.npy` and `tri.pkl` for 3DDFA's models.
+    Args: source, name or path; local, whose [Paths] may name a path per format (`bfm09`, `3ddfa`, `ict`, …) and in
+        `tddfa` a folder with `tri.mat`, `BFM_UV.mat`, `indices.npy` and `tri.pkl` for 3DDFA's models.
     Raises: FaceModelError naming the file and field, and what to do.
     """
     known, path, part = _parse(str(source))

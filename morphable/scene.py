@@ -16,7 +16,8 @@ from geometry.units import MM_PER_DM
 class Scene:
     """n faces of one topology on the picture of one photo.
 
-    Depths must be comparable between the faces: those of a pinhole are; weak perspective goes through `metric_screen` first.
+    Depths must be comparable between the faces: those of a pinhole are; weak perspective goes through `metric_screen`
+    first.
     """
 
     screen: Tensor  # (n, V, 3) x px, y px down, depth in dm from the camera
@@ -74,7 +75,9 @@ class Scene:
 
     @property
     def image_vertices(self) -> Tensor:
-        """(n, V, 3) px: x right, y up from the bottom edge of the picture, z toward the viewer in the scale of each face."""
+        """(n, V, 3) px: x right, y up from the bottom edge of the picture, z toward the viewer in the scale of each
+        face.
+        """
         flat, space = (points[..., :2] - points[..., :2].mean(1, keepdim=True) for points in (self.screen, self.posed))
         px_per_dm = flat.norm(dim=(1, 2)) / space.norm(dim=(1, 2))
         depth = -self.posed[..., 2:] * px_per_dm[:, None, None]
@@ -91,7 +94,9 @@ class Scene:
         return torch.where(self.mask, self.ids[0].div(len(self.triangles), rounding_mode="floor"), -1)
 
     def draw(self, attributes: Tensor) -> Tensor:
-        """Vertex attributes on the picture: (n, V, C), or (V, C) for all faces alike → (H, W, C), 0 in the background."""
+        """Vertex attributes on the picture: (n, V, C), or (V, C) for all faces alike → (H, W, C), 0 in the
+        background.
+        """
         count, vertices, _ = self.screen.shape
         flat = attributes.expand(count, vertices, attributes.shape[-1]).flatten(0, 1)
         covered, corners, weights = self._samples
@@ -108,11 +113,11 @@ class Scene:
 def metric_screen(screen: Tensor, scale: Tensor, focal_px: float) -> Tensor:
     """Give weak-perspective screens a common depth in dm: a face of scale s lies focal / s from the camera.
 
-    Weak perspective does not see distance; with an assumed focal length the size of a face on the picture tells it, so that the
-    larger of two faces lies in front.
+    Weak perspective does not see distance; with an assumed focal length the size of a face on the picture tells it, so
+    that the larger of two faces lies in front.
 
-    Args: screen (n, V, 3) with depth in px (`geometry.cameras.weak_perspective`); scale (n,) px per dm; focal_px > 0, about
-        1.2 times the longer side of an uncropped photo.
+    Args: screen (n, V, 3) with depth in px (`geometry.cameras.weak_perspective`); scale (n,) px per dm; focal_px > 0,
+        about 1.2 times the longer side of an uncropped photo.
     Returns: (n, V, 3) with the same x and y, depth in dm from the camera.
     Raises: ValueError for a scale or focal length that is not positive.
     """

@@ -1,7 +1,8 @@
-"""The face's texture, unwrapped from the photo through its mesh; texels that the photo does not show are left out or mirrored.
+"""The face's texture, unwrapped from the photo through its mesh; texels that the photo does not show are left out or
+mirrored.
 
-Every texel of the texture is a point of the surface. It goes to the photo with the mesh; it is seen if it lies inside the
-photo, faces the camera, and no face of the scene lies in front of it.
+Every texel of the texture is a point of the surface. It goes to the photo with the mesh; it is seen if it lies inside
+the photo, faces the camera, and no face of the scene lies in front of it.
 """
 
 from dataclasses import dataclass
@@ -47,8 +48,8 @@ def unwrap(
         scene, face: all faces of the photo, and the number of the one to unwrap.
         model: gives texture coordinates (a cylinder's if it has none) and mirror partners.
         size: side of the texture in texels.
-        complete: "none" leaves hidden texels transparent, "symmetry" takes them from the mirrored point where that is seen and
-            blends steep ones with it, "all" also fills what then remains with the nearest colour.
+        complete: "none" leaves hidden texels transparent, "symmetry" takes them from the mirrored point where that is
+            seen and blends steep ones with it, "all" also fills what then remains with the nearest colour.
     Raises: ValueError for a photo of another size, an unknown way to complete or a face that the photo does not show.
     """
     if photo.shape[:2] != tuple(scene.size):
@@ -111,7 +112,9 @@ def mirror_ids(model: FaceModel) -> Tensor:
 
 
 def _look_up(photo: np.ndarray, scene: Scene, face: int, corners: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours (T, 3) 0 … 255 of points of one face in the photo, and the cosine to the line of sight (T,), 0 if not seen."""
+    """Colours (T, 3) 0 … 255 of points of one face in the photo, and the cosine to the line of sight (T,), 0 if not
+    seen.
+    """
     screen = scene.screen[face]
     place = _project(screen[corners], weights, scene.perspective)
     height, width = scene.size
@@ -127,13 +130,17 @@ def _look_up(photo: np.ndarray, scene: Scene, face: int, corners: Tensor, weight
 
 
 def _mirror_share(facing: Tensor, mirror_facing: Tensor) -> Tensor:
-    """Share (T,) of the mirrored colour: 1 where only that is seen, rising from 0 as the surface turns away from the camera."""
+    """Share (T,) of the mirrored colour: 1 where only that is seen, rising from 0 as the surface turns away from the
+    camera.
+    """
     steep = ((_STEEP_COSINE - facing) / (_STEEP_COSINE - _LEAST_COSINE)).clamp(0, 1)
     return torch.where(mirror_facing > facing, torch.where(facing > 0, steep, 1.0), 0.0)
 
 
 def _project(corners: Tensor, weights: Tensor, perspective: bool) -> Tensor:
-    """Screen position (T, 3) of points given by barycentric weights on the surface: corners (T, 3, 3), weights (T, 3)."""
+    """Screen position (T, 3) of points given by barycentric weights on the surface: corners (T, 3, 3), weights (T,
+    3).
+    """
     if not perspective:
         return (corners * weights[..., None]).sum(1)
     # A pinhole's x and y are linear in space only after multiplication by the depth.
@@ -143,7 +150,8 @@ def _project(corners: Tensor, weights: Tensor, perspective: bool) -> Tensor:
 
 
 def _surface_depth(scene: Scene, place: Tensor) -> Tensor:
-    """Depth (T,) of the scene's visible surface at continuous positions: the plane of the triangle that the pixel there sees.
+    """Depth (T,) of the scene's visible surface at continuous positions: the plane of the triangle that the pixel there
+    sees.
 
     Infinite where nothing is.
     """
@@ -170,7 +178,9 @@ def _sample(image: Tensor, place: Tensor) -> Tensor:
 
 
 def _extend(picture: np.ndarray, has_colour: np.ndarray, opaque: np.ndarray, on_surface: np.ndarray) -> np.ndarray:
-    """Colour texels without colour like the nearest that has one; alpha 255 for opaque ones and a margin off the surface."""
+    """Colour texels without colour like the nearest that has one; alpha 255 for opaque ones and a margin off the
+    surface.
+    """
     row, column = distance_transform_edt(~has_colour, return_distances=False, return_indices=True)
     margin = ~on_surface & (distance_transform_edt(~opaque) <= _MARGIN_TEXELS)
     out = picture[row, column]

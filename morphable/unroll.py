@@ -1,4 +1,6 @@
-"""Unroll a face onto a cylinder: texture coordinates for models without, and the anchors of the pose-adaptive feature."""
+"""Unroll a face onto a cylinder: texture coordinates for models without, and the anchors of the pose-adaptive
+feature.
+"""
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ _FOREHEAD = 0.35  # height above the brows that anchors cover, in heights from c
 
 
 def cylinder(model: FaceModel) -> Tensor:
-    """(N, 3) angle in radians (0 in front, positive to the right of the picture), height dm and radius dm of the mean shape.
+    """(N, 3) angle in radians (0 in front, positive to the right of the picture), height dm and radius dm of the mean
+    shape.
 
     The axis is vertical, at x = 0 and at the depth of the ends of the jaw line.
     """
@@ -46,9 +49,9 @@ def with_texture_coordinates(model: FaceModel) -> tuple[Tensor, Tensor]:
 def anchors(model: FaceModel) -> SurfacePoints:
     """64 × 64 points of the surface, even in angle and height, from the upper left of the picture row by row.
 
-    They span ±90° and the height from the chin to the forehead. Each is fixed to a triangle, so identity *and expression* move
-    it as they move the mesh. (3DDFA ships anchors of its own whose expression basis is a copy of the shape basis.) Where
-    the surface has a hole, such as an eye opening, the anchor is the nearest vertex.
+    They span ±90° and the height from the chin to the forehead. Each is fixed to a triangle, so identity *and
+    expression* move it as they move the mesh. (3DDFA ships anchors of its own whose expression basis is a copy of the
+    shape basis.) Where the surface has a hole, such as an eye opening, the anchor is the nearest vertex.
     """
     angle, height, radius = cylinder(model).unbind(-1)
     points = model.points(model.mean, "ibug68")[:, 1]
@@ -72,8 +75,8 @@ def anchors(model: FaceModel) -> SurfacePoints:
 def pose_adaptive_feature(photo: np.ndarray, screen: Tensor, points: SurfacePoints, kernel: int = 3) -> np.ndarray:
     """PAF (Zhu et al. 2016): the pixels around each of 64 × 64 anchors, side by side.
 
-    Args: photo (H, W, 3) uint8, mostly the 120 px crop; screen (V, 3) of one face on it; points from `anchors`; kernel, odd
-        side of each patch in px.
+    Args: photo (H, W, 3) uint8, mostly the 120 px crop; screen (V, 3) of one face on it; points from `anchors`; kernel,
+        odd side of each patch in px.
     Returns: (64·kernel, 64·kernel, 3) uint8. Patches are shifted into the photo where they would leave it.
     Raises: ValueError for an even kernel or a photo smaller than it.
     """

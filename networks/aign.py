@@ -1,4 +1,6 @@
-"""AIGN (Tung et al. 2017) on keypoints, as DepthNets compares with it: heatmaps to a shape basis, rotation and camera."""
+"""AIGN (Tung et al. 2017) on keypoints, as DepthNets compares with it: heatmaps to a shape basis, rotation and
+camera.
+"""
 
 from dataclasses import dataclass
 
@@ -23,8 +25,8 @@ class AIGNConfig:
 def keypoint_maps(points: Tensor) -> Tensor:
     """(B, K, 2) in units of the image sides → (B, K, 128, 128): an 8 × 8 Gaussian of σ = 1 and sum 1 around each point.
 
-    As published, the patch covers rows and columns −4 … +3 of the point's pixel and its peak is the fourth one. A patch over
-    the edge is cut; upstream left it out at the upper and left edge.
+    As published, the patch covers rows and columns −4 … +3 of the point's pixel and its peak is the fourth one. A patch
+    over the edge is cut; upstream left it out at the upper and left edge.
     """
     batch, count, _ = points.shape
     offsets = torch.arange(-3.0, 5.0, device=points.device)
@@ -41,10 +43,11 @@ def keypoint_maps(points: Tensor) -> Tensor:
 
 
 def convolve_maps(points: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`conv2d(keypoint_maps(points), weight, bias, stride=2, padding=1)` without the maps, empty but for 8 × 8 pixels each.
+    """`conv2d(keypoint_maps(points), weight, bias, stride=2, padding=1)` without the maps, empty but for 8 × 8 pixels
+    each.
 
-    A patch reaches 5 × 5 places of the result, so 25 products of 9 taps per keypoint do the work of 4,096. With the whole maps
-    this layer alone is more than half of a training step of the generator.
+    A patch reaches 5 × 5 places of the result, so 25 products of 9 taps per keypoint do the work of 4,096. With the
+    whole maps this layer alone is more than half of a training step of the generator.
 
     Args: points (B, K, 2) in units of the image sides; weight (O, K, 3, 3); bias (O,).
     Returns: (B, O, 64, 64), channels last in memory.

@@ -11,7 +11,8 @@ ASPP_RATES = (6, 12, 18)
 class SqueezeExcitation(nn.Module):
     """Channel gate from the global mean (Hu et al. 2018): x · gate(W₂ relu(W₁ mean(x))).
 
-    Args: reduction: divides the hidden width; bias: of both linear layers; hard: relu6(v + 3) / 6 in place of the sigmoid.
+    Args: reduction: divides the hidden width; bias: of both linear layers; hard: relu6(v + 3) / 6 in place of the
+    sigmoid.
     """
 
     def __init__(self, channels: int, reduction: int = 16, bias: bool = False, hard: bool = False) -> None:
@@ -68,10 +69,11 @@ class CBAM(nn.Module):
 
 
 class ReplayAttention(nn.Module):
-    """RADAN's replay attention (Zhou et al. 2022): an attended map estimates a second attention, then three views are fused.
+    """RADAN's replay attention (Zhou et al. 2022): an attended map estimates a second attention, then three views are
+    fused.
 
-    g = CBAM(x); a = sigmoid(upsample(BN(conv(maxpool(g))))); r = BN(conv(x)) ⊙ a; out = BN(conv([r; g; x])). There is neither
-    a ReLU nor a shortcut behind it. Keeps the shape, so it can follow any stage of any network.
+    g = CBAM(x); a = sigmoid(upsample(BN(conv(maxpool(g))))); r = BN(conv(x)) ⊙ a; out = BN(conv([r; g; x])). There is
+    neither a ReLU nor a shortcut behind it. Keeps the shape, so it can follow any stage of any network.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:

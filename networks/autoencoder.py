@@ -60,7 +60,9 @@ class Encoder(ResNetEncoder):
 
 
 class Decoder(nn.Module):
-    """P in the paper: latent z → image in (−1, 1) (tanh; images are mean-subtracted). 10,868,096 parameters at 256 px."""
+    """P in the paper: latent z → image in (−1, 1) (tanh; images are mean-subtracted). 10,868,096 parameters at 256
+    px.
+    """
 
     def __init__(self, input_size: int = 256, z_dim: int = 99, activation: str = "relu") -> None:
         super().__init__()

@@ -1,8 +1,9 @@
-"""R-Net of Deng et al. 2019: a ResNet whose pooled features go through linear heads to face-model coefficients, pose and light.
+"""R-Net of Deng et al. 2019: a ResNet whose pooled features go through linear heads to face-model coefficients, pose
+and light.
 
-A MobileNet-V1 may take the ResNet's place where speed counts; it sees the crop at half size, near the 120 px of the parameter
-regressors that it may begin from. Parameter names of the ResNets are those of Deep3DFaceRecon_pytorch's `net_recon`, so that
-its checkpoints load as they are.
+A MobileNet-V1 may take the ResNet's place where speed counts; it sees the crop at half size, near the 120 px of the
+parameter regressors that it may begin from. Parameter names of the ResNets are those of Deep3DFaceRecon_pytorch's
+`net_recon`, so that its checkpoints load as they are.
 """
 
 from dataclasses import asdict, dataclass
@@ -49,7 +50,8 @@ class CoefficientNetConfig:
 class CoefficientNet(nn.Module):
     """(B, 3, 224, 224) RGB 0 … 1 → (B, P) coefficients. All heads start at zero: iteration 0 draws the mean face.
 
-    Random heads would draw faces outside the picture, with no gradient from pixels. Raises: ValueError for an unknown backbone.
+    Random heads would draw faces outside the picture, with no gradient from pixels. Raises: ValueError for an unknown
+    backbone.
     """
 
     def __init__(self, config: CoefficientNetConfig = CoefficientNetConfig()) -> None:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CycleGANConfig:
-    """channels_a, channels_b: of the two domains; base: width of the first layer; blocks: residual blocks of a generator."""
+    """channels_a, channels_b: of the two domains; base: width of the first layer; blocks: residual blocks of a
+    generator.
+    """
 
     channels_a: int = 3
     channels_b: int = 3

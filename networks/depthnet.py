@@ -95,7 +95,8 @@ class DepthNetConfig:
 
     Attributes:
         seeds: independent runs side by side.  learn_m: predict the affine instead of solving for it.
-        source_only: g does not see the target, so its depth cannot carry it.  critic: has an adversary.  critic_norm: in it.
+        source_only: g does not see the target, so its depth cannot carry it.  critic: has an adversary.  critic_norm:
+            in it.
     """
 
     seeds: int = 1
@@ -106,7 +107,9 @@ class DepthNetConfig:
 
 
 class DepthGenerator(nn.Module):
-    """g: eight linear layers ("shallowd5"). 970,178 parameters; 971,210 with the second head for the affine ("learnm")."""
+    """g: eight linear layers ("shallowd5"). 970,178 parameters; 971,210 with the second head for the affine
+    ("learnm").
+    """
 
     def __init__(self, config: DepthNetConfig) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""A small identity network: a ResNet of basic blocks on 112 px crops, closed by MobileFaceNet's global depthwise layer."""
+"""A small identity network: a ResNet of basic blocks on 112 px crops, closed by MobileFaceNet's global depthwise
+layer.
+"""
 
 from dataclasses import asdict, dataclass
 
@@ -32,7 +34,9 @@ class FaceEmbeddingConfig:
 
 
 class GlobalDepthwise(nn.Module):
-    """A depthwise convolution as large as its input, written as the weighted sum that it is: conv2d is far slower here."""
+    """A depthwise convolution as large as its input, written as the weighted sum that it is: conv2d is far slower
+    here.
+    """
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
@@ -46,7 +50,8 @@ class GlobalDepthwise(nn.Module):
 class FaceEmbedding(nn.Module):
     """(B, 3, 112, 112) RGB −1 … 1 → (B, outputs) features, not normalised. 0.85 M parameters as configured by default.
 
-    The depthwise 7×7 layer weighs places instead of averaging them, as the corners of a crop say little (Chen et al. 2018).
+    The depthwise 7×7 layer weighs places instead of averaging them, as the corners of a crop say little (Chen et al.
+    2018).
     """
 
     def __init__(self, config: FaceEmbeddingConfig = FaceEmbeddingConfig()) -> None:

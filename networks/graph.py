@@ -21,8 +21,8 @@ ACTIVATIONS = {"relu": F.relu, "elu": F.elu}
 class GraphLevels:
     """The constants of a mesh pyramid that networks need.
 
-    Attributes: filters, per level (n_i, n_i) rescaled Laplacian L − 1, eigenvalues −1 … 1; kept, per step (n_{i+1},) int64 ids;
-        up, per step (n_i, n_{i+1}).
+    Attributes: filters, per level (n_i, n_i) rescaled Laplacian L − 1, eigenvalues −1 … 1; kept, per step (n_{i+1},)
+        int64 ids; up, per step (n_i, n_{i+1}).
     """
 
     filters: tuple[SparseMatrix, ...]
@@ -41,7 +41,9 @@ class GraphLevels:
 
 
 class OnMesh(nn.Module):
-    """A module with the constants of a pyramid, which follow it from device to device and are no part of its weights."""
+    """A module with the constants of a pyramid, which follow it from device to device and are no part of its
+    weights.
+    """
 
     def __init__(self, levels: GraphLevels) -> None:
         super().__init__()
@@ -82,7 +84,8 @@ class ChebyshevConvolution(nn.Module):
 
 
 class GraphBlock(nn.Module):
-    """Residual block of Lin et al. 2020: y = act(Ch(act(Ch(x) + b₁)) + s + b₂), s = x, or Ch_1(x) where the widths differ.
+    """Residual block of Lin et al. 2020: y = act(Ch(act(Ch(x) + b₁)) + s + b₂), s = x, or Ch_1(x) where the widths
+    differ.
 
     Args: channels, filters; activation, a name in ACTIVATIONS; last: whether the outer one is there.
     The second convolution begins at a tenth of He's weights, so that a deep stack begins close to its shortcuts.

@@ -1,4 +1,6 @@
-"""Generators on meshes: the mesh and texture generator of Lin et al. 2020 (and GCN_ResNet), CoMA's autoencoder, a critic."""
+"""Generators on meshes: the mesh and texture generator of Lin et al. 2020 (and GCN_ResNet), CoMA's autoencoder, a
+critic.
+"""
 
 from dataclasses import asdict, dataclass
 
@@ -16,11 +18,12 @@ class GeneratorConfig:
     """Shape of a `GraphGenerator`.
 
     Attributes:
-        features: Z, length of the feature vector.  channels: of the signal to be refined, its first three are what comes out.
+        features: Z, length of the feature vector.  channels: of the signal to be refined, its first three are what
+            comes out.
         width: factor on all widths (Lin et al.'s --wide is 2).  activation: relu (GCN_ResNet) or elu (Lin et al.).
         initialisation: "he" or "authors" (normal 0.1).  zero_head: begin with an output of 0 everywhere.
-        rectified: whether the activation also ends the branches, as the authors have it. With three channels each and ReLU some
-            are dead (output 0, gradient 0) from the start or die in training; without it none can.
+        rectified: whether the activation also ends the branches, as the authors have it. With three channels each and
+            ReLU some are dead (output 0, gradient 0) from the start or die in training; without it none can.
     """
 
     features: int
@@ -103,7 +106,8 @@ class GraphGenerator(OnMesh):
 
 
 class MeshAutoencoder(OnMesh):
-    """CoMA (Ranjan et al. 2018): convolution and down-sampling per level to a code, and back. Input and output standardised.
+    """CoMA (Ranjan et al. 2018): convolution and down-sampling per level to a code, and back. Input and output
+    standardised.
 
     Args: levels; code: length; widths per step from fine to coarse, one fewer than the levels.
     """

@@ -1,4 +1,6 @@
-"""The generator that Lin et al. 2020 call "normal": CoMA's decoder of features beside a U-shaped refiner of the signal."""
+"""The generator that Lin et al. 2020 call "normal": CoMA's decoder of features beside a U-shaped refiner of the
+signal.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -61,7 +61,9 @@ class DepthHead(nn.Module):
         return self.conv1(torch.cat([heatmaps, spread.to(heatmaps.dtype)], dim=1))
 
     def _stem(self, heatmaps: Tensor, z: Tensor) -> Tensor:
-        """Split the convolution: maps by convolution, constants by the sum of the kernel taps that fall inside the map."""
+        """Split the convolution: maps by convolution, constants by the sum of the kernel taps that fall inside the
+        map.
+        """
         weight = self.conv1.weight
         maps = nn.functional.conv2d(heatmaps, weight[:, : self.num_landmarks], stride=2, padding=3)
         kernels = torch.einsum("oiyx,bi->boyx", weight[:, self.num_landmarks :].float(), z.float())

@@ -1,8 +1,9 @@
-"""A direct landmark network: residual trunk, coarse coordinates off the last map, fine ones by soft-argmax, both with a scale.
+"""A direct landmark network: residual trunk, coarse coordinates off the last map, fine ones by soft-argmax, both with a
+scale.
 
-Coordinates are half crop sides from the crop's centre (−1 to 1 inside). Every read-out gives the scale b of a radial Laplace
-density exp(−d/b)/(2πb²) of its error d (dense landmarks with uncertainty: Wood et al. 2022; Laplace: LUVLi, Kumar et al. 2020);
-the two are joined with weights 1/b², so that each point trusts the read-out that is surer of it.
+Coordinates are half crop sides from the crop's centre (−1 to 1 inside). Every read-out gives the scale b of a radial
+Laplace density exp(−d/b)/(2πb²) of its error d (dense landmarks with uncertainty: Wood et al. 2022; Laplace: LUVLi,
+Kumar et al. 2020); the two are joined with weights 1/b², so that each point trusts the read-out that is surer of it.
 """
 
 from dataclasses import asdict, dataclass

@@ -32,8 +32,8 @@ class DepthwiseSeparable(nn.Module):
 class MobileNetV1(Regressor):
     """3.27 M parameters at width 1 and 62 outputs; 0.85 M at 0.5.
 
-    Args: width: factor on all channels (the papers': 2, 1, 0.75, 0.5, 0.25); replay: numbers of blocks (0 … 12) that replay
-        attention follows, such as (4, 10).
+    Args: width: factor on all channels (the papers': 2, 1, 0.75, 0.5, 0.25); replay: numbers of blocks (0 … 12) that
+        replay attention follows, such as (4, 10).
     """
 
     def __init__(self, width: float = 1.0, outputs: int = 62, landmarks: int = 0, replay: tuple[int, ...] = ()) -> None:

@@ -1,4 +1,6 @@
-"""MobileNet-V3 small and large (Howard et al. 2019) with 3DDFA_V2's ends: 1280-channel last layer, SE without biases."""
+"""MobileNet-V3 small and large (Howard et al. 2019) with 3DDFA_V2's ends: 1280-channel last layer, SE without
+biases.
+"""
 
 import math
 

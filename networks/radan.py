@@ -62,7 +62,9 @@ class Bottleneck(nn.Module):
 
 
 class Heads(nn.ModuleList):
-    """Independent heads of two linear layers without a non-linearity between them, as the authors train it; concatenated."""
+    """Independent heads of two linear layers without a non-linearity between them, as the authors train it;
+    concatenated.
+    """
 
     def __init__(self, channels: int, outputs: tuple[int, ...]) -> None:
         super().__init__(nn.Sequential(nn.Linear(channels, HIDDEN), nn.Linear(HIDDEN, count)) for count in outputs)

@@ -11,7 +11,9 @@ STAGES = ((128, 3), (256, 4), (512, 3))
 
 
 class ResNet22(Regressor):
-    """18.45 M parameters. The authors' 1×1 convolution before the global mean is the linear head behind it: both are linear."""
+    """18.45 M parameters. The authors' 1×1 convolution before the global mean is the linear head behind it: both are
+    linear.
+    """
 
     def __init__(self, outputs: int = 62, landmarks: int = 0) -> None:
         super().__init__(STAGES[-1][0], outputs, landmarks)

@@ -10,7 +10,8 @@ RAMP = 10  # updates over which the average forgets where training began
 class WithAverage(nn.Module):
     """`net` learns, `ema` is the exponential average of its weights and batch-norm statistics, which is what users get.
 
-    The decay rises as (1 + n) / (10 + n) to its final value, or the random weights of the first steps would stay in the average
+    The decay rises as (1 + n) / (10 + n) to its final value, or the random weights of the first steps would stay in the
+    average
     of a short run: at a decay of 0.999 a fifth of them after 1,600 steps.
     """
 

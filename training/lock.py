@@ -19,14 +19,17 @@ LOCK_FILE = ".lock"
 
 @contextmanager
 def session_lock(session: Path, accelerator: Accelerator) -> Iterator[None]:
-    """Hold the session's folder; process 0 does it for all. Raises: ConfigError on every process where another run has it."""
+    """Hold the session's folder; process 0 does it for all. Raises: ConfigError on every process where another run has
+    it.
+    """
     stream, problem = None, None
     if accelerator.is_main_process:
         try:
             session.mkdir(parents=True, exist_ok=True)
             stream = (session / LOCK_FILE).open("w")
             if fcntl is not None:
-                # a record lock: loader workers do not inherit it, so it ends with this process and not with the last of them
+                # a record lock: loader workers do not inherit it, so it ends with this process and not with the last of
+                # them
                 fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             problem = (

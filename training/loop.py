@@ -1,7 +1,7 @@
 """The one training loop: read it in one sitting.
 
-A method brings `networks`, `optimizers`, `training_step(batch, step, epoch)` and `evaluate(epoch)`; the loop owns progress,
-logs, snapshots, exact resume, signals and the stop on values that are not finite.
+A method brings `networks`, `optimizers`, `training_step(batch, step, epoch)` and `evaluate(epoch)`; the loop owns
+progress, logs, snapshots, exact resume, signals and the stop on values that are not finite.
 """
 
 import dataclasses
@@ -35,9 +35,11 @@ from training.settings import LoopSettings, warmup_share
 
 
 class EpochPosition(NamedTuple):
-    """Where a step lies: `number` completed epochs of the stage, and `batch` (from 0) of the `batches` of the running one.
+    """Where a step lies: `number` completed epochs of the stage, and `batch` (from 0) of the `batches` of the running
+    one.
 
-    Only the loop knows this: sampling rounds the batch size to the number of processes, so steps alone do not tell the epoch.
+    Only the loop knows this: sampling rounds the batch size to the number of processes, so steps alone do not tell the
+        epoch.
     """
 
     number: int
@@ -64,7 +66,9 @@ class Method(Protocol):
     optimizers: dict[str, Optimizer]
 
     def training_step(self, batch: Batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
-        """One update; named scalar tensors, `loss` among them, still on the device. Both count from the stage's begin."""
+        """One update; named scalar tensors, `loss` among them, still on the device. Both count from the stage's
+        begin.
+        """
 
     def evaluate(self, epoch: int) -> dict[str, float]:
         """Validation numbers; `score` (lower is better) decides the best snapshot; empty when there is nothing to do.
@@ -98,7 +102,8 @@ class LoopOptions:
         session: folder of the session's snapshots.  log_folder, report_folder: for numbers and pictures.
         epochs: absolute number, earlier stages included; None = endless.  batch_size: of all processes together.
         max_minutes: of the stage, 0 = no limit; the schedule then runs over whichever of epochs and minutes ends first.
-        repeat: passes over the data in one epoch (for few samples).  save_every, eval_every: epochs; print_every: steps.
+        repeat: passes over the data in one epoch (for few samples).  save_every, eval_every: epochs; print_every:
+            steps.
         schedule, warmup, milestones: see `training.schedules`.
         patience: evaluations without a better score before stopping, 0 = off.
         keep: newest numbered snapshots to keep, 0 = all.  new_stage: begin the schedule and the optimisers anew.
@@ -129,7 +134,8 @@ class LoopOptions:
     ) -> "LoopOptions":
         """The loop's part of a script's settings.
 
-        Args: session: name of the run; reports: folder under <outputs>/reports/, default the session's; changes: by name.
+        Args: session: name of the run; reports: folder under <outputs>/reports/, default the session's; changes: by
+        name.
         """
         shared = {item.name for item in dataclasses.fields(cls)} & {item.name for item in dataclasses.fields(settings)}
         values = {name: getattr(settings, name) for name in shared}
@@ -494,7 +500,9 @@ class Means:
 
 
 class FiniteWatch:
-    """Remembers terms and their samples; reads the losses every `interval` steps and stops on the first that is not finite."""
+    """Remembers terms and their samples; reads the losses every `interval` steps and stops on the first that is not
+    finite.
+    """
 
     def __init__(self, names: Callable[[int], str], interval: int) -> None:
         self.names, self.interval = names, interval
@@ -525,8 +533,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def start_workers(loader: DataLoader) -> Iterator[Batch]:
     """The loader's batches, from workers that both signals pass by.
 
-    One that goes to the whole process group would else end them before the loop has saved. They inherit the blocked signals,
-    so there is no instant in which they can be reached.
+    One that goes to the whole process group would else end them before the loop has saved. They inherit the blocked
+    signals, so there is no instant in which they can be reached.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows, where no signal goes to a group
         return iter(loader)

@@ -9,7 +9,9 @@ Critic = Callable[[Tensor], Tensor]
 
 
 def input_gradient(critic: Critic, inputs: Tensor) -> Tensor:
-    """Gradient of the critic's summed scores with respect to its inputs (B, …), itself differentiable in the weights."""
+    """Gradient of the critic's summed scores with respect to its inputs (B, …), itself differentiable in the
+    weights.
+    """
     inputs = inputs.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(inputs).sum(), inputs, create_graph=True)
     return gradient

@@ -1,4 +1,6 @@
-"""Learning-rate factors as pure functions of the position in a stage, so that a resumed run needs no scheduler state."""
+"""Learning-rate factors as pure functions of the position in a stage, so that a resumed run needs no scheduler
+state.
+"""
 
 import math
 
@@ -11,8 +13,8 @@ def learning_rate_factor(
     """Factor on every optimiser's initial learning rate.
 
     Args:
-        schedule: constant; cosine (to 1 % at the end of the stage); step (×0.9 every 10 epochs, ParFace-Net's --lr-adjust);
-            decay (×0.98 every epoch, Lin et al. 2020);
+        schedule: constant; cosine (to 1 % at the end of the stage); step (×0.9 every 10 epochs, ParFace-Net's
+            --lr-adjust); decay (×0.98 every epoch, Lin et al. 2020);
             milestones (×0.2 after each of some epochs of the stage, and during the warm-up instead of a ramp, 3DDFA).
         progress: done share of the stage in [0, 1].  epochs_done: whole epochs of the stage.
         warmup: share of the stage with a linear ramp from 0, 0 = off.  milestones: epochs, for that schedule alone.

@@ -10,7 +10,8 @@ import numpy as np
 from common.errors import DataError
 
 MAX_NPZ_BYTES = 2**30  # unpacked
-# What NumPy raises for damaged files, beside ValueError: an empty one, a broken header, a broken archive, absurd shapes.
+# What NumPy raises for damaged files, beside ValueError: an empty one, a broken header, a broken archive, absurd
+# shapes.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -42,7 +43,9 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
-    """Named arrays of a `.npz` file. Raises: DataError naming the file when it is missing, damaged, too large or lacks one."""
+    """Named arrays of a `.npz` file. Raises: DataError naming the file when it is missing, damaged, too large or lacks
+    one.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_NPZ_BYTES:

@@ -18,8 +18,8 @@ MAX_NAME, MAX_PART = 2000, 255  # characters of a name, bytes of one part of it,
 def read_image(path: Path, span: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode a photo of any mode (grey, palette, RGBA, CMYK, 16-bit), turned upright by its EXIF tag.
 
-    Args: path; span, (offset, size) of a photo inside a tar file (`common.files.tar`); max_pixels, a limit that is checked in
-        the header before anything is decoded.
+    Args: path; span, (offset, size) of a photo inside a tar file (`common.files.tar`); max_pixels, a limit that is
+        checked in the header before anything is decoded.
     Returns: (H, W, 3) uint8 RGB; transparency is laid on black.
     Raises: DataError naming the file when it is missing, no image, cut short or larger than the limit.
     """
@@ -70,7 +70,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _may_be_linked(root: Path, parts: tuple[str, ...]) -> bool:
-    """Whether something below root is a symbolic link or cannot be seen; resolving every name costs ten times as much."""
+    """Whether something below root is a symbolic link or cannot be seen; resolving every name costs ten times as
+    much.
+    """
     place = str(root)
     for part in parts:
         place = os.path.join(place, part)

@@ -1,7 +1,7 @@
 """MATLAB 5 files of datasets, checked before scipy reads them: `loadmat` ends the whole process on some damaged ones.
 
-A file is a header of 128 bytes and data elements (tag of type and size, then content, padded to 8 bytes); an array is an
-element that holds elements: flags, dimensions, name, content ("MAT-File Format", The MathWorks, chapter 1).
+A file is a header of 128 bytes and data elements (tag of type and size, then content, padded to 8 bytes); an array is
+an element that holds elements: flags, dimensions, name, content ("MAT-File Format", The MathWorks, chapter 1).
 """
 
 import struct
@@ -30,7 +30,8 @@ class _DamagedError(Exception):
 def read_mat_file(path: Path, simplify: bool = True, max_bytes: int = MAX_MAT_BYTES) -> dict:
     """All variables of a file; `simplify` turns structs into dicts and drops axes of length 1 (scipy's simplify_cells).
 
-    Raises: DataError naming the file when it is missing, no MATLAB 5 file, damaged, or larger than max_bytes (also unpacked).
+    Raises: DataError naming the file when it is missing, no MATLAB 5 file, damaged, or larger than max_bytes (also
+    unpacked).
     """
     try:
         if path.stat().st_size > max_bytes:

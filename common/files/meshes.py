@@ -1,8 +1,9 @@
 """Triangle meshes as files: PLY, OBJ with vertex colours or a texture, glTF `.glb`.
 
-Every format here is right-handed with y up and triangles counter-clockwise seen from outside, like the model space of this
-codebase, so canonical meshes are written as they are; meshes in picture coordinates go through `from_screen` first. Colours
-are sRGB, texture coordinates have v up (row 0 of a texture is v = 1). Files are written beside their place and renamed.
+Every format here is right-handed with y up and triangles counter-clockwise seen from outside, like the model space of
+this codebase, so canonical meshes are written as they are; meshes in picture coordinates go through `from_screen`
+first. Colours are sRGB, texture coordinates have v up (row 0 of a texture is v = 1). Files are written beside their
+place and renamed.
 """
 
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ class Mesh:
 
 
 def from_screen(screen: Tensor, height_px: int) -> Tensor:
-    """(…, N, 3) screen coordinates (x, y down, depth away) → px with x right, y up from the bottom edge, z toward the viewer.
+    """(…, N, 3) screen coordinates (x, y down, depth away) → px with x right, y up from the bottom edge, z toward the
+    viewer.
 
     Two axes turn over, so triangles keep their sense of rotation.
     """
@@ -111,7 +113,9 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
 
 
 def write_ply(path: Path, mesh: Mesh, binary: bool = True) -> None:
-    """PLY with float32 positions and uchar colours, binary little-endian or ascii. Raises: MeshFileError for NaN vertices."""
+    """PLY with float32 positions and uchar colours, binary little-endian or ascii. Raises: MeshFileError for NaN
+    vertices.
+    """
     _check_finite(path, mesh)
     names = [("x", "f4"), ("y", "f4"), ("z", "f4")]
     names += [(c, "u1") for c in ("red", "green", "blue")] if mesh.colours is not None else []
@@ -191,7 +195,8 @@ def _parse_ply(header: list[list[str]], body: bytes) -> Mesh:
 
 
 def write_obj(path: Path, mesh: Mesh) -> None:
-    """OBJ, 1-based; colours 0 … 1 after the positions; a texture goes to `<stem>.png` through `<stem>.mtl`, both beside it.
+    """OBJ, 1-based; colours 0 … 1 after the positions; a texture goes to `<stem>.png` through `<stem>.mtl`, both beside
+    it.
 
     Raises: MeshFileError for NaN vertices.
     """

@@ -9,7 +9,9 @@ from common.files.atomic import replacing
 
 
 def save_picture(path: Path, image: np.ndarray) -> None:
-    """(H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16, to a file whose suffix says the format; whole or not at all."""
+    """(H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16, to a file whose suffix says the format; whole or not at
+    all.
+    """
     path = Path(path)
     with replacing(path) as temporary:
         Image.fromarray(image).save(temporary, format=Image.registered_extensions()[path.suffix.lower()])

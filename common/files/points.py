@@ -67,10 +67,11 @@ def check_count(path: Path, found: int, expected: int | None) -> None:
 
 
 def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:
-    """`{"landmarks": [[x, y], …]}`, menpo's `{"landmarks": {"points": [[y, x], …]}}` or a bare list → (K, 2 or 3) float32.
+    """`{"landmarks": [[x, y], …]}`, menpo's `{"landmarks": {"points": [[y, x], …]}}` or a bare list → (K, 2 or 3)
+    float32.
 
-    Values count pixels from 0 at the centre of the first pixel, except where the file says `"convention": "continuous"`,
-    as those that demo.py writes do.
+    Values count pixels from 0 at the centre of the first pixel, except where the file says `"convention":
+    "continuous"`, as those that demo.py writes do.
     """
     try:
         content = json.loads(read_text(Path(path)))
@@ -104,7 +105,9 @@ def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:
 
 
 def read_rows(path: Path) -> np.ndarray:
-    """Lines "x y", separated by blanks, tabs or commas → (n, 2) as the file has them. Raises: DataError with the line."""
+    """Lines "x y", separated by blanks, tabs or commas → (n, 2) as the file has them. Raises: DataError with the
+    line.
+    """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():

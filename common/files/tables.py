@@ -65,7 +65,9 @@ def _check_file(path: Path) -> None:
 
 
 def numbers(values: object, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """float32 array of a shape (−1 = any). Raises: DataError naming the place for another shape or a value not finite."""
+    """float32 array of a shape (−1 = any). Raises: DataError naming the place for another shape or a value not
+    finite.
+    """
     try:
         with np.errstate(over="ignore"):
             array = np.asarray(values, dtype=np.float32)

@@ -11,7 +11,8 @@ MAX_MEMBERS = 5_000_000
 def index_tar(path: Path) -> dict[str, tuple[int, int]]:
     """Member name → (offset, size) of every regular file.
 
-    Raises: DataError naming the file when it is missing, no plain tar, or holds absolute names, ".." or too many members.
+    Raises: DataError naming the file when it is missing, no plain tar, or holds absolute names, ".." or too many
+    members.
     """
     spans: dict[str, tuple[int, int]] = {}
     try:

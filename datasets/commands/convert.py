@@ -79,12 +79,12 @@ def convert_aflw2000(source: Path, out: Path) -> list[Path]:
 
 
 def convert_300wlp(source: Path, out: Path, landmarks: Path | None = None) -> list[Path]:
-    """Points of every photo: `landmarks/<part>/<photo>_pts.mat` where it is there (pts_3d, pts_2d: 68 × 2, the projected
-    3D points and the visible contour), else pt2d (2 × 68) of its own .mat for both; all 1-based. Depths need the morphable
-    model, so they come from an npz where there is one.
+    """Points of every photo: `landmarks/<part>/<photo>_pts.mat` where it is there (pts_3d, pts_2d: 68 × 2, the
+    projected 3D points and the visible contour), else pt2d (2 × 68) of its own .mat for both; all 1-based. Depths need
+    the morphable model, so they come from an npz where there is one.
 
-    Args: landmarks: npz with `image` (paths below the source folder) and `landmarks` (N, 68, 3; 0-based, z toward the viewer).
-        Without it the records have x and y alone, which the depth head's training refuses.
+    Args: landmarks: npz with `image` (paths below the source folder) and `landmarks` (N, 68, 3; 0-based, z toward the
+        viewer). Without it the records have x and y alone, which the depth head's training refuses.
     """
     depths = {} if landmarks is None else _read_npz(landmarks)
     records = []
@@ -123,7 +123,9 @@ def _lp_points(source: Path, part: str, path: Path) -> tuple[np.ndarray, np.ndar
 
 
 def convert_affectnet(source: Path, out: Path) -> list[Path]:
-    """Photos of 224 px in `{train_set,val_set}/images` with `annotations/<n>_lnd.npy` (136 numbers); box 0, 0, 223, 223."""
+    """Photos of 224 px in `{train_set,val_set}/images` with `annotations/<n>_lnd.npy` (136 numbers); box 0, 0, 223,
+    223.
+    """
     rows = []
     for part in ("train_set", "val_set"):
         for photo in sorted((source / part / "images").glob("*.jpg")):

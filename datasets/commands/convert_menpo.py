@@ -1,4 +1,6 @@
-"""Pack Menpo and 300-W photos with their .pts files into the tar and ljson files of `datasets.readers.menpo.Menpo2d`."""
+"""Pack Menpo and 300-W photos with their .pts files into the tar and ljson files of
+`datasets.readers.menpo.Menpo2d`.
+"""
 
 import io
 import json
@@ -28,8 +30,8 @@ TABLES = {
 
 
 def convert_menpo(source: Path, out: Path) -> list[Path]:
-    """`{train,common,challenging,300w,menpo3D84}/**/<photo>` with `<photo>.pts` (1-based; 68 points, 39 of a profile, 84 in
-    menpo3D84) → `<tar>.tar` beside the table folder `out`, tables in it. Folders that are absent are left out.
+    """`{train,common,challenging,300w,menpo3D84}/**/<photo>` with `<photo>.pts` (1-based; 68 points, 39 of a profile,
+    84 in menpo3D84) → `<tar>.tar` beside the table folder `out`, tables in it. Folders that are absent are left out.
 
     Raises: DataError when no folder is there, a photo is missing or a file has another number of points.
     """

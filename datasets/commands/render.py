@@ -2,8 +2,9 @@
 
     python -m datasets.commands.render data/packed/rendered --count 40000 --processes 16
 
-The jaw is marked as 300-W marks it (on the silhouette) on frontal faces and where it is on the skull on profiles, with a
-gradual change between 35° and 60° of yaw, as the annotations of large-pose sets have it. The same seed gives the same faces.
+The jaw is marked as 300-W marks it (on the silhouette) on frontal faces and where it is on the skull on profiles, with
+a gradual change between 35° and 60° of yaw, as the annotations of large-pose sets have it. The same seed gives the same
+faces.
 """
 
 import argparse

@@ -1,7 +1,9 @@
-"""A face box is not a crop: what each detector's boxes stand for, and the one way from a box to the square of a network.
+"""A face box is not a crop: what each detector's boxes stand for, and the one way from a box to the square of a
+network.
 
-A *box* lies around a face as its detector or its annotator draws it; a *crop* is the square that a network sees. How one
-follows from the other is a table, fitted on training photos by `python -m benchmarks detector_box --config local_config.ini`.
+A *box* lies around a face as its detector or its annotator draws it; a *crop* is the square that a network sees. How
+one follows from the other is a table, fitted on training photos by `python -m benchmarks detector_box --config
+local_config.ini`.
 """
 
 from dataclasses import dataclass
@@ -49,14 +51,18 @@ class Detection:
 
 
 class BoxRule(NamedTuple):
-    """Square of a box: its side, and how far its centre lies below the box's, in units of √(width · height) of the box."""
+    """Square of a box: its side, and how far its centre lies below the box's, in units of √(width · height) of the
+    box.
+    """
 
     side: float
     down: float
 
 
 class BoxRules(NamedTuple):
-    """The squares of one kind of boxes: that of 3FabRec's landmark rule, and the one around the landmarks themselves."""
+    """The squares of one kind of boxes: that of 3FabRec's landmark rule, and the one around the landmarks
+    themselves.
+    """
 
     landmark_rule: BoxRule
     around_landmarks: BoxRule
@@ -73,18 +79,19 @@ BOX_RULES = {
 }
 # Trained on WIDER FACE's boxes as YuNet and FaceBoxes are, whose rules agree; its weights were not at hand.
 BOX_RULES["retinaface"] = BOX_RULES["yunet"]
-# Centre of the landmark rule's square on the way from the eyes' to the mouth's middle, where five points are known: it then
-# lies within 0.02 of the unit sideways, by boxes alone within 0.07 (the same photos).
+# Centre of the landmark rule's square on the way from the eyes' to the mouth's middle, where five points are known: it
+# then lies within 0.02 of the unit sideways, by boxes alone within 0.07 (the same photos).
 POINTS_CENTRE = 0.57
 CROP_KIND = "crop"  # of a square that is a crop already
 BOX_KINDS = (*BOX_RULES, CROP_KIND)
 
 
 def crop_of_detection(detection: Detection, crop_source: str, size: int) -> Crop:
-    """The crop that a network's rule would cut by landmarks, as far as box and points tell; of a crop the square around it.
+    """The crop that a network's rule would cut by landmarks, as far as box and points tell; of a crop the square around
+    it.
 
-    Args: detection with a box that passes `check_box`; crop_source: of the network, one of `datasets.sample.CROP_SOURCES`;
-        size of the crop in px.
+    Args: detection with a box that passes `check_box`; crop_source: of the network, one of
+        `datasets.sample.CROP_SOURCES`; size of the crop in px.
     """
     left, top, right, bottom = (float(value) for value in detection.box)
     centre = np.array([(left + right) / 2, (top + bottom) / 2])

@@ -24,7 +24,8 @@ LEVELS = ((32, ((32, 4, 0.0), (64, 2, 0.0), (128, 1, 0.5))), (64, ((256, 1, 0.5)
 
 @functools.lru_cache(maxsize=8)
 def make_priors(height: int, width: int) -> Tensor:
-    """(P, 4) centre x, centre y, width, height of all priors as fractions of the photo, in the order of the network's outputs.
+    """(P, 4) centre x, centre y, width, height of all priors as fractions of the photo, in the order of the network's
+    outputs.
 
     Zhang et al. 2017, section 3.2 (anchor densification): small priors are repeated within a cell, row by row.
     """

@@ -32,7 +32,9 @@ class FirstFaces:
         self.name, self.file, self.make = detector, Path(folder) / f"{detector.partition(':')[0]}_tight.json", make
 
     def __call__(self, photos: Sequence[Path]) -> dict[Path, np.ndarray | None]:
-        """(4,) left, top, right, bottom of every photo, None where there is no face; photos that cannot be read are absent."""
+        """(4,) left, top, right, bottom of every photo, None where there is no face; photos that cannot be read are
+        absent.
+        """
         known = self._read()
         keys = {photo: f"{photo.resolve()}:{photo.stat().st_size}:{photo.stat().st_mtime_ns}" for photo in photos}
         new = [photo for photo in photos if keys[photo] not in known]

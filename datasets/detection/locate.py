@@ -1,4 +1,6 @@
-"""Five points for a box that came without: YuNet in the box's surroundings, which tells the face's middle and its lean."""
+"""Five points for a box that came without: YuNet in the box's surroundings, which tells the face's middle and its
+lean.
+"""
 
 from functools import cache
 

@@ -13,8 +13,8 @@ from datasets.detection.boxes import Detection, box_overlap
 BORDER = 0.25  # of the photo's longer side, black, around photos that a face may fill
 OVERLAP = 0.3  # of two boxes that are the same face
 MOST_ENLARGED = 4.0  # photos are scaled up at most by this
-# Turned faces are found too, with wrong points and lower scores. Of 500 training photos of 300-W all upright faces have 0.887
-# and more (median 0.94), turned by ±90° 0.72, by 180° 0.87 in the median.
+# Turned faces are found too, with wrong points and lower scores. Of 500 training photos of 300-W all upright faces have
+# 0.887 and more (median 0.94), turned by ±90° 0.72, by 180° 0.87 in the median.
 SURE = 0.88
 _LOGGING = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 and 4 have the level of their log
 
@@ -22,12 +22,14 @@ _LOGGING = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 and 4 have the l
 class YuNetDetector:
     """Faces from about 10 px to the whole photo, in all poses up to profile, upright or lying.
 
-    The photo is searched at `sides` of its longer side. Where nothing is found, `more_sides` are tried, then the photo with
-    a black border; where nothing is sure, its turned copies, whose faces count where they are sure or no other is found.
+    The photo is searched at `sides` of its longer side. Where nothing is found, `more_sides` are tried, then the photo
+    with a black border; where nothing is sure, its turned copies, whose faces count where they are sure or no other is
+    found.
 
     Args: weights: `face_detection_yunet_*.onnx`, default the bundled ones; threshold: score from which a box counts;
         sides, more_sides: px; those that would enlarge the photo more than four times are left out.
-    Raises: DataError for a file that is no such network; CheckpointError for bundled weights that are missing or changed.
+    Raises: DataError for a file that is no such network; CheckpointError for bundled weights that are missing or
+    changed.
     """
 
     def __init__(

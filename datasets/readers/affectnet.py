@@ -15,11 +15,11 @@ NUM_EXPRESSIONS = 8  # the first eight are emotions; "none", "uncertain" and "no
 class AffectNet(FaceDataset):
     """Two layouts, told apart by what is there.
 
-    3FabRec: `cropped_Annotated/<subDirectory_filePath>`, `{training,validation}.csv` with subDirectory_filePath, face_x,
-    face_y, face_width, face_height, facial_landmarks ("x;y;…", 0-based), expression, valence, arousal. Width and height are
-    sizes (upstream took them for a corner). ParFace-Net: `csv/affectnet_annotations.csv` (image_path, x1, y1, x2, y2; made by
-    `python -m datasets.commands.convert affectnet`), photos of 224 px; it has no split, so 10 % are held out by a hash of the
-    name. full is everything.
+    3FabRec: `cropped_Annotated/<subDirectory_filePath>`, `{training,validation}.csv` with subDirectory_filePath,
+    face_x, face_y, face_width, face_height, facial_landmarks ("x;y;…", 0-based), expression, valence, arousal. Width
+    and height are sizes (upstream took them for a corner). ParFace-Net: `csv/affectnet_annotations.csv` (image_path,
+    x1, y1, x2, y2; made by `python -m datasets.commands.convert affectnet`), photos of 224 px; it has no split, so 10 %
+    are held out by a hash of the name. full is everything.
     """
 
     name = "affectnet"

@@ -13,9 +13,11 @@ TRAIN_FACES = 20_000
 
 
 class Aflw(FaceDataset):
-    """`data/flickr/<nameList>`, `AFLWinfo_release.mat` (1-based): ra, data (19 x then 19 y), mask_new, bbox (x1, x2, y1, y2).
+    """`data/flickr/<nameList>`, `AFLWinfo_release.mat` (1-based): ra, data (19 x then 19 y), mask_new, bbox (x1, x2,
+    y1, y2).
 
-    Splits: train (first 20,000 of the permutation `ra`), full = test (the rest), frontal (those of full with all 19 points).
+    Splits: train (first 20,000 of the permutation `ra`), full = test (the rest), frontal (those of full with all 19
+        points).
     Points that mask_new hides are invisible.
     """
 

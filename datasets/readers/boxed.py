@@ -8,7 +8,8 @@ from datasets.sample import Annotation, FaceDataset
 class BoxedDataset(FaceDataset):
     """`csv/<name>_annotations.csv`: image_path, x1, y1, x2, y2, scale (the detector's confidence); 0-based.
 
-    Upstream has no split: here val holds 10 % by a hash of the name. `python -m datasets.commands.convert` writes the csv.
+    Upstream has no split: here val holds 10 % by a hash of the name. `python -m datasets.commands.convert` writes the
+        csv.
     """
 
     splits = ("train", "val", "test", "full")

@@ -18,13 +18,15 @@ from geometry.schemes import LandmarkScheme, generic_scheme
 
 
 class Folder(FaceDataset):
-    """Photos below a folder; points beside them as `.pts` (1-based) or `.json`, or in one csv (image, x0, y0, …; 0-based).
+    """Photos below a folder; points beside them as `.pts` (1-based) or `.json`, or in one csv (image, x0, y0, …;
+    0-based).
 
-    Splits: train and test (or val, the same) are folders of these names; photos outside them belong to whichever of the two
-    has no folder. Without such folders they are 90 % and 10 % by a hash of the name. full is everything, unlabeled too, its
-    points unused. As soon as one photo has points, photos without are left out. Without points the face is the one of `faces`,
-    and photos without a face are left out; without `faces` it is the whole photo. The csv stands in the folder or in that of
-    the split; its names are relative to it.
+    Splits: train and test (or val, the same) are folders of these names; photos outside them belong to whichever of the
+        two
+    has no folder. Without such folders they are 90 % and 10 % by a hash of the name. full is everything, unlabeled too,
+    its points unused. As soon as one photo has points, photos without are left out. Without points the face is the one
+    of `faces`, and photos without a face are left out; without `faces` it is the whole photo. The csv stands in the
+    folder or in that of the split; its names are relative to it.
 
     Args (besides those of `FaceDataset`): scheme of the points, default by their number; faces, a function
         from photos to the box of each, or None (`datasets.detection.first_faces`).

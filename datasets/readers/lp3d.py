@@ -16,7 +16,8 @@ from geometry.schemes import IBUG_68
 
 
 class Lp3dDataset(FaceDataset):
-    """Records: img_paths, landmarks (68 × 3; x, y 0-based photo px, z toward the viewer), landmarks_2d, bbox (x, y, w, h).
+    """Records: img_paths, landmarks (68 × 3; x, y 0-based photo px, z toward the viewer), landmarks_2d, bbox (x, y, w,
+    h).
 
     Landmarks are 68 × 2 where no depth is known.
     """
@@ -51,7 +52,9 @@ class Lp3dDataset(FaceDataset):
 
 
 class Wlp300(Lp3dDataset):
-    """`csv/300wLP_anno_tr.json` and the photos below the folder. Splits: train (first 90 % of the records), val = test."""
+    """`csv/300wLP_anno_tr.json` and the photos below the folder. Splits: train (first 90 % of the records), val =
+    test.
+    """
 
     name = "wlp300"
     title = "300W-LP"
@@ -67,7 +70,9 @@ class Wlp300(Lp3dDataset):
 
 
 class Aflw20003d(Lp3dDataset):
-    """`csv/aflw2000_3D_anno_vd.json`, `csv/aflw2000_3D_yaw.npy` (degrees). Splits: full = test and three ranges of |yaw|."""
+    """`csv/aflw2000_3D_anno_vd.json`, `csv/aflw2000_3D_yaw.npy` (degrees). Splits: full = test and three ranges of
+    |yaw|.
+    """
 
     name = "aflw20003d"
     title = "AFLW2000-3D"

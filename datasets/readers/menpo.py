@@ -44,13 +44,17 @@ class TarDataset(FaceDataset):
 
 
 def _by_last_part(names: Iterable[str]) -> dict[str, str]:
-    """Last part → tar member; parts that several members share are left out, because they could mean the wrong photo."""
+    """Last part → tar member; parts that several members share are left out, because they could mean the wrong
+    photo.
+    """
     counts = Counter(PurePosixPath(name).name for name in names)
     return {PurePosixPath(name).name: name for name in names if counts[PurePosixPath(name).name] == 1}
 
 
 def _member(name: str, spans: dict, by_name: dict[str, str]) -> str | None:
-    """Tar member of a record: its full name or its last part, each as it is or as `<stem>.rgb.<ext>`; None without one."""
+    """Tar member of a record: its full name or its last part, each as it is or as `<stem>.rgb.<ext>`; None without
+    one.
+    """
     posix = PurePosixPath(name)
     if not posix.name:
         return None
@@ -72,7 +76,9 @@ def _annotated(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def _pad(points: np.ndarray, count: int, where: str) -> np.ndarray:
-    """(count, 2); profiles have PROFILE_POINTS, the rest is NaN, that is, invisible. Raises: DataError for another number."""
+    """(count, 2); profiles have PROFILE_POINTS, the rest is NaN, that is, invisible. Raises: DataError for another
+    number.
+    """
     if len(points) not in (count, PROFILE_POINTS):
         raise DataError(
             f"{where}: {len(points)} landmarks where {count} (or {PROFILE_POINTS} of a profile) are expected."
@@ -103,7 +109,9 @@ class Menpo2d(TarDataset):
 
 
 class Ls3dW(TarDataset):
-    """`LS3D.tar`, `csv/ls3d.ljson` (img_path, landmarks). No split by its authors: val holds 10 % by a hash of the name."""
+    """`LS3D.tar`, `csv/ls3d.ljson` (img_path, landmarks). No split by its authors: val holds 10 % by a hash of the
+    name.
+    """
 
     name = "ls3d"
     title = "LS3D-W"

@@ -1,10 +1,10 @@
 """Prepared photos on disk, in the layouts of the published codes, as samples of one form.
 
-Microsoft's (TF) and GCN_ResNet's folder: `<name>.png` (224²), `lm/<name>.txt` (68 lines x, y with y up), `lm_bin/<name>.bin`
-(the same as float64), `mask/<name>.png`; ours, and may be absent: `trans/<name>.txt`, the alignment, and `truth/<name>.npz`,
-the coefficients that a rendered face was made from. Deep3DFaceRecon_pytorch:
-whole photos with `landmarks/`, `mask/` and lists `datalist/<split>/{images,landmarks,masks}.txt`; faces are aligned when they
-are read. Files count pixels from 0 and y from below; samples are continuous with y down.
+Microsoft's (TF) and GCN_ResNet's folder: `<name>.png` (224²), `lm/<name>.txt` (68 lines x, y with y up),
+`lm_bin/<name>.bin` (the same as float64), `mask/<name>.png`; ours, and may be absent: `trans/<name>.txt`, the
+alignment, and `truth/<name>.npz`, the coefficients that a rendered face was made from. Deep3DFaceRecon_pytorch:
+whole photos with `landmarks/`, `mask/` and lists `datalist/<split>/{images,landmarks,masks}.txt`; faces are aligned
+when they are read. Files count pixels from 0 and y from below; samples are continuous with y down.
 """
 
 import io
@@ -27,7 +27,8 @@ LAYOUTS = ("tf", "pt")
 
 @dataclass(frozen=True)
 class PreparedSample:
-    """image (224, 224, 3) uint8 RGB; landmarks (68, 2) continuous crop px; mask (224, 224) uint8 skin probability · 255;
+    """image (224, 224, 3) uint8 RGB; landmarks (68, 2) continuous crop px; mask (224, 224) uint8 skin probability ·
+    255;
     truth: identity (Ki,) and expression (Ke,) of a rendered face in one row, None for photos."""
 
     image: np.ndarray
@@ -107,7 +108,9 @@ def _from_lists(folder: Path, root: Path) -> list[PreparedEntry]:
 
 
 def read_sample(entry: PreparedEntry, reference: np.ndarray) -> PreparedSample:
-    """One sample; whole photos are aligned by the five points of their 68 to the reference (5, 3). Raises: DataError."""
+    """One sample; whole photos are aligned by the five points of their 68 to the reference (5, 3). Raises:
+    DataError.
+    """
     image, mask = read_image(entry.image), read_image(entry.mask)[..., 0]
     landmarks = read_landmarks(entry.landmarks, image.shape[0])
     if mask.shape != image.shape[:2]:
@@ -173,7 +176,9 @@ def write_truth(folder: Path, name: str, identity: np.ndarray, expression: np.nd
 
 
 def write_tf(folder: Path, name: str, sample: PreparedSample, trans_params: np.ndarray) -> None:
-    """One sample in Microsoft's layout, with the alignment beside it. The picture comes last: it says that all is there."""
+    """One sample in Microsoft's layout, with the alignment beside it. The picture comes last: it says that all is
+    there.
+    """
     rows = to_index_up(sample.landmarks.astype(np.float64), SIZE_PX)
     write_file(folder / "lm" / f"{name}.txt", _rows_text(rows))
     write_file(folder / "lm_bin" / f"{name}.bin", np.ascontiguousarray(rows, dtype="<f8").tobytes())

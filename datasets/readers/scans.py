@@ -1,7 +1,7 @@
 """Real head scans as truth that no face model spans: read, turned upright and brought to dm by landmarks.
 
-The folder holds lee_perry_smith (Infinite-3D, CC BY 3.0), menpo_james (Imperial College, BSD) and flame_fitting_scan (MPI-IS,
-non-commercial), each in its source's own units and pose.
+The folder holds lee_perry_smith (Infinite-3D, CC BY 3.0), menpo_james (Imperial College, BSD) and flame_fitting_scan
+(MPI-IS, non-commercial), each in its source's own units and pose.
 """
 
 import json
@@ -44,8 +44,8 @@ SOURCES = {
 class Scan:
     """A head scan.
 
-    Attributes: name; mesh with uv where it has a texture; landmarks (68, 3) in the mesh's units, NaN where not marked, or None;
-        dm_per_unit: None where the units are unknown.
+    Attributes: name; mesh with uv where it has a texture; landmarks (68, 3) in the mesh's units, NaN where not marked,
+        or None; dm_per_unit: None where the units are unknown.
     """
 
     name: str
@@ -56,7 +56,8 @@ class Scan:
     def placed(self, model: FaceModel) -> "Scan":
         """The scan in the face model's frame, dm: upright, looking along z, by its landmarks.
 
-        Its size is its own; where the units are unknown, that of the model's mean face. Raises: DataError without landmarks.
+        Its size is its own; where the units are unknown, that of the model's mean face. Raises: DataError without
+        landmarks.
         """
         if self.landmarks is None:
             raise DataError(f"{self.name}: has no landmarks to place it by.")

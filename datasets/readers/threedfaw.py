@@ -4,9 +4,9 @@
 
 train_img/<id>.jpg and train_lm/<id>_lm.csv (66 lines "x,y,z" in pixels), valid_img and valid_lm the same,
 list_valid_test.txt with lines "id,valid" or "id,test,left|center|right". Writes train.npz, valid.npz and test.npz with
-`y_keypts` (N, 66, 2): x over the photo's width and y over its height, `z_keypts` (N, 66): z over the mean of both, `ids`,
-and in test.npz `orientations`. Only the headers of the photos are read. A file that cannot be used is named, skipped and
-counted.
+`y_keypts` (N, 66, 2): x over the photo's width and y over its height, `z_keypts` (N, 66): z over the mean of both,
+`ids`, and in test.npz `orientations`. Only the headers of the photos are read. A file that cannot be used is named,
+skipped and counted.
 """
 
 import argparse
@@ -61,7 +61,8 @@ def read_keypoints(
 ) -> np.ndarray:
     """A text file with one keypoint per line → (K, 2 or 3) float64 as written.
 
-    Args: separator: between numbers, " " for any white space; columns: allowed numbers of them; rows: of keypoints, None = any.
+    Args: separator: between numbers, " " for any white space; columns: allowed numbers of them; rows: of keypoints,
+    None = any.
     Raises: DataError with file and line for another separator, row or column count, or a value that is not finite.
     """
     path = Path(path)
@@ -138,8 +139,8 @@ def read_list(path: Path) -> list[tuple[str, str, str]]:
 def read_split(root: Path, split: str) -> Keypoints:
     """One split of the organisers' layout.
 
-    Without list_valid_test.txt the test poses are our own: of the validation faces the 75 with yaw nearest 0 and the 75 on each
-    side within 20 … 45 degrees (fewer where there are fewer), by a fit of the template.
+    Without list_valid_test.txt the test poses are our own: of the validation faces the 75 with yaw nearest 0 and the 75
+    on each side within 20 … 45 degrees (fewer where there are fewer), by a fit of the template.
     Raises: DataError for a missing or empty folder, and when more than 1 % of the files are bad.
     """
     root = Path(root)
@@ -200,7 +201,8 @@ def prepare(root: Path, out: Path) -> dict[str, Keypoints]:
 
 
 def load_split(root: Path, cache: Path, split: str) -> Keypoints:
-    """A split from <cache>/<split>.npz (or from root, where prepared files lie there), prepared first when older than root.
+    """A split from <cache>/<split>.npz (or from root, where prepared files lie there), prepared first when older than
+    root.
 
     Raises: DataError for bad files, arrays of another shape and values that are not finite.
     """

@@ -12,7 +12,8 @@ MIN_HEIGHT_PX = 100
 class VggFace2(FaceDataset):
     """`{train,test}/imgs/<id>/<image>.jpg`, `bb_landmark/loose_bb_{train,test}.csv` (NAME_ID, X, Y, W, H; 0-based).
 
-    Boxes up to 100 px high are dropped, then the rest is shuffled with a fixed seed so that --train-count is a fair sample.
+    Boxes up to 100 px high are dropped, then the rest is shuffled with a fixed seed so that --train-count is a fair
+    sample.
     """
 
     name = "vggface2"

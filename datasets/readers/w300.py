@@ -31,9 +31,10 @@ _BOX_FILES = {
 class W300(FaceDataset):
     """`images/<part>/<photo>.{jpg,png}` with `<photo>.pts` beside it; `Bounding Boxes/*.mat` are optional.
 
-    Splits: train, common, challenging, full (= common + challenging), 300w. Folders of a split that are absent are left out,
-    and the size that is printed tells; a split of which no folder exists is an error. Training photos that are test photos too
-    (`datasets.leaks`) are left out.
+    Splits: train, common, challenging, full (= common + challenging), 300w. Folders of a split that are absent are left
+        out,
+    and the size that is printed tells; a split of which no folder exists is an error. Training photos that are test
+    photos too (`datasets.leaks`) are left out.
     """
 
     name = "w300"

@@ -14,7 +14,8 @@ MAX_LIST_BYTES = 64 * 2**20
 class Wflw(FaceDataset):
     """`WFLW_images/`, `WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt`.
 
-    A line: 196 coordinates (0-based), box x1 y1 x2 y2, six 0/1 attributes, image name. Splits: train, test, full (= test) and
+    A line: 196 coordinates (0-based), box x1 y1 x2 y2, six 0/1 attributes, image name. Splits: train, test, full (=
+        test) and
     the six attributes, which are parts of test.
     """
 

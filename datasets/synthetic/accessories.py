@@ -67,7 +67,8 @@ class Tailor:
     ) -> Accessories:
         """Accessories for B heads.
 
-        Args: vertices (B, N, 3) unposed heads; hair_colour, skin_colour (B, 3) sRGB; wardrobe; generator (CPU), which decides.
+        Args: vertices (B, N, 3) unposed heads; hair_colour, skin_colour (B, 3) sRGB; wardrobe; generator (CPU), which
+        decides.
         """
         count = len(vertices)
         draw = _Draw(count, generator, vertices.device)
@@ -126,7 +127,9 @@ class Tailor:
         return out + torch.stack([torch.zeros_like(brim), -0.1 * brim, brim], -1)
 
     def _glasses(self, vertices: Tensor, draw: "_Draw", wardrobe: Wardrobe) -> tuple[Tensor, Tensor, Tensor]:
-        """Rims with bridge and temples (B, 4·RING_STEPS + 12, 3), lenses (B, 2·RING_STEPS, 3) and the frame's colour (B, 3)."""
+        """Rims with bridge and temples (B, 4·RING_STEPS + 12, 3), lenses (B, 2·RING_STEPS, 3) and the frame's colour
+        (B, 3).
+        """
         points = self.eyes.of(vertices)
         eyes = torch.stack([points[:, list(group)].mean(1) for group in IBUG_68.five_points[:2]], 1)
         nose = points[:, 27]

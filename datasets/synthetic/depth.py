@@ -1,8 +1,10 @@
-"""Faces with known depth in 3DFAW's layout, made from a template: identity, expression, pose, weak-perspective camera, noise.
+"""Faces with known depth in 3DFAW's layout, made from a template: identity, expression, pose, weak-perspective camera,
+noise.
 
     python -m datasets.synthetic.depth data/depth_synthetic --train 512 --valid 128 --per-pose 10
 
-All quantities are our own choice (no data of other people); scores on them say whether code works, not how good a method is.
+All quantities are our own choice (no data of other people); scores on them say whether code works, not how good a
+method is.
 """
 
 import argparse
@@ -44,7 +46,9 @@ def random_shapes(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def rotations(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
-    """Rz(roll) · Rx(pitch) · Ry(yaw) (N, 3, 3), angles in degrees; positive yaw turns the nose to the left of the picture."""
+    """Rz(roll) · Rx(pitch) · Ry(yaw) (N, 3, 3), angles in degrees; positive yaw turns the nose to the left of the
+    picture.
+    """
 
     def about(axis: int, angle: np.ndarray) -> np.ndarray:
         matrix = np.zeros((len(angle), 3, 3))

@@ -1,4 +1,5 @@
-"""Rendered faces as a dataset, and in the layout of any other one: training and tests on a machine without licensed data.
+"""Rendered faces as a dataset, and in the layout of any other one: training and tests on a machine without licensed
+data.
 
     python -m datasets.synthetic.faces OUT --dataset w300 wflw --count 200    # write datasets' own layouts
     python train_aae_landmarks.py --dataset synthetic …                 # rendered on first use, kept in [Paths] synthetic
@@ -32,7 +33,9 @@ TRUTH = ("landmarks_2d", "identity", "expression", "rotation", "angles_deg", "sc
 
 
 def embedded_faces(size_px: int = PHOTO_PX, seed: int = 0, backgrounds: Path | None = None) -> SyntheticFaces:
-    """The stream of the embedded head; backgrounds: folder of photos behind it. Raises: DataError for one without any."""
+    """The stream of the embedded head; backgrounds: folder of photos behind it. Raises: DataError for one without
+    any.
+    """
     behind = None if backgrounds is None else PhotoBackgrounds(backgrounds)
     return SyntheticFaces(FaceModel.load(EMBEDDED_HEAD), SyntheticSettings(size_px=size_px), seed, backgrounds=behind)
 

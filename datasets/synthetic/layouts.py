@@ -1,4 +1,5 @@
-"""Faces written in the exact layout of a dataset, so that every reader and script runs on real content without licensed data.
+"""Faces written in the exact layout of a dataset, so that every reader and script runs on real content without licensed
+data.
 
 What is written is a list of `LabelledFace`; `datasets.synthetic.faces` renders them.
 """

@@ -3,8 +3,8 @@
     faces = SyntheticFaces(load_face_model("head"), SyntheticSettings(size_px=128), seed=0)
     batch = faces.batch(index=7, count=32)      # the same index gives the same batch
 
-Identity, expression, pose to ±90°, skin, light, eyes, hair, hats, glasses, hands, background and camera are random. Colours
-are painted per pixel, so detail does not depend on the mesh.
+Identity, expression, pose to ±90°, skin, light, eyes, hair, hats, glasses, hands, background and camera are random.
+Colours are painted per pixel, so detail does not depend on the mesh.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,9 @@ class SyntheticSettings:
 
 @dataclass(frozen=True)
 class SyntheticBatch:
-    """B faces and everything that is known of them. Pixels are continuous, y down, depth toward the viewer where named z."""
+    """B faces and everything that is known of them. Pixels are continuous, y down, depth toward the viewer where named
+    z.
+    """
 
     images: Tensor  # (B, S, S, 3) uint8 RGB
     landmarks: dict[str, Tensor]  # scheme → (B, K, 3) x, y px and z px toward the viewer, fixed to the skin

@@ -9,8 +9,8 @@ from torch.nn import functional
 from geometry.raster.shading import sh_basis
 
 LIGHTS = 3
-# A distant light from d lights a matt surface by max(0, n·d), whose second-order part is 1/4 + P1/2 + 5 P2/16 in the cosine;
-# Σ Y(d) Y(n) of Deep3D's scaled basis is π/4, π P1, 5π P2/8 by order, so these factors remain.
+# A distant light from d lights a matt surface by max(0, n·d), whose second-order part is 1/4 + P1/2 + 5 P2/16 in the
+# cosine; Σ Y(d) Y(n) of Deep3D's scaled basis is π/4, π P1, 5π P2/8 by order, so these factors remain.
 LOBE = torch.tensor([1.0, *[0.5] * 8]) / math.pi
 
 

@@ -1,8 +1,9 @@
 """Procedural albedo of heads: skin from melanin and blood, lips, brows, eyes, stubble, make-up, freckles, hair.
 
-One function paints any points of a head's surface, vertices as well as pixels, from where they lie in the rest pose. Skin is a
-two-layer diffuse model: the epidermis absorbs twice, the dermis reflects (Jensen et al. 2001, eq. 4, with the absorption and
-scattering of Jacques, Phys. Med. Biol. 58 (2013) R37; blood from the molar extinction of oxyhaemoglobin, Prahl's table).
+One function paints any points of a head's surface, vertices as well as pixels, from where they lie in the rest pose.
+Skin is a two-layer diffuse model: the epidermis absorbs twice, the dermis reflects (Jensen et al. 2001, eq. 4, with the
+absorption and scattering of Jacques, Phys. Med. Biol. 58 (2013) R37; blood from the molar extinction of oxyhaemoglobin,
+Prahl's table).
 """
 
 from dataclasses import dataclass, fields
@@ -122,7 +123,9 @@ def srgb(linear: Tensor) -> Tensor:
 
 
 def random_complexions(count: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Complexion:
-    """B people drawn from the ranges at the head of this file; the generator decides, also about the device's numbers."""
+    """B people drawn from the ranges at the head of this file; the generator decides, also about the device's
+    numbers.
+    """
 
     def uniform(low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(count, *shape, generator=generator)
@@ -168,8 +171,8 @@ def random_complexions(count: int, generator: torch.Generator, device: torch.dev
 def grain_coordinates(positions: Tensor, seeds: Tensor) -> Tensor:
     """Where each person's skin lies in the noise field: a random turn and shift of the rest positions.
 
-    Args: positions (P, 3) or (B, P, 3) dm; seeds (B,) int64. The same seed gives the same skin at any set of points, so a
-    texture, its vertices and its pixels agree; the map is affine, so it may be interpolated.
+    Args: positions (P, 3) or (B, P, 3) dm; seeds (B,) int64. The same seed gives the same skin at any set of points, so
+    a texture, its vertices and its pixels agree; the map is affine, so it may be interpolated.
     Returns: (B, P, 3).
     """
     turns, shifts = [], []
@@ -193,7 +196,8 @@ def smooth_noise(coordinates: Tensor, waves_per_dm: float, octaves: int = 1, wav
 def paint(surface: Surface, people: Complexion, grain: Tensor) -> Tensor:
     """Albedo of surface points.
 
-    Args: surface, P points; people, the complexion of each point's owner (`Complexion.at`); grain (P, 3), `grain_coordinates`.
+    Args: surface, P points; people, the complexion of each point's owner (`Complexion.at`); grain (P, 3),
+    `grain_coordinates`.
     Returns: (P, 3) sRGB, 0 … 1.
     """
     coarse = smooth_noise(grain, 0.7)

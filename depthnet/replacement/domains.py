@@ -1,8 +1,8 @@
 """Face replacement (DepthNets, section 3.3): domains for a CycleGAN that paints backgrounds or repairs pasted faces.
 
 Background: A is a frontalised face beside its photo with the face removed (6 channels), B are real frontal faces. Face
-swap: A is a face pasted onto another person's head, B are real faces. All pictures are square crops; DepthNet supplies the
-poses.
+swap: A is a face pasted onto another person's head, B are real faces. All pictures are square crops; DepthNet supplies
+the poses.
 """
 
 import hashlib
@@ -49,7 +49,9 @@ class Domains:
 
 
 def asymmetry(points: np.ndarray) -> np.ndarray:
-    """(…, 68, 2) → (…) 0 for a frontal face to 1 for a profile: how unequal both jaw lines' distances to the middle are."""
+    """(…, 68, 2) → (…) 0 for a frontal face to 1 for a profile: how unequal both jaw lines' distances to the middle
+    are.
+    """
 
     def distance(jaw: tuple[int, ...]) -> np.ndarray:
         return ((points[..., list(jaw), :] - points[..., list(MIDDLE), :]) ** 2).sum(axis=-1).mean(axis=-1)
@@ -100,7 +102,8 @@ def move_faces(faces: FaceCrops, targets: np.ndarray, lifter: Lifter) -> np.ndar
 def remove_faces(faces: FaceCrops) -> np.ndarray:
     """The crops with the face black, from jaw line to brows.
 
-    Triangle by triangle: the outline of a face near profile crosses itself, and filling it as one polygon would leave holes.
+    Triangle by triangle: the outline of a face near profile crosses itself, and filling it as one polygon would leave
+        holes.
     """
     images = faces.images.copy()
     for image, points in zip(images, faces.points, strict=True):

@@ -72,7 +72,9 @@ def to_photo(crop: Crop, values: np.ndarray, size: tuple[int, int]) -> np.ndarra
 
 
 def frontalise(image: np.ndarray, points: np.ndarray, lifter: Lifter, repairer: Repairer | None) -> np.ndarray:
-    """A photo's face (keypoints (68, 2)) from the front: (S, S, 3) on black, or with a background painted by a network."""
+    """A photo's face (keypoints (68, 2)) from the front: (S, S, 3) on black, or with a background painted by a
+    network.
+    """
     size = PLAIN_SIZE if repairer is None else repairer.size
     crop = crop_from_landmarks(points, IBUG_68, size)
     face = FaceCrops(crop.extract(image)[None], crop.apply(points)[None], ())

@@ -171,7 +171,9 @@ def load_or_build(settings: CycleGANSettings, domains: Domains, folder: Path | N
 
 
 def load_cyclegan(folder: Path, config: CycleGANConfig | None = None) -> CycleGAN:
-    """Networks of a snapshot. Raises: CheckpointError, also for another kind; ConfigError for other sizes than config's."""
+    """Networks of a snapshot. Raises: CheckpointError, also for another kind; ConfigError for other sizes than
+    config's.
+    """
     snapshot = read_snapshot(folder, "a CycleGAN", KIND)
     networks = snapshot.restore(lambda: CycleGAN(CycleGANConfig(**snapshot.info["networks"])))
     if config is not None and networks.config != config:

@@ -36,10 +36,11 @@ def linear_regression(train: Keypoints) -> Callable[[Tensor], Tensor]:
 
 
 def spectral_depth(train: Keypoints) -> Callable[[Tensor], Tensor]:
-    """The depth that explains all training faces as targets of one source best: no network, no depth labels, closed form.
+    """The depth that explains all training faces as targets of one source best: no network, no depth labels, closed
+    form.
 
-    With z shared by all targets the loss of a source is minimal, up to its gauge, at the top eigenvector of Π C Π, where C
-    is the second moment of the training faces' centred coordinates and Π removes 1, x and y of the source.
+    With z shared by all targets the loss of a source is minimal, up to its gauge, at the top eigenvector of Π C Π,
+    where C is the second moment of the training faces' centred coordinates and Π removes 1, x and y of the source.
     """
     t = torch.from_numpy(train.points).double()
     t = (t - t.mean(dim=1, keepdim=True)).mT
@@ -58,8 +59,8 @@ def spectral_depth(train: Keypoints) -> Callable[[Tensor], Tensor]:
 def posed_spectral_depth(train: Keypoints) -> Callable[[Tensor], Tensor]:
     """Spectral depth in the gauge of the posed template: still without network and depth labels.
 
-    The template in the face's pose says which part of the depth is affine in x and y and how deep a face is; the spectral depth
-    says what the rest looks like.
+    The template in the face's pose says which part of the depth is affine in x and y and how deep a face is; the
+    spectral depth says what the rest looks like.
     """
     spectral = spectral_depth(train)
 

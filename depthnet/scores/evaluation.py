@@ -1,7 +1,8 @@
-"""Scores of keypoint depths on all ordered pairs of a set of faces: DepthCorr, pose tables, keypoint errors, gauge-free scores.
+"""Scores of keypoint depths on all ordered pairs of a set of faces: DepthCorr, pose tables, keypoint errors, gauge-free
+scores.
 
-A DepthCorr is mostly pose: a rigid template that is turned with the face has it too. So `compare` puts the scores of controls
-that learn nothing beside those of a model.
+A DepthCorr is mostly pose: a rigid template that is turned with the face has it too. So `compare` puts the scores of
+controls that learn nothing beside those of a model.
 """
 
 from collections.abc import Callable
@@ -71,9 +72,11 @@ def summarise(depth: Tensor, errors: Tensor, faces: Faces) -> dict:
     """All scores of one run.
 
     Args: depth (N, N, 66) or (N, 1, 66); errors (N, N) of all pairs, of which i = j is left out.
-    Returns: depth_corr, table (with poses), kp_mean, kp_std (population), and what the gauge or a template cannot change:
-        gauge_corr (both gauge-fixed), gauge_raw_corr (truth raw), cosine of z⊥, beyond (a constant template), beyond_mean
-        (the mean training depth), pair_corr, r2 of the true depth on [z, x, y, 1], r2_gain over the constant template's.
+    Returns: depth_corr, table (with poses), kp_mean, kp_std (population), and what the gauge or a template cannot
+    change:
+        gauge_corr (both gauge-fixed), gauge_raw_corr (truth raw), cosine of z⊥, beyond (a constant template),
+        beyond_mean (the mean training depth), pair_corr, r2 of the true depth on [z, x, y, 1], r2_gain over the
+        constant template's.
     """
     errors = off_diagonal(errors.double())
     chosen, source, truth = depth, faces.points, faces.depth

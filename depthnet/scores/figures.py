@@ -32,7 +32,8 @@ def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
 def draw_faces(path: Path, points: np.ndarray, panels: list[Panel], photos: list[Path]) -> None:
     """Figure 2: a row per face, its crop where the photo is there, then one 3D scatter per set of depths.
 
-    Args: points (N, 66, 2) in units of the image sides; panels with depths (N, 66); photos (N) paths, which may be missing.
+    Args: points (N, 66, 2) in units of the image sides; panels with depths (N, 66); photos (N) paths, which may be
+    missing.
     """
     columns = 1 + len(panels)
     figure = Figure(figsize=(3 * columns, 3 * len(points)), layout="constrained")

@@ -83,9 +83,11 @@ def print_statistics(
 
 
 def dump_depths(path: Path, models: dict[str, LoadedDepthNet], faces: Faces) -> None:
-    """`preds`: (N, N, 66), [i, j] the depth of face i for target j, 0 where i = j; (N, 66) of models that see no target.
+    """`preds`: (N, N, 66), [i, j] the depth of face i for target j, 0 where i = j; (N, 66) of models that see no
+    target.
 
-    The mean over a model's runs, since adversarial depths need no scaling per run. Raises: DataError for several models.
+    The mean over a model's runs, since adversarial depths need no scaling per run. Raises: DataError for several
+    models.
     """
     if len(models) != 1:
         raise DataError(f"--dump-depths takes one model, not {len(models)}; run it once for each.")

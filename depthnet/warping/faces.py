@@ -75,9 +75,9 @@ def read_face(
 def depth_in_sides(depth: np.ndarray, size: tuple[int, int], scale: float | None) -> np.ndarray:
     """Depths (K,) of a keypoint file in sides, the mean of width and height of its picture.
 
-    Args: scale: depths divided by it are in sides; 0: their range is one side. None: 1 for files like FaceWarper's, with depths
-    in sides; the picture's side for pixels, as 3DFAW and our demo write them. A face is neither three sides deep nor only three
-    pixels, which tells them apart.
+    Args: scale: depths divided by it are in sides; 0: their range is one side. None: 1 for files like FaceWarper's,
+    with depths in sides; the picture's side for pixels, as 3DFAW and our demo write them. A face is neither three sides
+    deep nor only three pixels, which tells them apart.
     Raises: DataError for a negative scale.
     """
     span = np.ptp(depth)
@@ -93,8 +93,8 @@ def depth_in_sides(depth: np.ndarray, size: tuple[int, int], scale: float | None
 def file_depth(face: PhotoFace, size: tuple[int, int], why: str) -> np.ndarray:
     """(66,) depths of the keypoint file in pixels of a picture of that (width, height).
 
-    Args: why: the option that needs them, for the message. Raises: DataError without a depth column, or when all are equal, as
-    files without depth have them.
+    Args: why: the option that needs them, for the message. Raises: DataError without a depth column, or when all are
+    equal, as files without depth have them.
     """
     if face.depth is None:
         raise DataError(f"{why} needs a third column of depths in the keypoint file.")

@@ -1,4 +1,6 @@
-"""FaceWarper's files: keypoints, depths, affines and pictures in folders; rendering such a folder or the lines of stdin."""
+"""FaceWarper's files: keypoints, depths, affines and pictures in folders; rendering such a folder or the lines of
+stdin.
+"""
 
 import time
 from collections.abc import Iterable
@@ -95,7 +97,8 @@ def dataset_items(root: Path, image_override: Path | None = None, folder: str = 
 def render_dataset(
     items: list[tuple[str, Item]], results: Path, mode: str, identity: bool = False, start: int = 0
 ) -> tuple[int, list[str]]:
-    """Write results/ID.png of all items from the start-th on; an item that cannot be used is named, skipped and counted.
+    """Write results/ID.png of all items from the start-th on; an item that cannot be used is named, skipped and
+    counted.
 
     Returns: number of pictures written, sentences about the others.
     """
@@ -115,7 +118,8 @@ def render_dataset(
 def serve(lines: Iterable[str], out: TextIO, mode: str = "compat") -> int:
     """FaceWarper's server: lines `image keypoints depth affine result` in, "ready" out at the start and after each.
 
-    Paths hold no spaces and count from the current folder. A line that cannot be used answers "error: …" before "ready".
+    Paths hold no spaces and count from the current folder. A line that cannot be used answers "error: …" before
+    "ready".
     Returns: number of lines that failed.
     """
     failed = 0

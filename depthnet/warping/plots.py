@@ -32,10 +32,12 @@ def plot_export(
 ) -> None:
     """<root>/plots/{src_kpts,tgt_kpts,pred_kpts,src_3d,tgt_3d}.png, and 100 steps in <root>/plot_warp.
 
-    The steps go straight from the lifted source to the lifted target, whose depth is the source's: a network knows no other.
+    The steps go straight from the lifted source to the lifted target, whose depth is the source's: a network knows no
+    other.
 
     Args:
-        name: subfolder of both, "" for a single target.  source, target: (K, 2) in pixels of the output.  depth: (K,) of the
+        name: subfolder of both, "" for a single target.  source, target: (K, 2) in pixels of the output.  depth: (K,)
+            of the
         source.  affine: (2, 4).  size: (width, height) of the output.
     """
     folder = Path(root) / "plots" / name
@@ -85,7 +87,8 @@ def plot_lifted(path: Path, title: str, points: np.ndarray, depth: np.ndarray) -
 def plot_frames(folder: Path, title: str, frames: np.ndarray, depth: np.ndarray, size: tuple[int, int]) -> None:
     """<folder>/%06d.png of every frame (N, K, 2), coloured by depth (K,) or (N, K).
 
-    Axes are drawn once, since they take a hundred times as long as the points. Raises: DataError when a file cannot be written.
+    Axes are drawn once, since they take a hundred times as long as the points. Raises: DataError when a file cannot be
+    written.
     """
     depths = np.broadcast_to(depth, frames.shape[:2])
     figure = flat_figure(title, size)

@@ -143,7 +143,9 @@ def background(settings: WarpSettings, rendered: np.ndarray, picture: np.ndarray
 def match(
     settings: WarpSettings, lifter: Lifter, source: PhotoFace, targets: list[PhotoFace]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Depths (M, 66) in the source's pixels and affines (M, 2, 4) to the targets' pixels, by the model or the file's depths."""
+    """Depths (M, 66) in the source's pixels and affines (M, 2, 4) to the targets' pixels, by the model or the file's
+    depths.
+    """
     points = np.stack([target.points for target in targets])
     if not settings.source_depth:
         return lifter.to_targets(source.points, points)
@@ -183,7 +185,9 @@ def render_targets(
 def render_rotation(
     image: np.ndarray, points68: np.ndarray, depth68: np.ndarray, axis: str, angles: np.ndarray, mode: str = "visible"
 ) -> np.ndarray:
-    """A face turned about its own centre: (N, H, W, 4) RGBA frames for N angles in radians; keypoints and depths in pixels."""
+    """A face turned about its own centre: (N, H, W, 4) RGBA frames for N angles in radians; keypoints and depths in
+    pixels.
+    """
     affines = rotation_affines(points68, depth68, axis, angles)
     parts = []
     for begin in range(0, len(angles), FRAMES_AT_ONCE):

@@ -1,8 +1,9 @@
-"""Warp faces by keypoints, depth and an affine: FaceWarper's rendering without OpenGL, and one that hides what is hidden.
+"""Warp faces by keypoints, depth and an affine: FaceWarper's rendering without OpenGL, and one that hides what is
+hidden.
 
-A photo's 68 keypoints carry a mesh of 107 triangles; a 2 × 4 affine moves the keypoints, lifted by their depth, to a new pose.
-Everything is in pixels: keypoints and results in continuous coordinates, depth in the unit that the affine's third column
-expects.
+A photo's 68 keypoints carry a mesh of 107 triangles; a 2 × 4 affine moves the keypoints, lifted by their depth, to a
+new pose. Everything is in pixels: keypoints and results in continuous coordinates, depth in the unit that the affine's
+third column expects.
 """
 
 import numpy as np
@@ -31,7 +32,8 @@ def warp_faces(
         images: (B or 1, h, w, 3) uint8 RGB.  keypoints: (B, 68, 2).  depth: (B, 68).  affines: (B, 2, 4).
         mode: "compat", the pixels of FaceWarper: triangles in list order, repeated textures, opaque black background;
         "visible":
-            of several triangles the one nearest the viewer, those turned away behind all others, transparent background.
+            of several triangles the one nearest the viewer, those turned away behind all others, transparent
+            background.
         size: (height, width) of the results, default that of the images.
     Returns: (B, H, W, 4) uint8 RGBA.
     Raises: DataError for shapes that do not match, values that are not finite, or an unknown mode.
@@ -54,8 +56,8 @@ def warp_faces(
 def visibility_keys(keypoints: np.ndarray, lifted: np.ndarray, moved: np.ndarray, affines: np.ndarray) -> np.ndarray:
     """(B, F, 3) keys of triangle corners, smaller is nearer; triangles that turned over are behind all others.
 
-    Points on one line of sight differ by the null vector n of the affine's 2 × 3 part, so n · p orders them whatever the gauge
-    of the depth. Its sign is the one that puts the nose before the ends of the jaw line.
+    Points on one line of sight differ by the null vector n of the affine's 2 × 3 part, so n · p orders them whatever
+    the gauge of the depth. Its sign is the one that puts the nose before the ends of the jaw line.
     """
     normal = np.cross(affines[:, 0, :3], affines[:, 1, :3])
     height = (lifted - lifted.mean(axis=1, keepdims=True)) @ normal[:, :, None]

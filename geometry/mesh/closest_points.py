@@ -22,7 +22,9 @@ class ClosestPoints:
         self._corners = corners[self._order]
 
     def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points (P, 3) → (P,) int64 triangle; (P, 3) float64 barycentric weights, ≥ 0, rows sum to 1; (P,) distances."""
+        """Points (P, 3) → (P,) int64 triangle; (P, 3) float64 barycentric weights, ≥ 0, rows sum to 1; (P,)
+        distances.
+        """
         points = np.ascontiguousarray(points, np.float64)
         faces, weights, squared = _search(points, self._corners, self._boxes, self._ranges, self._children)
         return self._order[faces], weights, np.sqrt(squared)
@@ -39,8 +41,8 @@ def closest_points(
 def _build(corners):
     """Halve the triangles along the longest side of their centres' box until LEAF are left.
 
-    Returns: (F,) order of triangles; (M, 2, 3) boxes; (M, 2) first and last + 1 triangle in that order; (M,) left child, the
-        right one follows it, 0 at a leaf.
+    Returns: (F,) order of triangles; (M, 2, 3) boxes; (M, 2) first and last + 1 triangle in that order; (M,) left
+        child, the right one follows it, 0 at a leaf.
     """
     count = len(corners)
     centres = (corners[:, 0] + corners[:, 1] + corners[:, 2]) / 3
@@ -89,7 +91,9 @@ def _dot(a, b):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _on_triangle(point, a, b, c):
-    """Barycentric weights of the nearest point of a triangle by regions of its plane; may be NaN where it has no area."""
+    """Barycentric weights of the nearest point of a triangle by regions of its plane; may be NaN where it has no
+    area.
+    """
     ab, ac, ap = b - a, c - a, point - a
     d1, d2 = _dot(ab, ap), _dot(ac, ap)
     if d1 <= 0 and d2 <= 0:

@@ -1,4 +1,6 @@
-"""Jaw landmarks as annotators see them: on the side turned away they slide to the head's silhouette (Zhu et al. 2015)."""
+"""Jaw landmarks as annotators see them: on the side turned away they slide to the head's silhouette (Zhu et al.
+2015).
+"""
 
 import torch
 from torch import Tensor
@@ -9,8 +11,8 @@ TURNED_AWAY_RAD = 0.09  # 5°: from here on the far jaw is a silhouette
 def silhouette_choice(lines: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
     """Which vertex of each contour line a jaw landmark lies on.
 
-    Args: lines (B, R, L, 3) positions along the R contour lines of a face model, entry 0 being the landmark itself; rotation
-        (B, 3, 3) model → camera.
+    Args: lines (B, R, L, 3) positions along the R contour lines of a face model, entry 0 being the landmark itself;
+        rotation (B, 3, 3) model → camera.
     Returns: index (B, R) into the line, 0 where the landmark stays; moved (B, R) bool.
     """
     count, rows = lines.shape[:2]

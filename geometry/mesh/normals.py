@@ -1,6 +1,7 @@
 """Normals of meshes. Triangles run counter-clockwise seen from outside, so normals point outward.
 
-Inside, vertices lie as (V, B, 3): one row holds a vertex of every face of the batch, so gathering and summing move whole rows.
+Inside, vertices lie as (V, B, 3): one row holds a vertex of every face of the batch, so gathering and summing move
+whole rows.
 """
 
 import torch
@@ -17,8 +18,8 @@ def face_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
 def vertex_normals(vertices: Tensor, triangles: Tensor, weighting: str = "unit") -> Tensor:
     """Unit normals per vertex: the normalised sum of the normals of the triangles around it.
 
-    Args: vertices (B, V, 3) any unit; triangles (F, 3) int64; weighting: "unit" sums unit normals (Deep3D, Deng et al. 2019),
-        "area" weights them by area (3DDFA, Lin et al. 2020).
+    Args: vertices (B, V, 3) any unit; triangles (F, 3) int64; weighting: "unit" sums unit normals (Deep3D, Deng et al.
+        2019), "area" weights them by area (3DDFA, Lin et al. 2020).
     Returns: (B, V, 3); 0 at vertices of no triangle. Raises: ValueError for another weighting.
     """
     if weighting not in WEIGHTINGS:

@@ -1,7 +1,7 @@
 """Sparse matrices times dense signals on graphs, and Chebyshev filters, with gradients of their own.
 
-Signals lie as (N, B, C): a row holds a vertex of every sample of the batch, so that one product with an N × N matrix serves
-B·C columns. The products are `torch.addmm` on CSR: MKL on the CPU, cuSPARSE on CUDA.
+Signals lie as (N, B, C): a row holds a vertex of every sample of the batch, so that one product with an N × N matrix
+serves B·C columns. The products are `torch.addmm` on CSR: MKL on the CPU, cuSPARSE on CUDA.
 """
 
 import warnings
@@ -70,9 +70,11 @@ def sparse_product(matrix: SparseMatrix, signal: Tensor) -> Tensor:
 
 
 def chebyshev_filter(matrix: SparseMatrix, signal: Tensor, weight: Tensor) -> Tensor:
-    """Σ_k T_k(M) x W_k with the Chebyshev polynomials T_0 = 1, T_1 = M, T_k = 2 M T_{k−1} − T_{k−2} (Defferrard et al. 2016).
+    """Σ_k T_k(M) x W_k with the Chebyshev polynomials T_0 = 1, T_1 = M, T_k = 2 M T_{k−1} − T_{k−2} (Defferrard et al.
+    2016).
 
-    Args: matrix (N, N) symmetric, eigenvalues within −1 … 1 (the Laplacian minus 1); signal x (N, B, C); weight W (K, C, F).
+    Args: matrix (N, N) symmetric, eigenvalues within −1 … 1 (the Laplacian minus 1); signal x (N, B, C); weight W (K,
+    C, F).
     Returns: (N, B, F). Only x is kept for the backward pass, which runs the same recursion on the gradient.
     Raises: ValueError for a matrix that is not symmetric, or sizes that do not fit.
     """
@@ -136,7 +138,9 @@ class _Filter(torch.autograd.Function):
 
 
 def _terms(matrix: Tensor, signal: Tensor, count: int) -> Iterator[Tensor]:
-    """T_k(M) x for k < count, each (N, B·C), to be used at once: two buffers take turns, since fresh memory costs more time."""
+    """T_k(M) x for k < count, each (N, B·C), to be used at once: two buffers take turns, since fresh memory costs more
+    time.
+    """
     before, term = None, signal.flatten(1)
     yield term
     for k in range(1, count):

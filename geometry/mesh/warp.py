@@ -1,9 +1,10 @@
-"""Paint a triangle mesh whose vertices carry positions in a source picture: the inner loop of face warping, for batches.
+"""Paint a triangle mesh whose vertices carry positions in a source picture: the inner loop of face warping, for
+batches.
 
-Pixel conventions are the house's: continuous coordinates, the centre of pixel (i, j) at (j + 0.5, i + 0.5). A pixel belongs
-to a triangle when its centre lies inside or on an edge; where several do, the smallest key wins and, of equal keys, the
-later triangle. `impl="compiled"` is numba on the CPU, `impl="reference"` the same in PyTorch, on any device, triangle by
-triangle.
+Pixel conventions are the house's: continuous coordinates, the centre of pixel (i, j) at (j + 0.5, i + 0.5). A pixel
+belongs to a triangle when its centre lies inside or on an edge; where several do, the smallest key wins and, of equal
+keys, the later triangle. `impl="compiled"` is numba on the CPU, `impl="reference"` the same in PyTorch, on any device,
+triangle by triangle.
 """
 
 import numba
@@ -27,11 +28,12 @@ def paint(
 
     Args:
         textures: (B or 1, h, w, C) uint8.  uv: (B, V, 2) vertices in textures' continuous pixels.
-        vertices: (B, V, 2) in the result's continuous pixels.  keys: (B, F, 3) of the corners of every triangle, interpolated
-            over it like a depth: smallest is shown.  triangles: (F, 3).  size: (height, width) of the result.
+        vertices: (B, V, 2) in the result's continuous pixels.  keys: (B, F, 3) of the corners of every triangle,
+            interpolated over it like a depth: smallest is shown.  triangles: (F, 3).  size: (height, width) of the
+                result.
         wrap: beyond the border of a texture, clamp or repeat.
-    Returns: pictures (B, H, W, C) uint8, bilinear samples rounded to nearest, 0 where no triangle is; triangle ids (B, H, W)
-        int16, −1 there.
+    Returns: pictures (B, H, W, C) uint8, bilinear samples rounded to nearest, 0 where no triangle is; triangle ids (B,
+        H, W) int16, −1 there.
     Raises: ValueError for shapes that do not match or an unknown wrap or impl.
     """
     if wrap not in WRAPS or impl not in ("compiled", "reference"):

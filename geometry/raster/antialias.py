@@ -1,9 +1,10 @@
 """Antialiased silhouettes, and with them gradients that move an outline (Laine et al. 2020, section 3.5).
 
-Where two neighbouring pixels see different triangles and a silhouette edge of the nearer one crosses the line between their
-centres, the pixel in which it crosses is blended in proportion. Edges steeper than 45° count between pixels of a row, the
-others between pixels of a column. Only edges of triangles that a pixel sees are found, so it works where triangles are larger
-than pixels: if the outline of a dense face needs gradients, render at two or four times the size and average.
+Where two neighbouring pixels see different triangles and a silhouette edge of the nearer one crosses the line between
+their centres, the pixel in which it crosses is blended in proportion. Edges steeper than 45° count between pixels of a
+row, the others between pixels of a column. Only edges of triangles that a pixel sees are found, so it works where
+triangles are larger than pixels: if the outline of a dense face needs gradients, render at two or four times the size
+and average.
 """
 
 import torch
@@ -13,7 +14,8 @@ from geometry.raster.rasteriser import interpolate
 
 
 def opposite_vertices(triangles: Tensor) -> Tensor:
-    """(F, 3) triangles → (F, 3) int64: beyond the edge opposite each corner, the far vertex of the neighbouring triangle.
+    """(F, 3) triangles → (F, 3) int64: beyond the edge opposite each corner, the far vertex of the neighbouring
+    triangle.
 
     −1 where an edge has no other triangle, or several.
     """
@@ -40,8 +42,8 @@ def antialias(
 ) -> Tensor:
     """Blend the pixels along silhouettes.
 
-    Args: picture (B, H, W, C), any attributes with their background; screen (B, V, 3), triangles (F, 3), ids (B, H, W) and
-        perspective as for `rasterize`; opposite: `opposite_vertices(triangles)`, to compute it once for many calls.
+    Args: picture (B, H, W, C), any attributes with their background; screen (B, V, 3), triangles (F, 3), ids (B, H, W)
+        and perspective as for `rasterize`; opposite: `opposite_vertices(triangles)`, to compute it once for many calls.
     Returns: (B, H, W, C), differentiable with respect to the picture and to x and y of the screen.
     """
     opposite = opposite_vertices(triangles) if opposite is None else opposite

@@ -1,6 +1,7 @@
 """Barycentric interpolation and its gradient on the CPU, compiled by numba: one pass over the pixels each.
 
-Same mathematics as the torch path of `geometry.raster.rasteriser`. Import fails with ImportError where numba is missing.
+Same mathematics as the torch path of `geometry.raster.rasteriser`. Import fails with ImportError where numba is
+missing.
 """
 
 import numpy as np
@@ -13,12 +14,16 @@ from geometry.raster.rasteriser_numba import indices_fit, run_tasks
 
 
 def interpolate(screen: Tensor, triangles: Tensor, ids: Tensor, attributes: Tensor | None, perspective: bool) -> Tensor:
-    """As `geometry.raster.rasteriser.interpolate`, or, without attributes, as `geometry.raster.rasteriser.barycentrics`."""
+    """As `geometry.raster.rasteriser.interpolate`, or, without attributes, as
+    `geometry.raster.rasteriser.barycentrics`.
+    """
     return _Interpolate.apply(screen, triangles, ids, attributes, perspective)
 
 
 def fits(screen: Tensor, triangles: Tensor, ids: Tensor) -> bool:
-    """Whether the ids name triangles, and these vertices, that exist; compiled code would read past the end of the arrays."""
+    """Whether the ids name triangles, and these vertices, that exist; compiled code would read past the end of the
+    arrays.
+    """
     return indices_fit(_array(triangles), screen.shape[1]) and int(_array(ids).max()) < len(triangles)
 
 
@@ -103,9 +108,11 @@ def _forward(screen, triangles, ids, attributes, out, perspective):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _backward(screen, triangles, ids, attributes, gradient, to_screen, to_attributes, perspective):
-    """Add the gradient (H, W, C) of the picture, carried back, to those of the screen (V, 3) and the attributes (V, C) or None.
+    """Add the gradient (H, W, C) of the picture, carried back, to those of the screen (V, 3) and the attributes (V, C)
+    or None.
 
-    With edge functions e, q = e / depth (or e), u = q / Σq, w = clamp(u) / Σ clamp(u), in the notation of the comments below.
+    With edge functions e, q = e / depth (or e), u = q / Σq, w = clamp(u) / Σ clamp(u), in the notation of the comments
+    below.
     """
     half = screen.dtype.type(0.5)
     for row in range(ids.shape[0]):

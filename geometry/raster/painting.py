@@ -1,6 +1,7 @@
 """Lit faces drawn over photos, without gradients: normals, light and rasteriser in one go.
 
-Fast on the CPU where numba is installed; elsewhere, and on a GPU, the same picture comes from `geometry.raster.render`'s parts.
+Fast on the CPU where numba is installed; elsewhere, and on a GPU, the same picture comes from
+`geometry.raster.render`'s parts.
 """
 
 import torch
@@ -15,7 +16,8 @@ from geometry.raster.shading import sh_shade
 def shade_vertices(vertices: Tensor, triangles: Tensor, albedo: Tensor, gamma: Tensor, ambient: float = 0.8) -> Tensor:
     """Lit colours of one face, as `sh_shade` of the area-weighted `vertex_normals`.
 
-    Args: vertices (V, 3) posed; triangles (F, 3); albedo (V, 3) RGB 0 … 1; gamma (3, 9) light; ambient as in `sh_shade`.
+    Args: vertices (V, 3) posed; triangles (F, 3); albedo (V, 3) RGB 0 … 1; gamma (3, 9) light; ambient as in
+    `sh_shade`.
     Returns: (V, 3) RGB, clamped to 0 … 1.
     """
     if NUMBA and vertices.device.type == "cpu" and vertices.dtype == torch.float32:
@@ -41,8 +43,9 @@ def paint(
 ) -> Tensor:
     """Draw a mesh with coloured vertices over a picture.
 
-    Args: screen (V, 3), triangles (F, 3), perspective, cull_backfaces and impl as for `rasterize`; colours (V, 3) RGB 0 … 1,
-        clamped; background (H, W, 3) uint8. Several faces go into one mesh by `merge_meshes`, so that they hide each other.
+    Args: screen (V, 3), triangles (F, 3), perspective, cull_backfaces and impl as for `rasterize`; colours (V, 3) RGB 0
+        … 1, clamped; background (H, W, 3) uint8. Several faces go into one mesh by `merge_meshes`, so that they hide
+        each other.
     Returns: (H, W, 3) uint8, a new picture. Raises: ValueError as `rasterize` does.
     """
     if background.ndim != 3 or background.shape[2] != 3 or background.dtype != torch.uint8:
@@ -77,7 +80,8 @@ def paint_lit(
 ) -> Tensor:
     """Draw one face under spherical-harmonics light over a picture: `paint` of `shade_vertices`.
 
-    Args: screen (V, 3) as for `rasterize`; vertices (V, 3) posed, whose normals meet the light; the rest as for those two.
+    Args: screen (V, 3) as for `rasterize`; vertices (V, 3) posed, whose normals meet the light; the rest as for those
+    two.
     Returns: (H, W, 3) uint8.
     """
     colours = shade_vertices(vertices, triangles, albedo, gamma)

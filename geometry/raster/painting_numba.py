@@ -1,7 +1,7 @@
 """Light and colours on the CPU, compiled by numba: what `geometry.raster.painting` does, in three passes over the mesh.
 
-NumPy, not torch, does the small steps between them: the threads of a parallel torch operation keep spinning for a while and
-would take the cores from ours. Import fails with ImportError where numba is missing.
+NumPy, not torch, does the small steps between them: the threads of a parallel torch operation keep spinning for a while
+and would take the cores from ours. Import fails with ImportError where numba is missing.
 """
 
 import numpy as np
@@ -73,7 +73,9 @@ def _add_normals(vertices, triangles, sums):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shade(sums, albedo, light, colours, start, stop):
-    """Colours (V, 3) 0 … 1 of the vertices start … stop − 1 from partial sums of normals (P, 3, V) and scaled light (3, 9)."""
+    """Colours (V, 3) 0 … 1 of the vertices start … stop − 1 from partial sums of normals (P, 3, V) and scaled light (3,
+    9).
+    """
     one, zero, three = np.float32(1), np.float32(0), np.float32(3)
     x, y, z = sums[0, 0, start:stop], sums[0, 1, start:stop], sums[0, 2, start:stop]
     for part in range(1, len(sums)):

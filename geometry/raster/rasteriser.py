@@ -3,8 +3,8 @@
     ids = rasterize(screen, triangles, (224, 224), perspective=True)           # (B, H, W), −1 = background
     picture = interpolate(screen, triangles, ids, colours, perspective=True)   # (B, H, W, 3), 0 in the background
 
-Visibility is hard and has no gradient; the barycentric coordinates of a visible pixel have one, with respect to the screen and
-the attributes (as Genova et al. 2018, and Laine et al. 2020 without antialiasing).
+Visibility is hard and has no gradient; the barycentric coordinates of a visible pixel have one, with respect to the
+screen and the attributes (as Genova et al. 2018, and Laine et al. 2020 without antialiasing).
 """
 
 from importlib import import_module
@@ -44,15 +44,17 @@ def rasterize(
         screen: (B, V, 3) x px, y px down, depth (smaller = nearer); several faces may share one mesh (`merge_meshes`).
         triangles: (F, 3) int64, counter-clockwise to the viewer on the picture where the surface faces it.
         size: (H, W) px.
-        perspective: depth is a distance > 0 along the axis of a pinhole; triangles with a vertex at depth ≤ 0 are left out.
+        perspective: depth is a distance > 0 along the axis of a pinhole; triangles with a vertex at depth ≤ 0 are left
+            out.
         cull_backfaces: leave out triangles seen from behind.
-        impl: "torch" on any device, "numba" on the CPU, "triton" on CUDA, or "auto": numba where it can run, else torch. All
-            give the same ids.
+        impl: "torch" on any device, "numba" on the CPU, "triton" on CUDA, or "auto": numba where it can run, else
+            torch. All give the same ids.
         allow_empty: accept a face wholly outside the picture (its ids are all −1) instead of raising.
     Returns: (B, H, W) int64 ids into triangles, −1 in the background. Edges are inclusive; ties go to the lowest id. No
         gradient.
-    Raises: ValueError, naming the face in the batch: sizes or indices that do not fit, vertices that are not finite or further
-        than 131072 px away, a face whose triangles are all degenerate, that is behind the camera or that covers no pixel.
+    Raises: ValueError, naming the face in the batch: sizes or indices that do not fit, vertices that are not finite or
+        further than 131072 px away, a face whose triangles are all degenerate, that is behind the camera or that covers
+        no pixel.
     """
     size = _check_arguments(screen, triangles, size)
     impl = resolve_implementation(impl, screen)
@@ -89,9 +91,10 @@ def interpolate(
 ) -> Tensor:
     """Vertex attributes (colours, normals, uv, depths, …) at every visible pixel, differentiable.
 
-    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W), perspective and impl as for `rasterize`; attributes (B, V, C), or
-        (V, C) for all faces.
-    Returns: (B, H, W, C), 0 in the background. Raises: ValueError for attributes of another number of faces or vertices.
+    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W), perspective and impl as for `rasterize`; attributes (B, V,
+        C), or (V, C) for all faces.
+    Returns: (B, H, W, C), 0 in the background. Raises: ValueError for attributes of another number of faces or
+    vertices.
     """
     if attributes.ndim not in (2, 3) or attributes.shape[:-1] != screen.shape[3 - attributes.ndim : 2]:
         raise ValueError(
@@ -150,7 +153,8 @@ def _weights(screen: Tensor, corners: Tensor, covered: Tensor, shape: torch.Size
         edges = edges / vertices[..., 2]
     total = edges.sum(-1, keepdim=True)
     weights = torch.where(total == 0, 1 / 3, edges / torch.where(total == 0, 1, total))
-    # Visibility rounds vertices to 1/4096 px, so a centre may lie outside by a hair, or by much in a needle of that width.
+    # Visibility rounds vertices to 1/4096 px, so a centre may lie outside by a hair, or by much in a needle of that
+    # width.
     weights = weights.clamp(0, 1)
     return weights / weights.sum(-1, keepdim=True)
 
@@ -184,7 +188,9 @@ def check_indices(triangles: Tensor, num_vertices: int) -> None:
 
 
 def _check_values(screen: Tensor, triangles: Tensor, perspective: bool) -> None:
-    """Raise ValueError for indices out of range, and vertices before the camera that are not finite or absurdly far away."""
+    """Raise ValueError for indices out of range, and vertices before the camera that are not finite or absurdly far
+    away.
+    """
     check_indices(triangles, screen.shape[1])
     behind = _behind(screen, perspective)
     wrong = ~(screen.isfinite().all(-1) | behind)
@@ -216,7 +222,9 @@ def _explain_empty(
     culled: bool,
     allowed: bool,
 ) -> None:
-    """Raise ValueError that says why a face of the batch covers no pixel, unless it just lies outside and that is allowed."""
+    """Raise ValueError that says why a face of the batch covers no pixel, unless it just lies outside and that is
+    allowed.
+    """
     behind = _behind(screen, perspective)
     if behind[face].all():
         raise ValueError(f"face {face} in the batch lies wholly behind the camera: all its depths are ≤ 0.")

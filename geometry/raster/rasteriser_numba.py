@@ -1,9 +1,10 @@
 """Visibility of triangles on the CPU, compiled by numba: a plain z-buffer, band of rows by band of rows.
 
-Same arithmetic as `geometry.raster.rasteriser_torch`, hence the same ids on every pixel. Compiled once and cached on disk;
-bands run on as many threads as `torch.get_num_threads()`. The threads are Python's, with the interpreter lock released:
-numba's own pools must not be used after a fork, as in the workers of a DataLoader. Import fails with ImportError where numba
-is missing.
+Same arithmetic as `geometry.raster.rasteriser_torch`, hence the same ids on every pixel. Compiled once and cached on
+disk; bands run on as many threads as `torch.get_num_threads()`. The threads are Python's, with the interpreter lock
+released:
+numba's own pools must not be used after a fork, as in the workers of a DataLoader. Import fails with ImportError where
+numba is missing.
 """
 
 import os
@@ -78,7 +79,9 @@ def run_tasks(work: Callable, tasks: list[tuple]) -> None:
 
 @lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Worker threads of this process: those of a parent do not survive a fork. They start when they are first needed."""
+    """Worker threads of this process: those of a parent do not survive a fork. They start when they are first
+    needed.
+    """
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=f"rasteriser-{process}")
 
 
@@ -86,8 +89,8 @@ def _pool(process: int) -> ThreadPoolExecutor:
 def prepare(screen, corners, nearness, perspective):
     """Fill the grid positions (V, 2) and depth keys (V,) of one screen (V, 3).
 
-    Returns the first and last row and column of pixels touched, inside the picture or not, or None if a vertex in front of the
-    camera is not finite or too far away.
+    Returns the first and last row and column of pixels touched, inside the picture or not, or None if a vertex in front
+    of the camera is not finite or too far away.
     """
     top, bottom, left, right = FARTHEST_PX, -FARTHEST_PX, FARTHEST_PX, -FARTHEST_PX
     for vertex in range(len(screen)):
@@ -109,8 +112,8 @@ def prepare(screen, corners, nearness, perspective):
 def fill(corners, nearness, triangles, ids, colours, picture, window, perspective, cull_backfaces):
     """Rasterise one face inside a window (top, bottom, left, right) of its picture.
 
-    Writes either ids (H, W), where colours and picture are None, or the interpolated colours (V, 3), 0 … 255, into the picture
-    (H, W, 3) uint8, where ids is None. Returns: whether it covered any pixel.
+    Writes either ids (H, W), where colours and picture are None, or the interpolated colours (V, 3), 0 … 255, into the
+    picture (H, W, 3) uint8, where ids is None. Returns: whether it covered any pixel.
     """
     drawn = False
     top, bottom, left, right = window
@@ -138,7 +141,8 @@ def fill(corners, nearness, triangles, ids, colours, picture, window, perspectiv
             continue
         sign = 1 if area > 0 else -1
         scale = 1.0 / (area * sign)
-        # Edge functions at the first pixel's centre, positive inside; one step right or down changes them by a constant.
+        # Edge functions at the first pixel's centre, positive inside; one step right or down changes them by a
+        # constant.
         px, py = (first_column << SHIFT) + HALF, (first_row << SHIFT) + HALF
         row_edge_a = sign * ((xb - px) * (yc - py) - (yb - py) * (xc - px))
         row_edge_b = sign * ((xc - px) * (ya - py) - (yc - py) * (xa - px))

@@ -1,7 +1,8 @@
 """Visibility of triangles in plain PyTorch, the same code on every device: a z-buffer without loops over triangles.
 
-Vertices are rounded to 1/4096 px, so the inside test is exact in integers: triangles that share an edge leave no crack between
-them. A pixel keeps the nearest triangle, and of equally near ones that with the lowest id, whatever the order of execution.
+Vertices are rounded to 1/4096 px, so the inside test is exact in integers: triangles that share an edge leave no crack
+between them. A pixel keeps the nearest triangle, and of equally near ones that with the lowest id, whatever the order
+of execution.
 """
 
 import torch
@@ -16,7 +17,9 @@ NOTHING = torch.iinfo(torch.int64).max
 def visible_ids(
     screen: Tensor, triangles: Tensor, size: tuple[int, int], perspective: bool, cull_backfaces: bool
 ) -> Tensor:
-    """Nearest triangle per pixel, as `geometry.raster.rasteriser.rasterize` returns it, for values that it has checked."""
+    """Nearest triangle per pixel, as `geometry.raster.rasteriser.rasterize` returns it, for values that it has
+    checked.
+    """
     height, width = size
     corners, nearness = prepare(screen, perspective)
     x, y = (corners[..., axis][:, triangles].flatten(0, 1) for axis in (0, 1))  # (B·F, 3) each
@@ -69,14 +72,18 @@ def prepare(screen: Tensor, perspective: bool) -> tuple[Tensor, Tensor]:
 
 
 def doubled_areas(corners: Tensor, triangles: Tensor) -> Tensor:
-    """(B, V, 2) grid positions, (F, 3) triangles → (B, F) twice the signed areas; y is down, so facing the viewer is < 0."""
+    """(B, V, 2) grid positions, (F, 3) triangles → (B, F) twice the signed areas; y is down, so facing the viewer is <
+    0.
+    """
     a, b, c = (corners[:, triangles[:, corner]] for corner in range(3))
     ab, ac = b - a, c - a
     return ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
 
 
 def _pixel_span(positions: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-    """(N, 3) grid positions of corners → first pixel in 0 … limit whose centre lies between them, and how many there are."""
+    """(N, 3) grid positions of corners → first pixel in 0 … limit whose centre lies between them, and how many there
+    are.
+    """
     half = SUBPIXELS // 2
     first = torch.div(positions.amin(1) - half + SUBPIXELS - 1, SUBPIXELS, rounding_mode="floor").clamp(min=0)
     last = torch.div(positions.amax(1) - half, SUBPIXELS, rounding_mode="floor").clamp(max=limit - 1)
@@ -94,7 +101,9 @@ def _edges(x: Tensor, y: Tensor, area: Tensor, column: Tensor, row: Tensor) -> t
 
 
 def _chunks(ends: Tensor) -> list[tuple[int, int]]:
-    """Ranges of triangles with at most FRAGMENT_BUDGET candidates each, or one triangle; ends (N,) are cumulated counts."""
+    """Ranges of triangles with at most FRAGMENT_BUDGET candidates each, or one triangle; ends (N,) are cumulated
+    counts.
+    """
     total = int(ends[-1]) if len(ends) else 0
     limits = torch.arange(FRAGMENT_BUDGET, total + FRAGMENT_BUDGET, FRAGMENT_BUDGET, device=ends.device)
     cuts = [0, *torch.searchsorted(ends, limits, right=True).tolist()]

@@ -1,8 +1,9 @@
-"""Visibility of triangles on a CUDA GPU, compiled by Triton: one program per triangle, 64-bit atomic minimum of depth and id.
+"""Visibility of triangles on a CUDA GPU, compiled by Triton: one program per triangle, 64-bit atomic minimum of depth
+and id.
 
-Same arithmetic as `geometry.raster.rasteriser_torch`, without fused multiply-add, hence the same ids. They were checked in
-Triton's interpreter, and the kernel compiles for a GPU, but no GPU has run it yet: "auto" does not choose it. Import fails with
-ImportError where Triton is missing.
+Same arithmetic as `geometry.raster.rasteriser_torch`, without fused multiply-add, hence the same ids. They were checked
+in Triton's interpreter, and the kernel compiles for a GPU, but no GPU has run it yet: "auto" does not choose it. Import
+fails with ImportError where Triton is missing.
 """
 
 import torch
@@ -18,7 +19,9 @@ TILE_ROWS, TILE_COLUMNS = 4, 8  # 32 pixels: one warp
 def visible_ids(
     screen: Tensor, triangles: Tensor, size: tuple[int, int], perspective: bool, cull_backfaces: bool
 ) -> Tensor:
-    """Nearest triangle per pixel, as `geometry.raster.rasteriser.rasterize` returns it, for values that it has checked."""
+    """Nearest triangle per pixel, as `geometry.raster.rasteriser.rasterize` returns it, for values that it has
+    checked.
+    """
     batch, num_vertices, _ = screen.shape
     corners, nearness = (t.contiguous() for t in prepare(screen, perspective))
     buffer = torch.full((batch, *size), NOTHING, dtype=torch.int64, device=screen.device)

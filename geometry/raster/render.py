@@ -38,8 +38,8 @@ def render(
 ) -> Rendering:
     """Lit faces, differentiable with respect to screen, shape, albedo and light (colour per vertex, Deng et al. 2019).
 
-    Args: screen (B, V, 3) from a camera; posed (B, V, 3) rotated vertices, for the normals; triangles (F, 3); albedo (B, V, 3)
-        or (V, 3); gamma (B, 3, 9); size (H, W); perspective as for `rasterize`.
+    Args: screen (B, V, 3) from a camera; posed (B, V, 3) rotated vertices, for the normals; triangles (F, 3); albedo
+        (B, V, 3) or (V, 3); gamma (B, 3, 9); size (H, W); perspective as for `rasterize`.
     """
     ids = rasterize(screen, triangles, size, perspective)
     colours = sh_shade(albedo, vertex_normals(posed, triangles), gamma)

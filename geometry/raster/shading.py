@@ -1,4 +1,6 @@
-"""Light on faces: second-order spherical harmonics per vertex or pixel (Ramamoorthi and Hanrahan 2001, in Deep3D's scaling)."""
+"""Light on faces: second-order spherical harmonics per vertex or pixel (Ramamoorthi and Hanrahan 2001, in Deep3D's
+scaling).
+"""
 
 import math
 
@@ -23,8 +25,9 @@ def sh_basis(normals: Tensor) -> Tensor:
 def sh_shade(albedo: Tensor, normals: Tensor, gamma: Tensor, ambient: float = 0.8) -> Tensor:
     """Lit colours albedo · (Y(n) · (γ + ambient)), not clamped (Deng et al. 2019).
 
-    Args: albedo (B, V, 3) or (V, 3) RGB, any range; normals (B, V, 3) unit; gamma (B, 3, 9) light per channel, 0 for `ambient`
-        alone; ambient: what is added to each channel's first coefficient (0.8 in Deep3D: a grey light of 0.709).
+    Args: albedo (B, V, 3) or (V, 3) RGB, any range; normals (B, V, 3) unit; gamma (B, 3, 9) light per channel, 0 for
+        `ambient` alone; ambient: what is added to each channel's first coefficient (0.8 in Deep3D: a grey light of
+        0.709).
     Returns: (B, V, 3) in the range of the albedo. Raises: ValueError for another shape of gamma.
     """
     if gamma.ndim != 3 or gamma.shape[1:] != (3, 9):

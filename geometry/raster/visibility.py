@@ -13,7 +13,8 @@ NEIGHBOURS = ((0, 0), (0, 1), (1, 0), (1, 1))
 def merge_meshes(meshes: list[Tensor], triangles: list[Tensor]) -> tuple[Tensor, Tensor]:
     """One mesh of several, so that they hide each other in one z-buffer.
 
-    Args: meshes: per mesh (..., V_i, C) screens, colours or other attributes, equal but for V_i; triangles: (F_i, 3) each.
+    Args: meshes: per mesh (..., V_i, C) screens, colours or other attributes, equal but for V_i; triangles: (F_i, 3)
+    each.
     Returns: (..., ΣV, C) and (ΣF, 3). Triangles keep their order, so ids below F_0 belong to the first mesh, and so on.
     Raises: ValueError for lists that are empty or differ in length.
     """
@@ -33,11 +34,13 @@ def visible_vertices(
 ) -> Tensor:
     """Which vertices the picture shows: those inside it that nothing hides.
 
-    A vertex is visible if its depth is at most that of the surface at one of the four pixel centres around it, so a slanted
-    surface does not hide itself; a hidden vertex within a pixel of an occluder's outline or the border may count as visible.
+    A vertex is visible if its depth is at most that of the surface at one of the four pixel centres around it, so a
+    slanted surface does not hide itself; a hidden vertex within a pixel of an occluder's outline or the border may
+    count as visible.
 
-    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W) and perspective as for `rasterize`; tolerance: by how much a vertex
-        may lie behind the surface, in units of depth, one number or (B,); None: 1 % of the face's range of depth.
+    Args: screen (B, V, 3), triangles (F, 3), ids (B, H, W) and perspective as for `rasterize`; tolerance: by how much a
+        vertex may lie behind the surface, in units of depth, one number or (B,); None: 1 % of the face's range of
+        depth.
     Returns: (B, V) bool.
     """
     _, height, width = ids.shape

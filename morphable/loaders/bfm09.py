@@ -1,9 +1,10 @@
-"""The Basel Face Model 2009 as Deep3DFaceReconstruction uses it: 35,709 vertices, 80 identity, 64 expression, 80 albedo modes.
+"""The Basel Face Model 2009 as Deep3DFaceReconstruction uses it: 35,709 vertices, 80 identity, 64 expression, 80 albedo
+modes.
 
-Either the finished `BFM_model_front.mat` or its construction from the originals: `01_MorphableModel.mat` (Paysan et al. 2009,
-from the University of Basel after registration) and `Exp_Pca.bin` (Guo et al. 2018, CoarseData), with `std_exp.txt`,
-`BFM_front_idx.mat`, `BFM_exp_idx.mat` and `facemodel_info.mat` of microsoft/Deep3DFaceReconstruction. Lengths become dm, the
-mean shape is centred on its mean vertex as that code does at load time, colours become 0 … 1.
+Either the finished `BFM_model_front.mat` or its construction from the originals: `01_MorphableModel.mat` (Paysan et al.
+2009, from the University of Basel after registration) and `Exp_Pca.bin` (Guo et al. 2018, CoarseData), with
+`std_exp.txt`, `BFM_front_idx.mat`, `BFM_exp_idx.mat` and `facemodel_info.mat` of microsoft/Deep3DFaceReconstruction.
+Lengths become dm, the mean shape is centred on its mean vertex as that code does at load time, colours become 0 … 1.
 """
 
 from pathlib import Path
@@ -27,9 +28,10 @@ _INFO = ("tri", "keypoints", "frontmask2_idx", "skinmask")
 def load(path: Path, part: str | None = None) -> FaceModel:
     """Read a `.mat` of the front, the original `.mat`, or a folder that holds either with its companions.
 
-    Args: part, "cropped" for the 27,660 vertices of the photometric mask alone (region "face" of the whole); None for all.
-    Returns: coefficients are in standard deviations of the model; albedo is RGB 0 … 1; landmarks "ibug68"; regions "face"
-        (photometric mask) and "skin" (albedo flattening), whose names are those of Deng et al. 2019.
+    Args: part, "cropped" for the 27,660 vertices of the photometric mask alone (region "face" of the whole); None for
+    all.
+    Returns: coefficients are in standard deviations of the model; albedo is RGB 0 … 1; landmarks "ibug68"; regions
+        "face" (photometric mask) and "skin" (albedo flattening), whose names are those of Deng et al. 2019.
     Raises: FaceModelError naming the file and field.
     """
     if part not in (None, "cropped"):

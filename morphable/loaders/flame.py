@@ -1,9 +1,10 @@
-"""FLAME (Li et al. 2017): a whole head of 5,023 vertices, from its `generic_model.pkl` or an `.npz` with the same fields.
+"""FLAME (Li et al. 2017): a whole head of 5,023 vertices, from its `generic_model.pkl` or an `.npz` with the same
+fields.
 
-Read from it: `v_template` (N, 3) m, `shapedirs` (N, 3, 400: 300 identity then 100 expression modes, unit spread), `f` (F, 3).
-Beside it, where there is one, a landmark embedding: `landmark_embedding.npy` (DECA's: triangle and barycentric weights of 68
-points) or `landmark_embedding.npz` with the same names. The linear model leaves out FLAME's joints and pose correctives: the
-jaw opens only as far as the expression modes open it.
+Read from it: `v_template` (N, 3) m, `shapedirs` (N, 3, 400: 300 identity then 100 expression modes, unit spread), `f`
+(F, 3). Beside it, where there is one, a landmark embedding: `landmark_embedding.npy` (DECA's: triangle and barycentric
+weights of 68 points) or `landmark_embedding.npz` with the same names. The linear model leaves out FLAME's joints and
+pose correctives: the jaw opens only as far as the expression modes open it.
 """
 
 from pathlib import Path
@@ -66,7 +67,9 @@ def load(path: Path, part: str | None = None) -> FaceModel:
 
 
 def _landmarks(folder: Path, listed: np.ndarray) -> dict[str, SurfacePoints]:
-    """Landmarks of an embedding beside the model: corners of the named triangles, in the file's order, and their weights."""
+    """Landmarks of an embedding beside the model: corners of the named triangles, in the file's order, and their
+    weights.
+    """
     path = next((folder / name for name in EMBEDDINGS if (folder / name).is_file()), None)
     if path is None:
         return {}

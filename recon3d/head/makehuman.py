@@ -91,7 +91,9 @@ class Targets:
         return self._read[name]
 
     def modifiers(self, folder: str) -> list[tuple[str | None, str | None]]:
-        """(target of negative values, target of positive values) of each slider of a folder; None where one side lacks."""
+        """(target of negative values, target of positive values) of each slider of a folder; None where one side
+        lacks.
+        """
         names = sorted(p.name.removesuffix(".target.gz") for p in (self.folder / folder).glob("*.target.gz"))
         sliders: dict[tuple[str, int], list[str | None]] = {}
         for name in names:

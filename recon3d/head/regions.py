@@ -37,7 +37,8 @@ def image_masks(folder, uv: np.ndarray, uv_triangles: np.ndarray, triangles: np.
 def regions(mean: np.ndarray, part: np.ndarray, masks: dict, landmarks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All region weights (N,) that `datasets.synthetic.skin.Surface` needs, and face, skin and eye_sockets.
 
-    Args: mean (N, 3) dm; part (N,) group names; masks from `image_masks`; landmarks: (68, 3) and (98, 3) points of the mean.
+    Args: mean (N, 3) dm; part (N,) group names; masks from `image_masks`; landmarks: (68, 3) and (98, 3) points of the
+    mean.
     """
     body = part == "body"
     points, fine = landmarks["ibug68"], landmarks["wflw98"]
@@ -97,7 +98,8 @@ def texture_coordinates(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A texture made for faces: the skin unrolled on a cylinder, front half widened; all else in a strip below.
 
-    Args: mean (N, 3); triangles (F, 3); part (N,); inside (N,) the mouth's inner skin; old_uv, old_triangles: MakeHuman's.
+    Args: mean (N, 3); triangles (F, 3); part (N,); inside (N,) the mouth's inner skin; old_uv, old_triangles:
+    MakeHuman's.
     Returns: (U, 2) coordinates, v up, and (F, 3) ids into them; the seam runs down the back of the head.
     """
     owner = part[triangles[:, 0]]
@@ -142,10 +144,12 @@ def _unrolled_ball(mean: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def contour_lines(mean: np.ndarray, face: np.ndarray, points: SurfacePoints, jaw: np.ndarray) -> np.ndarray:
-    """(17, L) vertices along which each jaw point may slide when the head turns: rows across the cheek, from the ear forward.
+    """(17, L) vertices along which each jaw point may slide when the head turns: rows across the cheek, from the ear
+    forward.
 
-    Args: mean (N, 3); face (N,) weights of the facial skin; points: the 68 landmarks; jaw (17, 3) their jaw on the mean.
-    Each row lies near the horizontal plane through its jaw point, on its side of the face; the chin slides along its underside.
+    Args: mean (N, 3); face (N,) weights of the facial skin; points: the 68 landmarks; jaw (17, 3) their jaw on the
+    mean. Each row lies near the horizontal plane through its jaw point, on its side of the face; the chin slides along
+    its underside.
     """
     lines = []
     nearest = points.nearest_vertices.numpy()

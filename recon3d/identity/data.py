@@ -1,4 +1,6 @@
-"""Faces of known people for the small identity network: youtube_faces, aligned to the 112 px template and packed once."""
+"""Faces of known people for the small identity network: youtube_faces, aligned to the 112 px template and packed
+once.
+"""
 
 import re
 from dataclasses import dataclass

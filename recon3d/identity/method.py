@@ -94,8 +94,9 @@ def margin_softmax(
 ) -> Tensor:
     """Cross entropy of s·cos θ, where the right person's is s·(cos(θ + angle) − cosine).
 
-    Args: cosines (B, P), people (B,) int64. ArcFace (Deng et al. 2019) has the angle, CosFace (Wang et al. 2018) the cosine.
-        Past θ = π − angle, where cos(θ + angle) would rise again, the cosine's tangent continues it, as ArcFace's code does.
+    Args: cosines (B, P), people (B,) int64. ArcFace (Deng et al. 2019) has the angle, CosFace (Wang et al. 2018) the
+        cosine. Past θ = π − angle, where cos(θ + angle) would rise again, the cosine's tangent continues it, as
+        ArcFace's code does.
     """
     own = cosines.gather(1, people[:, None])[:, 0].clamp(-1 + 1e-6, 1 - 1e-6)
     sine, turn = (1 - own.square()).sqrt(), torch.tensor(angle_rad, dtype=own.dtype, device=own.device)
@@ -112,7 +113,9 @@ def prepared(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def features_of(network: nn.Module, people: People, batch_size: int, device: torch.device | str) -> Tensor:
-    """(N, D) features of all frames, on the CPU; each is the mean over the crop and its mirror image. The mode is kept."""
+    """(N, D) features of all frames, on the CPU; each is the mean over the crop and its mirror image. The mode is
+    kept.
+    """
     was_training = network.training
     network.eval()
     plain = BatchTransform(INPUT_PX, None)

@@ -4,8 +4,8 @@
     python -m recon3d.identity.training -r identity --eval            # beside raw pixels and SFace, on people held out
     python -m recon3d.identity.training --dry-run
 
-Reads the key youtube_faces of local_config.ini, packs its crops once under data/packed, writes snapshots and logs as every
-training does. --bundle FOLDER writes the network of --resume alone, in fp16.
+Reads the key youtube_faces of local_config.ini, packs its crops once under data/packed, writes snapshots and logs as
+every training does. --bundle FOLDER writes the network of --resume alone, in fp16.
 """
 
 import dataclasses
@@ -43,7 +43,9 @@ def open_people(settings: IdentitySettings, local: LocalConfig) -> tuple[People,
 def make_networks(
     settings: IdentitySettings, people: int, resumed: tuple[FaceEmbedding, Path] | None
 ) -> IdentityTraining:
-    """New networks, or the resumed ones; a bundled network comes without directions of people, which then begin anew."""
+    """New networks, or the resumed ones; a bundled network comes without directions of people, which then begin
+    anew.
+    """
     if resumed is None:
         try:
             config = FaceEmbeddingConfig(settings.width, settings.blocks, outputs=settings.outputs)
@@ -59,7 +61,9 @@ def make_networks(
 
 
 def train_identity(settings: IdentitySettings, local: LocalConfig) -> None:
-    """Train; with --eval verify, with --bundle write it. Raises: DataError, ConfigError, DivergenceError, Interrupted."""
+    """Train; with --eval verify, with --bundle write it. Raises: DataError, ConfigError, DivergenceError,
+    Interrupted.
+    """
     if (settings.eval or settings.bundle is not None) and settings.resume is None:
         raise ConfigError("--eval and --bundle: name the network with --resume.")
     if settings.bundle is not None:
@@ -97,7 +101,9 @@ def train_identity(settings: IdentitySettings, local: LocalConfig) -> None:
 def compare(
     network: FaceEmbedding, people: People, settings: IdentitySettings, device: torch.device
 ) -> dict[str, dict]:
-    """Scores of the network, of raw pixels and, where its weights are, of SFace on the same pairs; printed and returned."""
+    """Scores of the network, of raw pixels and, where its weights are, of SFace on the same pairs; printed and
+    returned.
+    """
     pairs = all_pairs(people.people, people.videos)
     features = {
         "network": features_of(network, people, settings.batch_size_eval, device),

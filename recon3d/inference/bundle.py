@@ -1,4 +1,5 @@
-"""Turn training snapshots into a bundled reconstructor: python -m recon3d.inference.bundle SESSION FOLDER [--refiner SESSION]
+"""Turn training snapshots into a bundled reconstructor: python -m recon3d.inference.bundle SESSION FOLDER [--refiner
+SESSION]
 
 The mesh refiner goes to FOLDER_gcn, where `Reconstructor` finds it by itself.
 """

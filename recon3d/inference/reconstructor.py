@@ -2,8 +2,8 @@
 
 reconstructor = Reconstructor.from_pretrained("reconstructor")      # refiner="none": the face model's own shape
 faces = reconstructor(photo)                                        # (H, W, 3) uint8 RGB → list of Face
-faces = reconstructor.reconstruct([photo], [five_points])           # or by five points (5, 2) px, with everything drawn from
-faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
+faces = reconstructor.reconstruct([photo], [five_points])           # or by five points (5, 2) px, with everything drawn
+from faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
 """
 
 from collections.abc import Sequence
@@ -124,19 +124,21 @@ class ReconstructedFaces:
         ]
 
     def neutral_shapes(self) -> Tensor:
-        """(B, V, 3) unposed shapes of the face model without expression, dm; without refinement, which is of one expression."""
+        """(B, V, 3) unposed shapes of the face model without expression, dm; without refinement, which is of one
+        expression.
+        """
         return self.model.shape(self.coefficients.identity)
 
 
 class Reconstructor:
     """One network on one device, with or without refiners of shape and albedo behind it.
 
-    Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`; refiner, texture; identity: network that
-        they were trained with, if any; appearance: the face model with the albedo that is fitted, together with the light, to
-        the skin that a photo shows (`recon3d.fitting.appearance`), in the place of the network's albedo and light; None keeps
-        those.
-    Raises: MeshGraphError, ValueError when refiner and face model or features do not fit; DataError for a texture refiner,
-        which repaints the network's albedo, together with an appearance.
+    Args: net; model that its coefficients belong to; slide_contour as `FaceRenderer`; refiner, texture; identity:
+        network that they were trained with, if any; appearance: the face model with the albedo that is fitted, together
+        with the light, to the skin that a photo shows (`recon3d.fitting.appearance`), in the place of the network's
+        albedo and light; None keeps those.
+    Raises: MeshGraphError, ValueError when refiner and face model or features do not fit; DataError for a texture
+        refiner, which repaints the network's albedo, together with an appearance.
     """
 
     def __init__(
@@ -184,9 +186,10 @@ class Reconstructor:
     ) -> "Reconstructor":
         """By bundled name, session, path, or published `.pth`.
 
-        Args: local: default, local_config.ini; refiner: bundled name, session or path of one that was trained behind this
-            network; "none"; "auto": <name>_gcn where that is bundled; texture: a texture refiner, or "none"; appearance: one of
-            APPEARANCES, where albedo and light come from: "photo" fits them to the photo, with the albedo learned from photos
+        Args: local: default, local_config.ini; refiner: bundled name, session or path of one that was trained behind
+            this network; "none"; "auto": <name>_gcn where that is bundled; texture: a texture refiner, or "none";
+            appearance: one of APPEARANCES, where albedo and light come from: "photo" fits them to the photo, with the
+                albedo learned from photos
             for the embedded head; "network"; "auto": "photo" for the embedded head without a texture refiner.
         Raises: CheckpointError, DataError, FaceModelError in one sentence.
         """
@@ -242,8 +245,8 @@ class Reconstructor:
     ) -> ReconstructedFaces:
         """Reconstruct B faces.
 
-        Args: photos, B pictures (H, W, 3) uint8 RGB; five, B times (5, 2) continuous px (`datasets.alignment`); ordered: as
-            `align`, False for points that were detected or projected.
+        Args: photos, B pictures (H, W, 3) uint8 RGB; five, B times (5, 2) continuous px (`datasets.alignment`);
+            ordered: as `align`, False for points that were detected or projected.
         Raises: DataError for points that determine no alignment, and for photos below 30 px.
         """
         if len(photos) == 0 or len(photos) != len(five):
@@ -346,8 +349,8 @@ class Reconstructor:
         return network.replaced(gamma=gamma, albedo=albedo)
 
     def as_one_person(self, faces: ReconstructedFaces) -> ReconstructedFaces:
-        """The same photos with the mean identity and albedo of all of them: several photos of one person; each keeps what its
-        refinement added.
+        """The same photos with the mean identity and albedo of all of them: several photos of one person; each keeps
+        what its refinement added.
         """
         old = faces.network
         count = len(faces)

@@ -28,9 +28,9 @@ _HALF_PIXEL = 0.5  # .mat files count pixels from 0 at their centres, as the pub
 def mat_fields(faces: ReconstructedFaces, i: int) -> dict[str, np.ndarray]:
     """All fields of the published `.mat` files, TF's and PyTorch's, for face i.
 
-    Landmarks run y down (the TF code writes lm_68p y up, though it says otherwise). Beside the published fields: tri (1-based),
-    trans_params, lm_68p_photo and lm_5p_photo in the full photo, neutral_shape. Where the shape was refined, all fields are of
-    the refined one, and face_shape_pca and lm_68p_pca of the face model's; likewise face_texture_pca.
+    Landmarks run y down (the TF code writes lm_68p y up, though it says otherwise). Beside the published fields: tri
+    (1-based), trans_params, lm_68p_photo and lm_5p_photo in the full photo, neutral_shape. Where the shape was refined,
+    all fields are of the refined one, and face_shape_pca and lm_68p_pca of the face model's; likewise face_texture_pca.
     """
     one = faces.coefficients[i : i + 1]
     picture = faces.picture()
@@ -101,8 +101,8 @@ def _write_glb(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: s
 
 
 def _write_strip(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: str) -> list[Path]:
-    """Of the crop: input | face over it | landmarks | shape | normals | depth; where it was refined input | face model |
-    refined | normals | depth.
+    """Of the crop: input | face over it | landmarks | shape | normals | depth; where it was refined input | face model
+    | refined | normals | depth.
     """
     path = out / f"{name}_strip.png"
     picture = faces.picture()

@@ -38,8 +38,8 @@ def augment(
     """Move a batch. Random numbers depend on seed, step and sample alone.
 
     Args: images (B, 3, S, S) and masks (B, 1, S, S) uint8; landmarks (B, 68, 2) px; indices (B,).
-    Returns: images 0 … 1, masks 0 … 1, landmarks, and (B,) whether a sample is mirrored, where left and right landmarks change
-        places.
+    Returns: images 0 … 1, masks 0 … 1, landmarks, and (B,) whether a sample is mirrored, where left and right landmarks
+        change places.
     """
     if options == AlignedAugmentation.none():
         return images.float() / 255, masks.float() / 255, landmarks, torch.zeros_like(indices, dtype=torch.bool)
@@ -52,7 +52,9 @@ def augment(
 
 
 def random_similarities(options: AlignedAugmentation, uniform: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Flip, then shift, then turn and scale about the middle. uniform (B, 5). Returns: (B, 2, 3) matrices; (B,) mirrored."""
+    """Flip, then shift, then turn and scale about the middle. uniform (B, 5). Returns: (B, 2, 3) matrices; (B,)
+    mirrored.
+    """
     signed = 2 * uniform - 1
     mirrored = uniform[:, 4] < options.flip
     scale = 1 + signed[:, 0] * options.scale

@@ -1,4 +1,6 @@
-"""What R-Net's numbers mean: shape, albedo, pose and light of a face (Deng et al. 2019), for a face model of any size."""
+"""What R-Net's numbers mean: shape, albedo, pose and light of a face (Deng et al. 2019), for a face model of any
+size.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -81,7 +83,8 @@ def raw_expression(model: FaceModel, raw: Tensor) -> Tensor:
 def held_in_box(values: Tensor) -> Tensor:
     """Values clipped to 0 … 1 whose gradient still reaches values outside when it points back in (projected gradient).
 
-    Plain clipping would leave a weight below 0 without gradient for ever, and a sigmoid would start every blendshape at half.
+    Plain clipping would leave a weight below 0 without gradient for ever, and a sigmoid would start every blendshape at
+    half.
     """
     return _Box.apply(values)
 

@@ -15,8 +15,8 @@ from morphable.model import FaceModel
 
 @dataclass(frozen=True)
 class PhotoItem:
-    """image (3, S, S) uint8 RGB; landmarks (68, 2) px; mask (1, S, S) uint8 skin probability · 255; truth (Ki + Ke,) identity
-    and expression of a rendered face, NaN for photos."""
+    """image (3, S, S) uint8 RGB; landmarks (68, 2) px; mask (1, S, S) uint8 skin probability · 255; truth (Ki + Ke,)
+    identity and expression of a rendered face, NaN for photos."""
 
     image: Tensor
     landmarks: Tensor
@@ -54,7 +54,8 @@ def collate(items: list[tuple[int, PhotoItem]]) -> PhotoBatch:
 class PreparedPhotos(Dataset):
     """Samples of one or more folders or lists (`datasets.readers.prepared`), in their order.
 
-    Args: model whose five points whole photos are aligned to, and whose coefficients truths are; count: only the first samples.
+    Args: model whose five points whole photos are aligned to, and whose coefficients truths are; count: only the first
+    samples.
     Raises: DataError naming what is missing, and in training the file that is damaged.
     """
 
@@ -91,8 +92,8 @@ class PreparedPhotos(Dataset):
 
 
 def true_shapes(model: FaceModel, truths: Tensor, mirrored: Tensor) -> Tensor:
-    """Coefficients (B, Ki + Ke), (B,) bool → (B, V, 3) unposed; rows of NaN where truths are NaN, or a face is mirrored and the
-    model does not know its symmetry.
+    """Coefficients (B, Ki + Ke), (B,) bool → (B, V, 3) unposed; rows of NaN where truths are NaN, or a face is mirrored
+    and the model does not know its symmetry.
     """
     shapes = model.shape(*truths.split(model.sizes[:2], 1))
     if model.symmetry is None:

@@ -26,8 +26,10 @@ STAGE = "rnet"
 class ReconstructionMethod:
     """One network, one face model, all loss terms from one batch.
 
-    Args: networks; renderer whose model is on the device; identity: features of the perceptual term, None = off; describe:
-        content of config.json; validation set or None; supervised: whether batches hold true coefficients of some faces.
+    Args: networks; renderer whose model is on the device; identity: features of the perceptual term, None = off;
+    describe:
+        content of config.json; validation set or None; supervised: whether batches hold true coefficients of some
+        faces.
     """
 
     def __init__(
@@ -81,8 +83,8 @@ class ReconstructionMethod:
     ) -> tuple[dict[str, Tensor], Geometry, Picture]:
         """Named terms without their weights, and their weighted sum `loss`.
 
-        Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px; truth
-            (B, V, 3) unposed dm, NaN where unknown, or None.
+        Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px;
+            truth (B, V, 3) unposed dm, NaN where unknown, or None.
         Raises: DivergenceError for a network whose faces are not finite or absurdly far away.
         """
         model, renderer, weights = self.renderer.model, self.renderer, self.weights

@@ -22,7 +22,8 @@ BFM_SIZES = (80, 64, 80)
 class ReconstructionNet(nn.Module):
     """R-Net with what is needed to read its numbers.
 
-    Args: face_model: source for `load_face_model`; half_pixel_shift: of `renderer.Camera`, True for published checkpoints.
+    Args: face_model: source for `load_face_model`; half_pixel_shift: of `renderer.Camera`, True for published
+    checkpoints.
     """
 
     def __init__(self, config: CoefficientNetConfig, face_model: str, half_pixel_shift: bool = False) -> None:
@@ -126,7 +127,8 @@ def open_face_model(source: str, local: LocalConfig | None, net: ReconstructionN
 
 
 def load_backbone(net: CoefficientNet, path: Path, snapshots: Path) -> None:
-    """Weights for the backbone without its last layer: torchvision's of ImageNet, or for a MobileNet a parameter regressor's.
+    """Weights for the backbone without its last layer: torchvision's of ImageNet, or for a MobileNet a parameter
+    regressor's.
 
     Args: path: file of weights; name, session or path of a regressor. Raises: CheckpointError.
     """

@@ -65,7 +65,9 @@ def given_points(photo: Path, folder: Path | None) -> tuple[np.ndarray | None, n
 def prepare(
     photo: Path, folder: Path | None, reference: np.ndarray, find: Finder
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, PreparedSample, np.ndarray]:
-    """One photo → photo, five and 68 points in it, sample, trans_params. Raises: DataError for one that cannot be used."""
+    """One photo → photo, five and 68 points in it, sample, trans_params. Raises: DataError for one that cannot be
+    used.
+    """
     image = read_image(photo)
     if min(image.shape[:2]) < MIN_PHOTO_PX:
         raise DataError(f"{photo}: {image.shape[1]}×{image.shape[0]} px; a face needs at least {MIN_PHOTO_PX} px.")

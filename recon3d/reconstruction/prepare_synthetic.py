@@ -26,8 +26,8 @@ from morphable.model import EMBEDDED_HEAD, FaceModel
 def write_faces(root: Path, out: Path, count: int, split: str = "train") -> int:
     """Prepare the first faces of a split of the dataset `synthetic`; how many of them could be used.
 
-    Profiles whose eyes or mouth corners change sides cannot be aligned by five points. Raises: DataError for more faces than
-    the split has.
+    Profiles whose eyes or mouth corners change sides cannot be aligned by five points. Raises: DataError for more faces
+    than the split has.
     """
     if not 0 < count <= FACES[split]:
         raise DataError(f"--count {count}: the split {split} has 1..{FACES[split]} faces.")

@@ -25,7 +25,8 @@ _UNEVEN = ("lips", "brows", "eyelids")
 class Camera:
     """A pinhole on the z axis that looks at the origin; sizes in px of the square picture.
 
-    half_pixel_shift: the published networks compare landmarks counted from pixel centres with a picture counted from its
+    half_pixel_shift: the published networks compare landmarks counted from pixel centres with a picture counted from
+        its
     corner. True moves landmarks as they expect it; networks trained here have False.
     """
 
@@ -73,8 +74,8 @@ class Picture:
 class FaceRenderer:
     """One face model and one camera.
 
-    Args: slide_contour: jaw landmarks of the side turned away lie on the silhouette, as annotators of photos draw them; False
-        keeps them on the skin ("3D" landmarks). Models without contour lines never slide.
+    Args: slide_contour: jaw landmarks of the side turned away lie on the silhouette, as annotators of photos draw them;
+        False keeps them on the skin ("3D" landmarks). Models without contour lines never slide.
     """
 
     def __init__(self, model: FaceModel, camera: Camera = Camera(), slide_contour: bool = True) -> None:
@@ -88,7 +89,9 @@ class FaceRenderer:
 
     @cached_property
     def flat_albedo_weights(self) -> Tensor:
-        """(V,) 1 on the vertices whose albedo should be even: facial skin of region "skin", without lips, brows and eyelids."""
+        """(V,) 1 on the vertices whose albedo should be even: facial skin of region "skin", without lips, brows and
+        eyelids.
+        """
         weights = self.face_weights[:, 0] * self.model.regions.get("skin", torch.ones_like(self.face_weights[:, 0]))
         for name in _UNEVEN:
             weights = weights * (1 - self.model.regions.get(name, torch.zeros_like(weights)))
@@ -129,7 +132,9 @@ class FaceRenderer:
         return sh_shade(albedo, self.normals(geometry), coefficients.gamma)
 
     def picture(self, geometry: Geometry, colours: Tensor) -> Picture:
-        """Draw vertex colours (B, V, 3); gradients reach colours and geometry. A face outside the picture draws nothing."""
+        """Draw vertex colours (B, V, 3); gradients reach colours and geometry. A face outside the picture draws
+        nothing.
+        """
         return self.drawn(geometry.screen, colours)
 
     def drawn(self, screen: Tensor, colours: Tensor) -> Picture:

@@ -62,8 +62,8 @@ def refinement_strips(
 ) -> np.ndarray:
     """Rows of input | overlay of each shape, with landmarks (annotated blue, found red) | each shape in grey.
 
-    Args: photo (B, H, W, 3); shapes, each (B, V, 3) unposed, such as R-Net's and the refined one, in the albedo and light of
-        the coefficients; truth (B, 68, 2) px. Returns: (≤ 8·H, (1 + 2·shapes)·W, 3) uint8.
+    Args: photo (B, H, W, 3); shapes, each (B, V, 3) unposed, such as R-Net's and the refined one, in the albedo and
+        light of the coefficients; truth (B, 68, 2) px. Returns: (≤ 8·H, (1 + 2·shapes)·W, 3) uint8.
     """
     albedo = renderer.albedo(coefficients)
     covered, grey, geometries = [], [], [renderer.geometry(coefficients, shape) for shape in shapes]

@@ -62,8 +62,8 @@ class StandardisedAutoencoder(torch.nn.Module):
 class AutoencoderMethod:
     """One autoencoder, L1 on standardised vertices; see `training.loop.Method`.
 
-    Args: networks on the device; learning_rate of Adam, times 0.99 per epoch by the loop's schedule if wanted; validation
-        (M, N, 3) unseen shapes or None; describe: content of config.json.
+    Args: networks on the device; learning_rate of Adam, times 0.99 per epoch by the loop's schedule if wanted;
+        validation (M, N, 3) unseen shapes or None; describe: content of config.json.
     """
 
     stage = "coma"
@@ -118,7 +118,9 @@ class AutoencoderMethod:
 
 
 def pca_error_mm(training: Tensor, unseen: Tensor, count: int) -> float:
-    """Mean distance per vertex in mm of unseen shapes from their projection onto `count` components of the training shapes."""
+    """Mean distance per vertex in mm of unseen shapes from their projection onto `count` components of the training
+    shapes.
+    """
     mean = training.mean(0)
     *_, basis = torch.pca_lowrank((training - mean).flatten(1), min(count, len(training) - 1), niter=4)
     flat = (unseen - mean).flatten(1)

@@ -4,8 +4,9 @@
     python -m recon3d.refinement.autoencoding --face-model ict:/data/ict_light.npz --code 16 --sessionname coma_ict
     python -m recon3d.refinement.autoencoding -r coma --epochs 20                       # go on
 
-Prints the error per vertex on unseen shapes beside that of the mean shape and of a PCA with as many numbers, fitted to the same
-training shapes. Writes snapshots to <data>/models/snapshots/<session>/ and numbers to <outputs>/logs/<session>/.
+Prints the error per vertex on unseen shapes beside that of the mean shape and of a PCA with as many numbers, fitted to
+the same training shapes. Writes snapshots to <data>/models/snapshots/<session>/ and numbers to
+<outputs>/logs/<session>/.
 """
 
 import sys

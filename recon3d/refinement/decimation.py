@@ -1,7 +1,8 @@
 """Quadric edge collapse onto end points (Garland and Heckbert 1997): the vertices left are a subset of the given ones.
 
-Candidates lie in a heap that is never searched: when a collapse changes an edge's cost, a new entry goes in and the old one is
-thrown away when it comes up. The link condition (Dey et al. 1999) keeps the mesh a manifold of the same topology.
+Candidates lie in a heap that is never searched: when a collapse changes an edge's cost, a new entry goes in and the old
+one is thrown away when it comes up. The link condition (Dey et al. 1999) keeps the mesh a manifold of the same
+topology.
 """
 
 import heapq
@@ -37,7 +38,9 @@ def decimate(vertices: np.ndarray, triangles: np.ndarray, count: int) -> tuple[n
 
 
 def _quadrics(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(N, 10) upper triangles of Σ p pᵀ over the planes p = (n, d) around each vertex, and upright ones on boundary edges."""
+    """(N, 10) upper triangles of Σ p pᵀ over the planes p = (n, d) around each vertex, and upright ones on boundary
+    edges.
+    """
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
     normals = _unit(np.cross(b - a, c - a))
     edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
@@ -68,7 +71,9 @@ def _error(quadric, x, y, z):
 
 @njit(cache=True, nogil=True)
 def _push(heap, points, quadrics, version, a, b):
-    """The edge's cheaper direction; ties keep the smaller id. The sum of versions only grows, so equal means unchanged."""
+    """The edge's cheaper direction; ties keep the smaller id. The sum of versions only grows, so equal means
+    unchanged.
+    """
     a, b = min(a, b), max(a, b)
     both = quadrics[a] + quadrics[b]
     at_a = _error(both, points[a, 0], points[a, 1], points[a, 2])
@@ -120,7 +125,8 @@ def _ring(vertex, mesh, neighbours, marks, mark):
 
 @njit(cache=True, nogil=True)
 def _keeps_topology(keep, drop, mesh, around, ring, marks, mark):
-    """The link condition: the ends' common neighbours are just the corners opposite the edge, and no part shrinks to nothing.
+    """The link condition: the ends' common neighbours are just the corners opposite the edge, and no part shrinks to
+    nothing.
 
     Uses up marks … mark + 3.
     """

@@ -1,4 +1,6 @@
-"""What a frozen R-Net sees in a batch of photos, and the inputs of graph networks that follow from it (stages after `rnet`)."""
+"""What a frozen R-Net sees in a batch of photos, and the inputs of graph networks that follow from it (stages after
+`rnet`).
+"""
 
 import hashlib
 from dataclasses import dataclass, fields
@@ -24,8 +26,8 @@ from recon3d.refinement.method import RefinementBatch
 class Seen:
     """B faces without their pictures.
 
-    Attributes: features (B, Z); output (B, P) of R-Net; landmarks (B, 68, 2) annotated, crop px; truths (B, Ki + Ke), NaN where
-        unknown; mirrored (B,) bool: truths are those of the mirror image.
+    Attributes: features (B, Z); output (B, P) of R-Net; landmarks (B, 68, 2) annotated, crop px; truths (B, Ki + Ke),
+        NaN where unknown; mirrored (B,) bool: truths are those of the mirror image.
     """
 
     features: Tensor
@@ -50,8 +52,8 @@ class Seen:
 class FrozenNetworks:
     """R-Net, its face model and, where there is one, an identity network; none of them learns here.
 
-    Args: net on the device; renderer of its face model; identity: its embedding follows R-Net's pooled features; name: of
-        R-Net; supervised: whether the true shape of any face will be known.
+    Args: net on the device; renderer of its face model; identity: its embedding follows R-Net's pooled features; name:
+        of R-Net; supervised: whether the true shape of any face will be known.
     """
 
     def __init__(
@@ -77,7 +79,9 @@ class FrozenNetworks:
         return {"rnet": self.name, "rnet_digest": digest_of(self.net), "identity": identity}
 
     def check(self, info: dict, name: str) -> None:
-        """Raises: CheckpointError when a graph network was trained behind another R-Net, or with another identity network."""
+        """Raises: CheckpointError when a graph network was trained behind another R-Net, or with another identity
+        network.
+        """
         inputs = info.get("inputs") or {}
         if inputs.get("rnet_digest") != digest_of(self.net):
             trained = inputs.get("rnet") or "unknown"
@@ -128,12 +132,15 @@ class FrozenNetworks:
         )
 
     def landmarks(self, shapes: Tensor, batch: RefinementBatch) -> Tensor:
-        """(B, V, 3) unposed shapes → (B, 68, 2) crop px in the poses of the batch, jaw points slid as in stage `rnet`."""
+        """(B, V, 3) unposed shapes → (B, 68, 2) crop px in the poses of the batch, jaw points slid as in stage
+        `rnet`.
+        """
         return self.renderer.landmarks(rigid_transform(shapes, batch.rotation, batch.translation), batch.rotation)
 
 
 def laid_onto(truth: Tensor, shape: Tensor, weights: Tensor) -> Tensor:
-    """True shapes (B, V, 3) after the similarity that brings them nearest to the given ones, by weights (V,); NaN stays.
+    """True shapes (B, V, 3) after the similarity that brings them nearest to the given ones, by weights (V,); NaN
+    stays.
 
     A photo shows neither the size of a head nor where its model's origin lies, so a refiner cannot learn them.
     """

@@ -15,8 +15,9 @@ def check_mesh(vertices: np.ndarray, triangles: np.ndarray, name: str = "mesh") 
     """Accept a manifold, with or without boundary, of any number of parts.
 
     Args: vertices (N, 3) finite; triangles (F, 3) ids; name: what the message calls it.
-    Raises: MeshGraphError for an empty mesh, ids out of range, a triangle that repeats a vertex, vertices of no triangle, edges
-        of three or more triangles, neighbours of opposite orientation, and fans of triangles that meet only in a vertex.
+    Raises: MeshGraphError for an empty mesh, ids out of range, a triangle that repeats a vertex, vertices of no
+        triangle, edges of three or more triangles, neighbours of opposite orientation, and fans of triangles that meet
+        only in a vertex.
     """
     if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
         raise MeshGraphError(f"{name}: shapes {vertices.shape} and {triangles.shape} are not (N, 3) and (F, 3).")
@@ -89,8 +90,8 @@ def _corner(triangles: np.ndarray, faces: np.ndarray, vertices: np.ndarray) -> n
 def adjacency(triangles: np.ndarray, count: int, edge_weights: str = "binary") -> sparse.csr_matrix:
     """(N, N) symmetric adjacency of a mesh.
 
-    Args: edge_weights: "binary", 1 on every edge; "faces", the number of triangles at the edge (2 inside, 1 on the boundary),
-        as the authors of GCN_ResNet and CoMA have it.
+    Args: edge_weights: "binary", 1 on every edge; "faces", the number of triangles at the edge (2 inside, 1 on the
+        boundary), as the authors of GCN_ResNet and CoMA have it.
     Raises: ValueError for another weighting.
     """
     if edge_weights not in ("binary", "faces"):
@@ -104,7 +105,9 @@ def adjacency(triangles: np.ndarray, count: int, edge_weights: str = "binary") -
 
 
 def normalised_laplacian(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """I − D^−½ A D^−½, eigenvalues 0 … 2 (Defferrard et al. 2016). Raises: MeshGraphError for a vertex without neighbours."""
+    """I − D^−½ A D^−½, eigenvalues 0 … 2 (Defferrard et al. 2016). Raises: MeshGraphError for a vertex without
+    neighbours.
+    """
     degree = np.asarray(matrix.sum(1)).ravel()
     if (degree <= 0).any():
         raise MeshGraphError(

@@ -52,8 +52,8 @@ Landmarks = Callable[[Tensor, RefinementBatch], Tensor]
 class RefinementWeights:
     """Weights of the terms, 0 = off; the first three are GCN_ResNet's.
 
-    landmark, per px²; shape: half mean square distance to the face model's shape, per dm²; normal: mean square difference of
-    the normals; truth: mean distance to the true shape, per dm. Where the true shape is
+    landmark, per px²; shape: half mean square distance to the face model's shape, per dm²; normal: mean square
+    difference of the normals; truth: mean distance to the true shape, per dm. Where the true shape is
     known and that weight is on, the imitation losses are off: no shape term, normals compared with the true ones.
     """
 
@@ -74,8 +74,8 @@ def refinement_terms(
 ) -> dict[str, Tensor]:
     """Named unweighted terms of refined shapes (B, N, 3), and their weighted sum `loss`.
 
-    Args: landmarks: where the landmarks of shapes lie; landmark_weights (68,); vertex_weights (N,) of the truth term, default
-        all alike.
+    Args: landmarks: where the landmarks of shapes lie; landmark_weights (68,); vertex_weights (N,) of the truth term,
+        default all alike.
     Shape and normals are compared unposed: the rigid motion cancels.
     """
     terms: dict[str, Tensor] = {}
@@ -120,8 +120,8 @@ class RefinerMethod:
 
     Args:
         networks: the refiner, on the device.  model: its face model, there too, with landmarks ibug68.
-        prepare: what turns a batch of the loader into a `RefinementBatch` on the device, given the training's step, or None in
-            validation; runs without gradient, so a frozen regressor belongs in it.
+        prepare: what turns a batch of the loader into a `RefinementBatch` on the device, given the training's step, or
+            None in validation; runs without gradient, so a frozen regressor belongs in it.
         landmarks, landmark_weights, weights, vertex_weights: see `refinement_terms`.
         learning_rate: of Adam.  clip_norm: of gradients, 0 = off.  describe: further content of config.json.
         validation: gives the loader's batches anew at each call, or None.
@@ -170,8 +170,8 @@ class RefinerMethod:
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Means over the validation faces: terms; before and after, landmark NME in % of the box and, of the faces with a true
-        shape, the error per vertex in mm.
+        """Means over the validation faces: terms; before and after, landmark NME in % of the box and, of the faces with
+        a true shape, the error per vertex in mm.
 
         `score` is the latter after refinement where there is truth, else the NME, else the loss.
         """

@@ -1,8 +1,9 @@
 """The mesh pyramid of a face model: ever coarser meshes, and the matrices that take signals from one to the next.
 
     pyramid = cached_pyramid(model.mean, model.triangles, folder)      # built once per mesh and kept on disk
-    coarse = fine[pyramid.kept[0]]                                     # D: coarse vertices are a subset of the fine ones
-    fine = pyramid.up[0] @ coarse                                      # U: barycentric, rows sum to 1, exact where kept
+    coarse = fine[pyramid.kept[0]]                                     # D: coarse vertices are a subset of the fine
+    ones fine = pyramid.up[0] @ coarse                                      # U: barycentric, rows sum to 1, exact where
+    kept
 
 Ranjan et al. 2018 (CoMA), §3. Unlike in the published pyramids, U holds true barycentric weights of the same
 part of the mesh: a lid never hangs on the eyeball under it.
@@ -136,8 +137,8 @@ def build_pyramid(
 ) -> MeshPyramid:
     """The pyramid of a mesh; each level keeps ⌈n / 4⌉ vertices of the one before.
 
-    Args: vertices (N, 3) dm; triangles (F, 3); levels ≥ 1, the given mesh included; edge_weights: see `meshes.adjacency`
-        ("faces" as upstream).
+    Args: vertices (N, 3) dm; triangles (F, 3); levels ≥ 1, the given mesh included; edge_weights: see
+        `meshes.adjacency` ("faces" as upstream).
     Raises: MeshGraphError for a mesh that `meshes.check_mesh` rejects, or too many levels.
     """
     if levels < 1:

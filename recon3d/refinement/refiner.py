@@ -30,7 +30,8 @@ class RefinerConfig:
         features: Z, length of the feature vector (3,840 in GCN_ResNet: R-Net's 2,048 and FaceNet's 1,792).
         output: "offset", the given shape plus range_dm · tanh, 0 at the start; "absolute", the mesh's middle plus
             range_dm · tanh, as GCN_ResNet has it, which knows the given shape only through its layers.
-        range_dm: how far a coordinate may go; an offset of at most 2 cm, or the ±1 dm into which the Basel face just fits.
+        range_dm: how far a coordinate may go; an offset of at most 2 cm, or the ±1 dm into which the Basel face just
+            fits.
         width, activation, initialisation, rectified: see `GeneratorConfig`.
     """
 
@@ -92,8 +93,8 @@ class MeshRefiner(OnFaceMesh):
             )
 
     def standardise(self, features: Tensor) -> None:
-        """Take mean and deviation of the features of many faces (n, Z) for those of its input: pooled features are far from
-        zero mean. GCN_ResNet has no such step; before the call, features go in as they are.
+        """Take mean and deviation of the features of many faces (n, Z) for those of its input: pooled features are far
+        from zero mean. GCN_ResNet has no such step; before the call, features go in as they are.
         """
         spread, mean = torch.std_mean(features, 0, correction=0)
         self.feature_mean.copy_(mean)

@@ -1,4 +1,6 @@
-"""What graph networks of a face model's mesh have in common: the pyramid is stored with the weights, and read from there."""
+"""What graph networks of a face model's mesh have in common: the pyramid is stored with the weights, and read from
+there.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ class OnFaceMesh(nn.Module):
             self.pyramid.register_buffer(name.replace(".", "_"), torch.from_numpy(array))
 
     def levels(self) -> GraphLevels:
-        """Constants of the pyramid at the precision of the file, or a resumed run would differ from an uninterrupted one."""
+        """Constants of the pyramid at the precision of the file, or a resumed run would differ from an uninterrupted
+        one.
+        """
         return graph_levels(MeshPyramid.from_arrays(self.digest, _stored_arrays(self.state_dict())))
 
     @property
@@ -54,8 +58,8 @@ class OnFaceMesh(nn.Module):
             )
 
     def save(self, folder: Path, half: bool = False, describe: dict | None = None) -> None:
-        """Write a snapshot without training state; half: weights in fp16, the form of bundled models; describe: more content of
-        config.json.
+        """Write a snapshot without training state; half: weights in fp16, the form of bundled models; describe: more
+        content of config.json.
         """
         tensors = self.state_dict()
         if half:
@@ -65,7 +69,9 @@ class OnFaceMesh(nn.Module):
 
 @dataclass(frozen=True)
 class Stored:
-    """Attributes: network; info, config.json of the snapshot; folder that it came from; tensors of other networks beside it."""
+    """Attributes: network; info, config.json of the snapshot; folder that it came from; tensors of other networks
+    beside it.
+    """
 
     network: OnFaceMesh
     info: dict
@@ -83,7 +89,8 @@ def load_stored(
 ) -> Stored:
     """Load by bundled name, session, session/epoch or path.
 
-    Args: snapshots: folder of sessions, None: that of local_config.ini; kind, of config.json, and its title in messages;
+    Args: snapshots: folder of sessions, None: that of local_config.ini; kind, of config.json, and its title in
+    messages;
         build: from config.json and pyramid; prefix: of its tensors in files that hold several networks.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another kind.
     """

@@ -1,4 +1,6 @@
-"""What a texture refiner sees of R-Net's faces: colours of the photo, skin well inside the face, screen, normals and light."""
+"""What a texture refiner sees of R-Net's faces: colours of the photo, skin well inside the face, screen, normals and
+light.
+"""
 
 import cv2
 import torch
@@ -17,7 +19,9 @@ DILATE_PX, ERODE_PX, EROSIONS = 5, 9, 2  # Lin et al.'s ellipses
 def texture_inputs(
     renderer: FaceRenderer, coefficients: Coefficients, features: Tensor, images: Tensor, masks: Tensor
 ) -> TextureBatch:
-    """Of B faces: features (B, Z), images (B, 3, S, S) and skin probability (B, 1, S, S) 0 … 1; shapes are R-Net's own."""
+    """Of B faces: features (B, Z), images (B, 3, S, S) and skin probability (B, 1, S, S) 0 … 1; shapes are R-Net's
+    own.
+    """
     geometry = renderer.geometry(coefficients)
     normals = renderer.normals(geometry)
     return TextureBatch(
@@ -32,7 +36,9 @@ def texture_inputs(
 
 
 def inner_skin(masks: Tensor) -> Tensor:
-    """Skin probability (B, 1, H, W) 0 … 1 → (B, H, W) 0 or 1: holes closed, then well inside the skin (Lin et al. 2020)."""
+    """Skin probability (B, 1, H, W) 0 … 1 → (B, H, W) 0 or 1: holes closed, then well inside the skin (Lin et al.
+    2020).
+    """
     skin = _dilated((masks > SKIN_SHARE).float(), DILATE_PX)
     for _ in range(EROSIONS):
         skin = 1 - _dilated(1 - skin, ERODE_PX)

@@ -1,5 +1,5 @@
-"""Inputs and losses of texture refinement (Lin et al. 2020, "Towards High-Fidelity 3D Face Reconstruction from In-the-Wild
-Images Using Graph Convolutional Networks", CVPR 2020). Colours are 0 … 1 unless a line says otherwise.
+"""Inputs and losses of texture refinement (Lin et al. 2020, "Towards High-Fidelity 3D Face Reconstruction from
+In-the-Wild Images Using Graph Convolutional Networks", CVPR 2020). Colours are 0 … 1 unless a line says otherwise.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,9 @@ class TextureWeights:
 
 
 def rendering_and_reference(epoch: float) -> tuple[float, float]:
-    """(λ_ren, λ_ref) = clip(0.2 · epoch, 0, 1), clip(1 − λ_ren, 0.2, 1): first imitate the face model, then the photo."""
+    """(λ_ren, λ_ref) = clip(0.2 · epoch, 0, 1), clip(1 − λ_ren, 0.2, 1): first imitate the face model, then the
+    photo.
+    """
     rendering = min(max(0.2 * epoch, 0.0), 1.0)
     return rendering, min(max(1 - rendering, 0.2), 1.0)
 
@@ -74,7 +76,8 @@ def texture_signal(batch: TextureBatch) -> Tensor:
 def texture_terms(refined: Tensor, batch: TextureBatch, model: FaceModel) -> dict[str, Tensor]:
     """Unweighted terms of refined albedo (B, N, 3) that need no picture.
 
-    l_reference: L1 to the model's albedo.  l_projection: L1 of the lit colour, to the photo at visible vertices and, by 0.3, to
+    l_reference: L1 to the model's albedo.  l_projection: L1 of the lit colour, to the photo at visible vertices and, by
+        0.3, to
     the model's lit colour at others.  l_symmetry: L1 to the mirrored albedo (0 for a model without symmetry).
     l_variance: variance of the albedo over the skin (0 for a model without that region).
     """
@@ -105,7 +108,9 @@ def seen_error(albedo: Tensor, batch: TextureBatch) -> Tensor:
 
 
 def weighted_sum(terms: dict[str, Tensor], weights: TextureWeights, epoch: float) -> Tensor:
-    """λ_ref l_reference + λ_ren (l_projection + weighted l_identity, l_symmetry, l_variance, l_adversarial where they are)."""
+    """λ_ref l_reference + λ_ren (l_projection + weighted l_identity, l_symmetry, l_variance, l_adversarial where they
+    are).
+    """
     rendering, reference = rendering_and_reference(epoch)
     parts = {"identity": weights.identity, "symmetry": weights.symmetry, "variance": weights.variance}
     parts["adversarial"] = weights.adversarial

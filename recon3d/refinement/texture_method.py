@@ -75,8 +75,8 @@ class TextureMethod:
 
     Args:
         networks: the refiner, on the device.  model: its face model, there too.
-        prepare: what turns a batch of the loader into a `TextureBatch` on the device, given the step of the training, or None
-            in validation; runs without gradient.
+        prepare: what turns a batch of the loader into a `TextureBatch` on the device, given the step of the training,
+            or None in validation; runs without gradient.
         identity: pictures (B, 3, H, W) → (B, D) features of a frozen network, or None for no such term.
         critic: trained too where it is given; pictures must be 224 px then.
         learning_rate: of both Adams; the published one falls by 2 % an epoch.  clip_norm: 0 = off.
@@ -156,8 +156,8 @@ class TextureMethod:
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Means over the validation faces: terms that need no picture, and the L1 distance of lit colours to the photo at
-        vertices that it shows, of the face model's albedo (given) and of the refined one, which is the score.
+        """Means over the validation faces: terms that need no picture, and the L1 distance of lit colours to the photo
+        at vertices that it shows, of the face model's albedo (given) and of the refined one, which is the score.
         """
         if self.validation is None:
             return {}

@@ -1,4 +1,6 @@
-"""Phases of train_recon3d.py --stage gcn_texture: frozen reconstructor, data, texture refiner, critic, resume, train."""
+"""Phases of train_recon3d.py --stage gcn_texture: frozen reconstructor, data, texture refiner, critic, resume,
+train.
+"""
 
 import dataclasses
 from collections.abc import Callable

@@ -35,7 +35,9 @@ STATISTICS = 512  # about so many faces that mean and deviation of the features 
 
 
 def open_frozen(settings: GraphStageSettings, local: LocalConfig, device: torch.device) -> FrozenNetworks:
-    """The reconstructor that a graph stage stands behind. Raises: ConfigError, CheckpointError, DataError in one sentence."""
+    """The reconstructor that a graph stage stands behind. Raises: ConfigError, CheckpointError, DataError in one
+    sentence.
+    """
     if settings.rnet is None:
         raise ConfigError(
             "--rnet: name the reconstructor to stand behind, of train_recon3d.py --stage rnet or bundled."

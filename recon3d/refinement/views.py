@@ -38,8 +38,8 @@ class Views:
     seed: int
 
     def of(self, indices: Tensor, step: int | None) -> Seen:
-        """Faces of samples (B,), numbered over all repetitions; each in the view that its number and the step draw, or as it is
-        without a step.
+        """Faces of samples (B,), numbered over all repetitions; each in the view that its number and the step draw, or
+        as it is without a step.
         """
         count = len(self.faces.features) // self.photos
         rows = indices % self.photos
@@ -84,7 +84,8 @@ def cached_views(
     accelerator: Accelerator,
     workers: int = 0,
 ) -> Views:
-    """Views of all photos, read from <folder>/views_<digest> where an earlier run has left them. One process computes them.
+    """Views of all photos, read from <folder>/views_<digest> where an earlier run has left them. One process computes
+    them.
 
     Raises: DataError when they would not fit one file.
     """

@@ -1,4 +1,6 @@
-"""Augmentation of crops with parameters, a whole batch at once on the device: one similarity, then colour, blur, occlusion."""
+"""Augmentation of crops with parameters, a whole batch at once on the device: one similarity, then colour, blur,
+occlusion.
+"""
 
 from dataclasses import dataclass
 

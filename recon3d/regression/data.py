@@ -1,9 +1,9 @@
 """What regression trains on: crops with parameters, packed in a folder, or 3DDFA's lists of ready crops.
 
-A packed folder holds `images.npy` (N, R, R, 3) uint8 RGB; `parameters.npy` (N, P) float32 in the continuous convention of the
-R × R crops; `info.json` (size S of the inner crop that networks see, numbers of coefficients, face model, names); and, where
-there is a 2D annotation, `landmarks.npy` (N, K, 2) in px of the R × R crops, NaN for samples without. Anything that writes
-such a folder, or any `RegressionSet`, can be trained on.
+A packed folder holds `images.npy` (N, R, R, 3) uint8 RGB; `parameters.npy` (N, P) float32 in the continuous convention
+of the R × R crops; `info.json` (size S of the inner crop that networks see, numbers of coefficients, face model,
+names); and, where there is a 2D annotation, `landmarks.npy` (N, K, 2) in px of the R × R crops, NaN for samples
+without. Anything that writes such a folder, or any `RegressionSet`, can be trained on.
 """
 
 import json
@@ -92,7 +92,9 @@ class RegressionSet(Dataset):
         return self.names[index % len(self)]
 
     def inner_parameters(self) -> Tensor:
-        """(N, P) parameters relative to the central S × S crop without augmentation: what whitening is computed from."""
+        """(N, P) parameters relative to the central S × S crop without augmentation: what whitening is computed
+        from.
+        """
         moved = torch.from_numpy(self.parameters).clone()
         offset = (self.resolution - self.size) // 2
         moved[:, 3] -= offset
@@ -167,8 +169,8 @@ class PackedCrops(RegressionSet):
 class TddfaLists(RegressionSet):
     """3DDFA's training set: `train_aug_120x120.list.{train,val}`, `param_all_norm{,_val}.pkl` and the folder of crops.
 
-    The labels are whitened with V1's `param_whitening.pkl` and count pixels as V1 does, so a model of convention v1 comes out.
-    The crops are ready and have no margin, so there is nothing to augment them with but colours.
+    The labels are whitened with V1's `param_whitening.pkl` and count pixels as V1 does, so a model of convention v1
+    comes out. The crops are ready and have no margin, so there is nothing to augment them with but colours.
     Args: configs: folder of lists and labels; images: folder of the crops; split: train or val.
     Raises: DataError naming the missing file and its source.
     """

@@ -19,11 +19,11 @@ GIMBAL = 0.998  # sine of the yaw beyond which 3DDFA_V2 reports ±90° and no ro
 class PixelConvention:
     """What a model's crop coordinates (x, y up) mean: column x + shift_x and row side + shift_y − y.
 
-    The authors count pixels from 0 (V2) or 1 (V1) and scale the numbers up to the photo as they are, without the half pixel
-    between an index and a place; `halves` corrects the half-pixel offset, so that both agree with them in the photo to
-    the last digit.
-    Their training labels are MATLAB's, which v1 undoes exactly; V2's other shift displaces its points by about −0.8 and −0.6
-    crop px on 300-W (mb05: NME 3.26 % of the box as the authors decode, 3.00 % with v1), hence `unbiased`.
+    The authors count pixels from 0 (V2) or 1 (V1) and scale the numbers up to the photo as they are, without the half
+    pixel between an index and a place; `halves` corrects the half-pixel offset, so that both agree with them in the
+    photo to the last digit.
+    Their training labels are MATLAB's, which v1 undoes exactly; V2's other shift displaces its points by about −0.8 and
+    −0.6 crop px on 300-W (mb05: NME 3.26 % of the box as the authors decode, 3.00 % with v1), hence `unbiased`.
     """
 
     name: str
@@ -37,7 +37,9 @@ class PixelConvention:
         return CONVENTIONS["v1"] if self.halves else self
 
     def to_crop(self, points: Tensor, side: float, scale: Tensor) -> Tensor:
-        """(B, K, 3) points, y up → continuous crop px, y down, z toward the viewer. scale: (B,) crop px per photo px."""
+        """(B, K, 3) points, y up → continuous crop px, y down, z toward the viewer. scale: (B,) crop px per photo
+        px.
+        """
         half = 0.5 * scale[:, None] if self.halves else torch.zeros_like(scale)[:, None]
         x, y, z = points.unbind(-1)
         return torch.stack([x + self.shift_x + half, side + self.shift_y - y + half, z], dim=-1)
@@ -134,7 +136,9 @@ def crop_scales(crops: list[Crop], like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Pose:
-    """Pose of faces: rotation (B, 3, 3) model → picture with y up; angles (B, 3) pitch, yaw, roll in degrees; scale (B,)."""
+    """Pose of faces: rotation (B, 3, 3) model → picture with y up; angles (B, 3) pitch, yaw, roll in degrees; scale
+    (B,).
+    """
 
     rotation: Tensor
     angles_deg: Tensor
@@ -142,8 +146,8 @@ class Pose:
 
 
 def authors_pose(matrix: Tensor) -> Pose:
-    """Pose as 3DDFA_V2 reports it: normalised rows 1 and 2 and their cross product, which is no rotation where they are not
-    perpendicular, and the angles asin R20, atan2(R21, R22), atan2(R10, R00).
+    """Pose as 3DDFA_V2 reports it: normalised rows 1 and 2 and their cross product, which is no rotation where they are
+    not perpendicular, and the angles asin R20, atan2(R21, R22), atan2(R10, R00).
 
     Args: matrix (B, 3, 3). Returns: angles are (pitch, yaw, roll); scale is the mean length of rows 1 and 2.
     """

@@ -298,14 +298,18 @@ def _overlay(kind: str) -> Callable[[Photo, Path], None]:
 
 
 def _write_texture(photo: Photo, path: Path) -> None:
-    """Unwrapped textures of all faces side by side, hidden parts from the mirrored side, small holes from their neighbours."""
+    """Unwrapped textures of all faces side by side, hidden parts from the mirrored side, small holes from their
+    neighbours.
+    """
     faces = range(len(photo.faces))
     pictures = [unwrap(photo.image, photo.scene, face, _model(photo), complete="symmetry").picture for face in faces]
     save_picture(path, np.concatenate([without_holes(p) for p in pictures], axis=1))
 
 
 def without_holes(texture: np.ndarray) -> np.ndarray:
-    """(S, S, 4) → (S, S, 3) uint8: transparent texels are black but for those within 2 % of the side of others all around."""
+    """(S, S, 4) → (S, S, 3) uint8: transparent texels are black but for those within 2 % of the side of others all
+    around.
+    """
     pixels = torch.from_numpy(texture.copy()).permute(2, 0, 1)[None].float()
     colours, known = pixels[:, :3], (pixels[:, 3:] > 0).float()
     by = max(1, round(HOLE * texture.shape[0]))

@@ -2,7 +2,8 @@
 
     python -m recon3d.regression.drawn OUT [--count 8] [--face-model head]
 
-Writes OUT/crops (packed crops for train_3dmm.py), OUT/images (120 px crops) and OUT/test.configs (AFLW2000-3D's arrays).
+Writes OUT/crops (packed crops for train_3dmm.py), OUT/images (120 px crops) and OUT/test.configs (AFLW2000-3D's
+arrays).
 """
 
 import sys

@@ -3,9 +3,9 @@
     python -m recon3d.regression.export mb05_120x120.pth --face-model 3ddfa:train.configs --out mb05.onnx
     python -m recon3d.regression.export my_session --dense --out mine.onnx
 
-Input `crops` (B, 3, S, S) uint8 RGB. Outputs `parameters` (B, P), `landmarks` (B, 68, 3), `head_landmarks` (B, K, 2) where the
-network has that head, `vertices` (B, V, 3) with --dense: crop px as the model's convention counts them, decoded ones y up.
-The file is compared with PyTorch before it appears.
+Input `crops` (B, 3, S, S) uint8 RGB. Outputs `parameters` (B, P), `landmarks` (B, 68, 3), `head_landmarks` (B, K, 2)
+where the network has that head, `vertices` (B, V, 3) with --dense: crop px as the model's convention counts them,
+decoded ones y up. The file is compared with PyTorch before it appears.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Labels in a face model's own parameters: rendered faces, whose truth is exact, and photos with 68 points, by fitting.
 
-Both give parameters of the whole model (`Layout(*model.sizes[:2])`), so a regressor of the embedded head can be trained on a
-machine without licensed models.
+Both give parameters of the whole model (`Layout(*model.sizes[:2])`), so a regressor of the embedded head can be trained
+on a machine without licensed models.
 """
 
 from collections.abc import Iterator
@@ -73,7 +73,8 @@ def photo_samples(
 ) -> tuple[Iterator[PackedSample], int]:
     """Photos below a folder with 68 points in `.pts` beside them, labelled by `morphable.fit`.
 
-    max_error: fits with a larger error (% of the points' box) are left out; 0 = keep all. Raises: DataError without photos.
+    max_error: fits with a larger error (% of the points' box) are left out; 0 = keep all. Raises: DataError without
+        photos.
     """
     paths = [
         p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file()

@@ -1,4 +1,5 @@
-"""The authors' checkpoints of 3DDFA, 3DDFA_V2 and RADAN: every tensor finds its place, or the reader says which does not.
+"""The authors' checkpoints of 3DDFA, 3DDFA_V2 and RADAN: every tensor finds its place, or the reader says which does
+not.
 
 First layers are turned from BGR to RGB input; matrices of the whitening from px per µm to px per dm.
 """
@@ -25,7 +26,8 @@ WHITENING = {
 }
 _BLOCK = {"conv_dw": "depthwise", "bn_dw": "bn1", "conv_sep": "pointwise", "bn_sep": "bn2"}
 _BLOCK_NUMBERS = ["2_1", "2_2", "3_1", "3_2", "4_1", "4_2", *(f"5_{i}" for i in range(1, 7)), "6"]
-# Names of the ASPP and SE modules are those of the public implementations that RADAN took over; its files are not published.
+# Names of the ASPP and SE modules are those of the public implementations that RADAN took over; its files are not
+# published.
 _RADAN = (
     (r"^encoder_coarse\.", ""),
     (r"^layer(\d)\.", lambda m: f"stages.{int(m[1]) - 1}."),
@@ -61,8 +63,8 @@ _RESNET = (
 def import_regressor(path: Path, whitening: Path | None = None) -> ParameterRegressor:
     """Read `phase1_*.pth.tar`, `mb1_120x120.pth`, `mb05_120x120.pth`, `resnet22.pth` or RADAN's `.pth.tar`.
 
-    Args: whitening: `param_whitening.pkl` (3DDFA, RADAN) or `param_mean_std_62d_120x120.pkl` (3DDFA_V2); default: searched for
-        beside the checkpoint and in `../configs`, `../train.configs`. The two are not interchangeable.
+    Args: whitening: `param_whitening.pkl` (3DDFA, RADAN) or `param_mean_std_62d_120x120.pkl` (3DDFA_V2); default:
+        searched for beside the checkpoint and in `../configs`, `../train.configs`. The two are not interchangeable.
     Returns: the model in eval mode; the landmark head of 3DDFA_V2 (`fc_lm`) is kept.
     Raises: CheckpointError naming the file and the tensor.
     """
@@ -145,7 +147,9 @@ def _renamed(tensors: dict[str, Tensor], rules: tuple) -> dict[str, Tensor]:
 
 
 def read_whitening(checkpoint: Path, convention: str, path: Path | None, length: int) -> Whitening:
-    """Whitening of an authors' checkpoint, matrices in px per dm. Raises: CheckpointError naming what is missing or wrong."""
+    """Whitening of an authors' checkpoint, matrices in px per dm. Raises: CheckpointError naming what is missing or
+    wrong.
+    """
     name, mean_key, std_key = WHITENING[convention]
     if path is None:
         places = [

@@ -56,6 +56,8 @@ def crop_and_paste(images: Tensor, indices: Tensor, seed: int, epoch: int) -> Te
 
 
 def jigsaw(images: Tensor, grid: int, seed: int, step: int) -> Tensor:
-    """MFIRRN's 2 × 2 and 3 × 3 jigsaws: one random permutation of all cells for the whole batch. images (B, C, S, S)."""
+    """MFIRRN's 2 × 2 and 3 × 3 jigsaws: one random permutation of all cells for the whole batch. images (B, C, S,
+    S).
+    """
     draw = hash_uniform(seed, step, torch.tensor([grid]), 8, grid * grid)
     return permute_cells(images, draw.argsort(dim=1).to(images.device).expand(len(images), -1), grid)

@@ -19,7 +19,8 @@ STREAM = 15  # of hash_uniform
 def profiled_samples(
     packed: PackedCrops, model: FaceModel, copies: int, yaw_deg: tuple[float, float], seed: int = 0
 ) -> Iterator[PackedSample]:
-    """`copies` samples of every packed crop, one after the other, with yaws drawn evenly from a range of |yaw| in degrees.
+    """`copies` samples of every packed crop, one after the other, with yaws drawn evenly from a range of |yaw| in
+    degrees.
 
     A face is turned on to the side that it looks to, so that what comes into view was seen before, and never back. 2D
     annotations are left out: where the jaw is marked changes with the pose.

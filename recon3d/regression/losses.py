@@ -1,7 +1,7 @@
 """Losses of 3DDFA, 3DDFA_V2 and RADAN: parameter distance, vertex distance, weighted parameter distance, wing.
 
-Networks put out whitened parameters ŷ; p = ŷ·std + mean. Vertices are V(p) = A·S(α) + t in crop px. Every vertex loss takes t_z
-from the ground truth, because no picture shows it.
+Networks put out whitened parameters ŷ; p = ŷ·std + mean. Vertices are V(p) = A·S(α) + t in crop px. Every vertex loss
+takes t_z from the ground truth, because no picture shows it.
 """
 
 import math
@@ -85,8 +85,8 @@ def wpdc_weights(
 ) -> Tensor:
     """Weights of 3DDFA's approximate weighted parameter distance cost, the largest of a sample is 1.
 
-    |ΔA| counts with the length of its axis over the points, |Δt| with √n, |Δα| with the mean scale of the training set times
-    the length of its mode; t_z is set to 0 after the maximum was taken, as in the authors' code.
+    |ΔA| counts with the length of its axis over the points, |Δt| with √n, |Δα| with the mean scale of the training set
+    times the length of its mode; t_z is set to 0 after the maximum was taken, as in the authors' code.
 
     Args: predicted, target (B, P) parameters; scale: crop px per dm, mean over the training set (3DDFA: 57.34);
         from_prediction: lengths of the axes from the predicted shape instead of the true one, as RADAN does.
@@ -105,8 +105,8 @@ def wpdc_weights(
 def fast_wpdc_weights(predicted: Tensor, target: Tensor, layout: Layout, points: Points) -> Tensor:
     """Exact weights in one reconstruction (fWPDC, Guo et al. 2020): the scale is that of each true matrix, ‖A*‖_F / √3.
 
-    They equal `exact_wpdc_weights` where A* is a scaled rotation. Column i of A goes with axis i of the shape. t_z is left out
-    before the maximum. Arguments and result as in `wpdc_weights`.
+    They equal `exact_wpdc_weights` where A* is a scaled rotation. Column i of A goes with axis i of the shape. t_z is
+    left out before the maximum. Arguments and result as in `wpdc_weights`.
     """
     parts = layout.split(target)
     scale = parts.matrix.flatten(1).norm(dim=1, keepdim=True) / math.sqrt(3)
@@ -116,7 +116,8 @@ def fast_wpdc_weights(predicted: Tensor, target: Tensor, layout: Layout, points:
 
 @torch.no_grad()
 def exact_wpdc_weights(predicted: Tensor, target: Tensor, layout: Layout, points: Points) -> Tensor:
-    """The definition: how far the vertices move when one true parameter is replaced by the predicted one, over the maximum.
+    """The definition: how far the vertices move when one true parameter is replaced by the predicted one, over the
+    maximum.
 
     One reconstruction for each parameter: the oracle of `fast_wpdc_weights`. Arguments and result as in `wpdc_weights`.
     """

@@ -129,10 +129,11 @@ class RegressionMethod:
         return terms
 
     def _meta_step(self, images: Tensor, parameters: Tensor, epoch: EpochPosition) -> dict[str, Tensor]:
-        """Meta-joint optimisation (Guo et al. 2020, algorithm 1): two candidates train side by side, the better one stays.
+        """Meta-joint optimisation (Guo et al. 2020, algorithm 1): two candidates train side by side, the better one
+        stays.
 
-        The last batch of a round (and of an epoch, so that snapshots hold all there is) is not trained on: by its VDC over all
-        vertices the winner is chosen.
+        The last batch of a round (and of an epoch, so that snapshots hold all there is) is not trained on: by its VDC
+        over all vertices the winner is chosen.
         """
         network, optimizer = self.networks.network, self.optimizers["all"]
         if not self._candidates:
@@ -186,7 +187,8 @@ class RegressionMethod:
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Landmark NME in % of √(w·h) of the landmarks' box: against the labels, and against 2D annotations where there are.
+        """Landmark NME in % of √(w·h) of the landmarks' box: against the labels, and against 2D annotations where there
+        are.
 
         `score` is the latter where it exists.
         """

@@ -18,8 +18,9 @@ STREAM = 14  # of hash_uniform
 class FaceMirror:
     """Mirrors crops and their parameters; coefficients follow by re-projection onto the model's own modes.
 
-    A mirrored face has the vertex π(i) mirrored in the place of vertex i, so its shape is mean + modes · (Gα + c) where the
-    modes span their own mirror images. That holds for models built symmetric, and is measured before anything is mirrored.
+    A mirrored face has the vertex π(i) mirrored in the place of vertex i, so its shape is mean + modes · (Gα + c) where
+    the modes span their own mirror images. That holds for models built symmetric, and is measured before anything is
+    mirrored.
     Args: model; layout of the parameters; share of the samples; seed.
     Raises: DataError for a model without mirror partners, or whose modes miss the mirrored faces by more than 0.25 mm.
     """

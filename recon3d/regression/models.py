@@ -69,7 +69,8 @@ class LoadedRegressor:
 def load_regressor(name: str, snapshots: Path | None = None, whitening: Path | None = None) -> LoadedRegressor:
     """Load by bundled name, session, session/epoch or path; also the authors' `.pth` and `.pth.tar`.
 
-    Args: snapshots: folder of sessions, default that of local_config.ini; whitening: the `.pkl` of an authors' checkpoint,
+    Args: snapshots: folder of sessions, default that of local_config.ini; whitening: the `.pkl` of an authors'
+    checkpoint,
         default: searched for beside it.
     Raises: CheckpointError in one sentence for anything that is missing, damaged or of another architecture.
     """
@@ -101,7 +102,9 @@ def save_for_inference(loaded: LoadedRegressor, folder: Path, half: bool = True)
 
 
 def fits(model: ParameterRegressor, face_model: FaceModel, source: str) -> None:
-    """Raises: CheckpointError when a face model has fewer components than a regressor gives, or is another than 3DDFA's."""
+    """Raises: CheckpointError when a face model has fewer components than a regressor gives, or is another than
+    3DDFA's.
+    """
     identity, expression, _ = face_model.sizes
     if model.face_model == AUTHORS_MODEL and not face_model.name.startswith(AUTHORS_MODEL):
         raise CheckpointError(

@@ -1,7 +1,9 @@
-"""The parameter vector p = [A | t row by row, α identity, β expression]: its parts, its whitening, how it follows its crop.
+"""The parameter vector p = [A | t row by row, α identity, β expression]: its parts, its whitening, how it follows its
+crop.
 
-A face in a crop is A · S(α, β) + t with S in dm, x to the right and y up from the crop's lower left corner, in crop pixels.
-A is scale · rotation for a face that a weak-perspective camera saw, but all nine numbers are free (Zhu et al. 2016).
+A face in a crop is A · S(α, β) + t with S in dm, x to the right and y up from the crop's lower left corner, in crop
+pixels. A is scale · rotation for a face that a weak-perspective camera saw, but all nine numbers are free (Zhu et al.
+2016).
 """
 
 from dataclasses import dataclass
@@ -99,7 +101,9 @@ class Whitening:
 
 
 def scale_matrix(parameters: Tensor, factor: float) -> Tensor:
-    """Multiply the nine numbers of A (..., P): 1e5 turns crop px per µm, as the authors' files have it, into px per dm."""
+    """Multiply the nine numbers of A (..., P): 1e5 turns crop px per µm, as the authors' files have it, into px per
+    dm.
+    """
     factors = torch.ones(parameters.shape[-1], dtype=parameters.dtype, device=parameters.device)
     factors[list(MATRIX_COLUMNS)] = factor
     return parameters * factors

@@ -6,10 +6,11 @@
     python -m recon3d.regression.prepare photos --from PHOTOS --out data/packed/photos   # photos with .pts, fitted
     python -m recon3d.regression.prepare profiled --from data/packed/photos --out data/packed/turned --copies 4
 
-`fits` takes an npz of image names (below --photos), roi, params (62 numbers as 3DDFA_V2 gives them) and, where it is there,
-nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it. `synthetic`
-renders the embedded head, `photos` fits --face-model to the 68 points. `profiled` turns packed crops out of plane by their
-fits to yaws between --yaw-from and --yaw-to (face profiling, as 300W-LP was made); train on both folders together.
+`fits` takes an npz of image names (below --photos), roi, params (62 numbers as 3DDFA_V2 gives them) and, where it is
+there, nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it.
+`synthetic` renders the embedded head, `photos` fits --face-model to the 68 points. `profiled` turns packed crops out of
+plane by their fits to yaws between --yaw-from and --yaw-to (face profiling, as 300W-LP was made); train on both folders
+together.
 """
 
 import sys

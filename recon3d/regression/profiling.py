@@ -1,4 +1,5 @@
-"""Face profiling: photos turned out of plane by their fitted meshes, as 300W-LP was made, a whole batch at once on the device.
+"""Face profiling: photos turned out of plane by their fitted meshes, as 300W-LP was made, a whole batch at once on the
+device.
 
 Zhu et al. 2016, section 5: the face moves with its mesh, what surrounds it follows, and hidden parts must be filled.
 """
@@ -43,9 +44,9 @@ def turned(parameters: Tensor, layout: Layout, decoder: FaceDecoder, angles: Ten
 class FaceProfiler:
     """Turns crops with fitted parameters out of plane.
 
-    A pixel of the turned face shows what the photo shows of the same point of the surface. Points that the photo hides or
-    shows edge-on come from the mirrored point where that is seen well, else from their neighbours' colours. The surroundings
-    are carried along, less and less toward the crop's borders; where the face was, they are filled in.
+    A pixel of the turned face shows what the photo shows of the same point of the surface. Points that the photo hides
+    or shows edge-on come from the mirrored point where that is seen well, else from their neighbours' colours. The
+    surroundings are carried along, less and less toward the crop's borders; where the face was, they are filled in.
     Args: model; layout of the parameters, which count in the continuous convention.
     """
 
@@ -55,7 +56,9 @@ class FaceProfiler:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, parameters: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, S, S) 0 … 255, (B, P), (B, 3) radians pitch, yaw, roll → turned pictures float32 and their parameters."""
+        """(B, 3, S, S) 0 … 255, (B, P), (B, 3) radians pitch, yaw, roll → turned pictures float32 and their
+        parameters.
+        """
         images, side = images.float(), images.shape[-1]
         new = turned(parameters, self.layout, self.decoder, angles)
         (before, facing), (after, facing_after) = (self._screen(p, side) for p in (parameters, new))
@@ -90,7 +93,9 @@ class FaceProfiler:
         return flat * flat.new_tensor([1.0, 1.0, -1.0]), facing
 
     def _backdrop(self, images: Tensor, was: Tensor, now: Tensor, flow: Tensor, turn: Tensor) -> Tensor:
-        """The surroundings, carried along and without the face; holes of the mesh, as in an open mouth, keep what they show."""
+        """The surroundings, carried along and without the face; holes of the mesh, as in an open mouth, keep what they
+        show.
+        """
         side = images.shape[-1]
         here, rim = _centres(side, images), max(1, round(RIM * side))
         near = _grown(was, rim)
@@ -131,7 +136,9 @@ def spread(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def _seen(points: Tensor, surface: Tensor) -> Tensor:
-    """(B, H, W) whether points (B, H, W, 4: x, y, depth, facing) face the camera and lie on the surface (B, S, S) of depths."""
+    """(B, H, W) whether points (B, H, W, 4: x, y, depth, facing) face the camera and lie on the surface (B, S, S) of
+    depths.
+    """
     side = surface.shape[-1]
     columns, rows = (points[..., axis].long().clamp(0, side - 1) for axis in (0, 1))
     there = surface.flatten(1).gather(1, (rows * side + columns).flatten(1)).view_as(rows)

@@ -33,8 +33,8 @@ class _WithHead(nn.Module):
 def frozen(network: nn.Module, size: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """The network with batch norms folded into its convolutions and without Python between its layers.
 
-    Args: network in evaluation mode, on the CPU; size S. Returns: uint8 crops (B, 3, S, S) → whitened parameters and, where
-    the network has that head, its landmarks.
+    Args: network in evaluation mode, on the CPU; size S. Returns: uint8 crops (B, 3, S, S) → whitened parameters and,
+    where the network has that head, its landmarks.
     """
     example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
@@ -45,7 +45,9 @@ def frozen(network: nn.Module, size: int) -> Callable[[Tensor], tuple[Tensor, ..
 
 
 class QuickShapes:
-    """mean + basis · coefficients, posed, for few faces at a time; each mode is off by at most half its range over 32767."""
+    """mean + basis · coefficients, posed, for few faces at a time; each mode is off by at most half its range over
+    32767.
+    """
 
     def __init__(self, decoder: FaceDecoder) -> None:
         modes = decoder.basis.cpu().unflatten(1, (-1, 3)).permute(0, 2, 1)  # (K, 3, V)

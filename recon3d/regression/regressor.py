@@ -49,11 +49,12 @@ class FaceRegressor:
 
     Args:
         loaded: from `load_regressor`.  face_model: with landmarks "ibug68" and enough components.
-        detector: a name of `datasets.detection.detect.DETECTORS`, or any function image → list of Detection; weights: its file.
-        steps: 2 cuts every face that a box starts again by the landmarks of a first pass; default 2, with `authors` 1 as their
-            code has it.
-        authors: crop, decode and pose exactly as 3DDFA and 3DDFA_V2 do, for comparisons: crops on whole pixels that are pasted
-            back unrounded, biased pixels, a rotation that need not be one.
+        detector: a name of `datasets.detection.detect.DETECTORS`, or any function image → list of Detection; weights:
+            its file.
+        steps: 2 cuts every face that a box starts again by the landmarks of a first pass; default 2, with `authors` 1
+            as their code has it.
+        authors: crop, decode and pose exactly as 3DDFA and 3DDFA_V2 do, for comparisons: crops on whole pixels that are
+            pasted back unrounded, biased pixels, a rotation that need not be one.
         device: auto, cpu, cuda or mps.
     Raises: CheckpointError for a face model that does not fit; DataError for an unknown detector.
     """
@@ -97,8 +98,9 @@ class FaceRegressor:
     ) -> "FaceRegressor":
         """By bundled name, session, session/epoch, or path (the authors' checkpoints too).
 
-        Args: face_model: or what `load_face_model` takes; None: the one that the regressor was trained for; snapshots: folder
-            of sessions, default that of `local`; local: default, local_config.ini; options as in the constructor.
+        Args: face_model: or what `load_face_model` takes; None: the one that the regressor was trained for; snapshots:
+            folder of sessions, default that of `local`; local: default, local_config.ini; options as in the
+            constructor.
         Raises: CheckpointError, DataError, FaceModelError.
         """
         local = local or read_local_config()
@@ -268,7 +270,9 @@ class FaceRegressor:
         return self.convention.to_crop(points, self.size, crop_scales(crops, points))
 
     def pose(self, parameters: Tensor) -> Pose:
-        """Pose of (B, P) parameters; the nearest rotation in the "aflw2000" convention, or as the authors compute it."""
+        """Pose of (B, P) parameters; the nearest rotation in the "aflw2000" convention, or as the authors compute
+        it.
+        """
         matrix = self.model.layout.split(parameters).matrix
         if self.authors:
             return authors_pose(matrix)
@@ -277,7 +281,8 @@ class FaceRegressor:
         return Pose(rotation, angles, matrix[:, :2].norm(dim=-1).mean(1))
 
     def photo_parameters(self, face: Face) -> np.ndarray:
-        """(P,) float64 parameters of a face whose camera gives photo px, y down and z toward the viewer, not those of its crop:
+        """(P,) float64 parameters of a face whose camera gives photo px, y down and z toward the viewer, not those of
+        its crop:
         of one face in different crops they can be averaged.
         """
         parameters = torch.from_numpy(face.parameters)[None].double()
@@ -287,13 +292,17 @@ class FaceRegressor:
         return join(Parts(camera[..., :3], camera[..., 3], parts.identity, parts.expression))[0].numpy()
 
     def parameter_units(self, face: Face) -> np.ndarray:
-        """(P,) size of one unit of each of `photo_parameters`: a tenth of the crop's side, spreads of the coefficients."""
+        """(P,) size of one unit of each of `photo_parameters`: a tenth of the crop's side, spreads of the
+        coefficients.
+        """
         spread = self.model.whitening.std.double().cpu().numpy()
         return np.concatenate([np.full(POSE, face.crop.size / face.crop.scale / 10), spread[POSE:]])
 
     @torch.inference_mode()
     def with_photo_parameters(self, face: Face, parameters: np.ndarray) -> Face:
-        """The face with other `photo_parameters`, told in its own crop; landmarks and pose follow, the second head's stay."""
+        """The face with other `photo_parameters`, told in its own crop; landmarks and pose follow, the second head's
+        stay.
+        """
         given = torch.from_numpy(parameters)[None]
         parts = self.model.layout.split(given)
         maps = self.convention.photo_maps(self.size, [face.crop], given)
@@ -332,7 +341,8 @@ class FaceRegressor:
     def scene(self, faces: Sequence[Face], size: tuple[int, int]) -> Scene:
         """All faces of a photo of size (H, W) in one z-buffer, for `drawing.surfaces`.
 
-        Weak perspective does not see distances: a camera of 1.2 times the longer side is assumed, so larger faces are nearer.
+        Weak perspective does not see distances: a camera of 1.2 times the longer side is assumed, so larger faces are
+            nearer.
         """
         screen = self.screen(faces)
         scale = torch.tensor([face.scale for face in faces], dtype=screen.dtype, device=screen.device)

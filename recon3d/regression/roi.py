@@ -29,7 +29,8 @@ def crop_from_detection(box: np.ndarray, size: int, image_shape: tuple[int, ...]
 def crop_from_points(points: np.ndarray, size: int) -> Crop:
     """Rule "landmarks" of 3DDFA: √2 × the longer side of the points' box, same centre.
 
-    Args: points (K, 2+) photo px: landmarks or vertices. Raises: DataError for points that are not finite or lie together.
+    Args: points (K, 2+) photo px: landmarks or vertices. Raises: DataError for points that are not finite or lie
+    together.
     """
     points = np.asarray(points, dtype=np.float64)[:, :2]
     low, high = points.min(0), points.max(0)

@@ -1,4 +1,6 @@
-"""Short-video synthesis of 3DDFA_V2: every still of a batch becomes some frames of a clip (Guo et al. 2020, section 3.4)."""
+"""Short-video synthesis of 3DDFA_V2: every still of a batch becomes some frames of a clip (Guo et al. 2020, section
+3.4).
+"""
 
 from dataclasses import dataclass
 
@@ -21,8 +23,8 @@ STREAM = 13  # of hash_uniform
 class ShortVideo:
     """Ranges of the change from frame to frame, and of what happens to each frame (Guo et al. 2020).
 
-    Attributes: frames; scale ± share; rotation_deg ±; shift_px ±; turn_deg ± of yaw and pitch; noise, spread in grey levels;
-        motion_blur, share of the frames that get a 5-tap blur along their own motion.
+    Attributes: frames; scale ± share; rotation_deg ±; shift_px ±; turn_deg ± of yaw and pitch; noise, spread in grey
+        levels; motion_blur, share of the frames that get a 5-tap blur along their own motion.
     """
 
     frames: int = 8
@@ -35,7 +37,8 @@ class ShortVideo:
 
 
 class VideoSynthesis:
-    """Clips in the place of stills: changes in and out of plane add up over the frames, the first frame is the still itself.
+    """Clips in the place of stills: changes in and out of plane add up over the frames, the first frame is the still
+    itself.
 
     Args: profiler; options; seed; convention of the parameters, whose half photo pixel is left out of account.
     Frames depend on seed, step and sample alone, but for their noise.
@@ -52,7 +55,9 @@ class VideoSynthesis:
 
     @torch.no_grad()
     def __call__(self, batch: RegressionBatch, step: int) -> RegressionBatch:
-        """B stills → B · n frames, float images 0 … 255; frame k of the sample with index i gets the index i · n + k."""
+        """B stills → B · n frames, float images 0 … 255; frame k of the sample with index i gets the index i · n +
+        k.
+        """
         count, side = self.options.frames, batch.images.shape[-1]
         indices = (batch.indices[:, None] * count + torch.arange(count, device=batch.indices.device)).flatten()
         signed = 2 * hash_uniform(self.seed, step, indices, STREAM, 7).view(-1, count, 7) - 1
@@ -95,7 +100,9 @@ class VideoSynthesis:
 
 
 def _warped(images: Tensor, matrices: Tensor) -> Tensor:
-    """Crops (B, C, S, S) moved by (B, 2, 3), their border's pixels outside, because some crops come without a margin."""
+    """Crops (B, C, S, S) moved by (B, 2, 3), their border's pixels outside, because some crops come without a
+    margin.
+    """
     margin = images.shape[-1] // 4
     padded = F.pad(images, (margin,) * 4, mode="replicate")
     offset = matrices[:, :, 2:] - matrices[:, :, :2].sum(2, keepdim=True) * margin
@@ -103,7 +110,9 @@ def _warped(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def motion_blur(images: Tensor, directions: Tensor) -> Tensor:
-    """Mean of five pixels along a direction (B, 2) x, y of each picture (B, C, H, W); none for a direction of length 0."""
+    """Mean of five pixels along a direction (B, 2) x, y of each picture (B, C, H, W); none for a direction of length
+    0.
+    """
     steps = torch.arange(BLUR_TAPS, device=images.device) - BLUR_TAPS // 2
     unit = directions / directions.abs().amax(1, keepdim=True).clamp_min(1e-6)
     x, y = ((steps * unit[:, axis, None]).round().long() + BLUR_TAPS // 2 for axis in (0, 1))

@@ -18,8 +18,8 @@ from recon3d.regression.roi import crop_from_points
 MIN_AREA_PX = 2020.0  # region below which 3DDFA_V2 takes a face for lost
 OVERLAP = 0.5  # of two regions, from which they show the same face
 MAX_STEP, MAX_GROWTH = 0.5, 1.4  # change of a region between frames, in sides and as a factor
-# Mean distance of both heads' landmarks in sides of the crop. mb05 on 300-W's LFPW test photos: median 0.012, largest 0.015;
-# beside faces 0.026, on black 0.037.
+# Mean distance of both heads' landmarks in sides of the crop. mb05 on 300-W's LFPW test photos: median 0.012, largest
+# 0.015; beside faces 0.026, on black 0.037.
 MAX_DISAGREEMENT = 0.022
 THUMBNAIL_PX = 24  # side of what is compared between frames
 MIN_LIKENESS = (
@@ -42,8 +42,8 @@ class FaceTracker:
 
     A face is looked for where its landmarks were. It is lost when its region leaves the frame, shrinks below 2020 px²,
     jumps or grows too much, when it looks like something else than a frame before, when the two heads of the network
-    disagree, or when the detector misses it twice in a row. Frames in which a face was lost, and every `redetect`-th one,
-    are searched by the detector.
+    disagree, or when the detector misses it twice in a row. Frames in which a face was lost, and every `redetect`-th
+    one, are searched by the detector.
     Args: regressor; redetect: frames between detections, 0 = only when there is no face or one was lost.
     """
 
@@ -212,8 +212,8 @@ def smooth_tracks(
     """Tracked faces with their parameters smoothed over time, and with them landmarks, dense vertices and pose.
 
     Every frame comes out once, in order.
-    Args: how: none; mean, of `before` earlier and `after` later frames of the same face (3DDFA_V2: one each, which delays the
-        output by `after` frames); one_euro, without delay; regressor of the faces.
+    Args: how: none; mean, of `before` earlier and `after` later frames of the same face (3DDFA_V2: one each, which
+        delays the output by `after` frames); one_euro, without delay; regressor of the faces.
     Raises: DataError for another way.
     """
     if how not in SMOOTHINGS:

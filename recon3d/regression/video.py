@@ -80,7 +80,8 @@ class VideoReader:
 def process_video(name: str, path: Path, regressor: FaceRegressor, options: VideoOptions) -> tuple[int, int]:
     """Track, smooth, draw and write an mp4 beside its place, then rename it; a frame without a face stays as it is.
 
-    Returns: numbers of frames and of frames with a face. Raises: DataError when there is no frame or no file can be written.
+    Returns: numbers of frames and of frames with a face. Raises: DataError when there is no frame or no file can be
+    written.
     """
     reader = VideoReader(name, options.start, options.end)
     tracker, waiting = FaceTracker(regressor), deque()

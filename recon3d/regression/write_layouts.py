@@ -3,9 +3,9 @@
     python -m recon3d.regression.write_layouts 300wlp --from data/packed/photos --out data/as_300wlp --face-model 3ddfa:BFM
     python -m recon3d.regression.write_layouts 3ddfa --from data/packed/fits --out data/train.configs
 
-`300wlp`: a photo and a .mat for each crop with Pose_Para, Shape_Para, Exp_Para and pt3d_68, for any 3DDFA-like model of at most
-199 and 29 coefficients; A becomes the nearest scaled rotation. `3ddfa`: train_aug_120x120.list.train, param_all_norm.pkl and
-param_whitening.pkl beside the folder crops/, for crops of 120 px with 40 and 10 coefficients.
+`300wlp`: a photo and a .mat for each crop with Pose_Para, Shape_Para, Exp_Para and pt3d_68, for any 3DDFA-like model of
+at most 199 and 29 coefficients; A becomes the nearest scaled rotation. `3ddfa`: train_aug_120x120.list.train,
+param_all_norm.pkl and param_whitening.pkl beside the folder crops/, for crops of 120 px with 40 and 10 coefficients.
 """
 
 import io
@@ -48,7 +48,9 @@ class WriteSettings:
 
 
 def write_300wlp(packed: PackedCrops, model: FaceModel, out: Path) -> int:
-    """One .jpg and .mat for each crop. Returns: their number. Raises: DataError for more coefficients than the files hold."""
+    """One .jpg and .mat for each crop. Returns: their number. Raises: DataError for more coefficients than the files
+    hold.
+    """
     layout = packed.layout
     if layout.identity > SHAPE or layout.expression > EXPRESSION:
         raise DataError(
@@ -68,7 +70,8 @@ def write_300wlp(packed: PackedCrops, model: FaceModel, out: Path) -> int:
 
 
 def fitted_fields(parameters: torch.Tensor, layout: Layout, points: np.ndarray, height: int) -> dict[str, np.ndarray]:
-    """Fields of 300W-LP's .mat for parameters (1, P) and their landmarks (68, 3), y up, of a picture of that height in px.
+    """Fields of 300W-LP's .mat for parameters (1, P) and their landmarks (68, 3), y up, of a picture of that height in
+    px.
 
     The inverse of `recon3d.regression.labels.read_fitted_face`: pixels count from 1, lengths in µm.
     """

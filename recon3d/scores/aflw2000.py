@@ -46,8 +46,8 @@ AFLW_21 = (
 class Truth:
     """Ground truth of a benchmark.
 
-    Attributes: points (N, K, 2) continuous px, NaN where invisible; box_points (N, M, 2) whose box normalises; yaw_deg (N,);
-        points_3d (N, 68, 3) or None; rois (N, 4) left, top, right, bottom, continuous px.
+    Attributes: points (N, K, 2) continuous px, NaN where invisible; box_points (N, M, 2) whose box normalises; yaw_deg
+        (N,); points_3d (N, 68, 3) or None; rois (N, 4) left, top, right, bottom, continuous px.
     """
 
     points: np.ndarray
@@ -139,8 +139,8 @@ def dense_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def reconstruction_errors(predicted: np.ndarray, truth: np.ndarray, eyes: tuple[int, int]) -> np.ndarray:
     """(N,) % of the true outer-eye distance: mean vertex distance in space after the best similarity.
 
-    PRNet's protocol with known correspondence in the place of ICP. Args: predicted, truth (N, V, 3); eyes, vertex ids of the
-    outer eye corners.
+    PRNet's protocol with known correspondence in the place of ICP. Args: predicted, truth (N, V, 3); eyes, vertex ids
+    of the outer eye corners.
     """
     errors = []
     for p, t in zip(predicted.astype(np.float64), truth.astype(np.float64), strict=True):

@@ -1,4 +1,6 @@
-"""What reconstructions are compared with, on the same photos: the mean face, a landmark fit, R-Net, R-Net with its refiner."""
+"""What reconstructions are compared with, on the same photos: the mean face, a landmark fit, R-Net, R-Net with its
+refiner.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +18,8 @@ from recon3d.inference.reconstructor import ReconstructedFaces
 from recon3d.reconstruction import losses
 from recon3d.reconstruction.renderer import Geometry
 
-# Spread of detected landmarks in sizes √(w·h) of their box, for the fit to them; their error on these faces is 3 to 5 %.
+# Spread of detected landmarks in sizes √(w·h) of their box, for the fit to them; their error on these faces is 3 to 5
+# %.
 DETECTOR_NOISE = 0.05
 
 
@@ -31,8 +34,8 @@ class Candidate:
     perspective: bool  # whether the screen is that of a pinhole
 
     def photometric_errors(self, model: FaceModel, photos: Tensor) -> Tensor:
-        """(B,) mean distance of RGB colours 0 … 1 between the drawn face and photos (B, H, W, 3), over the pixels where the
-        candidate shows facial skin or lips. NaN where it shows none.
+        """(B,) mean distance of RGB colours 0 … 1 between the drawn face and photos (B, H, W, 3), over the pixels where
+        the candidate shows facial skin or lips. NaN where it shows none.
         """
         size = tuple(photos.shape[1:3])
         ids = rasterize(self.screen, model.triangles, size, perspective=self.perspective, allow_empty=True)
@@ -47,15 +50,16 @@ class Candidate:
 
 
 def candidates(faces: ReconstructedFaces, landmarks: Tensor, detected: Tensor | None = None) -> dict[str, Candidate]:
-    """By name, in the order of the tables: "mean face", "landmark fit" and "fit to detected points", "R-Net, own colours",
-    "R-Net", "R-Net+GCN" where shapes were refined, and one more with "+texture" where the albedo was.
+    """By name, in the order of the tables: "mean face", "landmark fit" and "fit to detected points", "R-Net, own
+    colours", "R-Net", "R-Net+GCN" where shapes were refined, and one more with "+texture" where the albedo was.
 
-    Args: landmarks (B, 68, 2) annotated, px of the crops; detected: the same by a detector, which R-Net can be compared with:
+    Args: landmarks (B, 68, 2) annotated, px of the crops; detected: the same by a detector, which R-Net can be compared
+    with:
         both see the picture and five points alone. None leaves that fit out.
-    The mean face stands in the pose of the landmark fit, which knows these landmarks. One rule colours all of them: light and
-    albedo fitted to the skin that the crop shows (`recon3d.fitting.appearance`) with the albedo of `faces.model`. Where the
-    reconstructor keeps the network's albedo and light, those colour R-Net's shapes; where it fits them, "R-Net, own colours"
-    is R-Net's shape in the network's.
+    The mean face stands in the pose of the landmark fit, which knows these landmarks. One rule colours all of them:
+    light and albedo fitted to the skin that the crop shows (`recon3d.fitting.appearance`) with the albedo of
+    `faces.model`. Where the reconstructor keeps the network's albedo and light, those colour R-Net's shapes; where it
+    fits them, "R-Net, own colours" is R-Net's shape in the network's.
     """
     model = faces.model
     photos = torch.from_numpy(faces.images).to(model.mean) / 255

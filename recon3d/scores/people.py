@@ -39,7 +39,8 @@ def read_pairs(path: Path) -> list[tuple[str, str, bool]]:
 
 
 def chosen_pairs(pairs: list[tuple[str, str, bool]], count: int | None) -> list[tuple[int, tuple[str, str, bool]]]:
-    """(fold, pair): LFW's ten folds, each with the next tenth of the pairs of one person and of two, in the file's order.
+    """(fold, pair): LFW's ten folds, each with the next tenth of the pairs of one person and of two, in the file's
+    order.
 
     For a count, the first pairs of both kinds of every fold.
     """
@@ -56,10 +57,11 @@ def chosen_pairs(pairs: list[tuple[str, str, bool]], count: int | None) -> list[
 
 
 def score_pairs(reconstructor: Reconstructor, folder: Path | None, count: int | None) -> dict:
-    """AUC of the cosine of coefficients on LFW's pairs, folds as given: identity, albedo, and both, in spreads of the model.
+    """AUC of the cosine of coefficients on LFW's pairs, folds as given: identity, albedo, and both, in spreads of the
+    model.
 
-    Args: folder with labels.csv, photos.tar and pairs.txt; count: pairs, evenly of folds and kinds, default all. Pairs of which
-        a photo has no five points are left out and counted. Raises: DataError for a folder without them.
+    Args: folder with labels.csv, photos.tar and pairs.txt; count: pairs, evenly of folds and kinds, default all. Pairs
+        of which a photo has no five points are left out and counted. Raises: DataError for a folder without them.
     """
     if folder is None:
         raise DataError("--images: name the folder of LFW's photos.tar, labels.csv and pairs.txt.")
@@ -87,7 +89,9 @@ def score_pairs(reconstructor: Reconstructor, folder: Path | None, count: int | 
 
 
 def pair_scores(features: Tensor, pairs: Pairs) -> dict:
-    """AUC with its 95 % interval over pairs, accuracy (%) by folds and TAR at FAR 1 % (%) of the cosines of features (N, D)."""
+    """AUC with its 95 % interval over pairs, accuracy (%) by folds and TAR at FAR 1 % (%) of the cosines of features
+    (N, D).
+    """
     unit = torch.nn.functional.normalize(features.double(), dim=1)
     cosines = (unit[pairs.first] * unit[pairs.second]).sum(1)
 
@@ -130,8 +134,8 @@ def _reconstructed(
 def score_groups(reconstructor: Reconstructor, folder: Path | None, count: int | None, column: str) -> dict:
     """Photometric error of the reconstruction by group of people, and the spread between groups.
 
-    Args: folder with labels.csv and photos.tar; count: photos of every group, default all; column of labels.csv that names the
-        group, FairFace's "race". Raises: DataError for a folder or column that is not there.
+    Args: folder with labels.csv and photos.tar; count: photos of every group, default all; column of labels.csv that
+        names the group, FairFace's "race". Raises: DataError for a folder or column that is not there.
     """
     if folder is None:
         raise DataError("--images: name the folder of photos.tar and labels.csv.")

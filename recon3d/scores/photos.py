@@ -1,4 +1,6 @@
-"""Score a regressor's 68 landmarks on photos with `.pts` beside them: the real photos that a machine has without a licence."""
+"""Score a regressor's 68 landmarks on photos with `.pts` beside them: the real photos that a machine has without a
+licence.
+"""
 
 from pathlib import Path
 
@@ -37,8 +39,9 @@ def score_photos(
 ) -> dict:
     """NME in % of √(w·h) of the annotated box; printed and as a dictionary.
 
-    Crops come from the annotated landmarks, or, with `detect`, from the regressor's detector: the detection that overlaps the
-    annotated face most counts, and a face without one is a failure in AUC and failure rate, and no part of the mean.
+    Crops come from the annotated landmarks, or, with `detect`, from the regressor's detector: the detection that
+    overlaps the annotated face most counts, and a face without one is a failure in AUC and failure rate, and no part of
+    the mean.
     """
     paths = annotated_photos(folder, count)
     errors = []

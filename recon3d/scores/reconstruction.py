@@ -1,4 +1,5 @@
-"""Score reconstructors: AFLW2000-3D by the mean of yaw bins, photos with 68 points, and shapes in mm on synthetic truth.
+"""Score reconstructors: AFLW2000-3D by the mean of yaw bins, photos with 68 points, and shapes in mm on synthetic
+truth.
 
 Photos and synthetic faces compare all of `recon3d.scores.candidates`.
 """
@@ -175,7 +176,8 @@ def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFi
     """Mean distance of vertices of the face in mm after a similarity, landmark NME (box) and photometric error of all
     `candidates`, on rendered faces that no training draws.
 
-    The expression counts. Raises: DataError for a model other than the embedded head, which the faces are rendered from.
+    The expression counts. Raises: DataError for a model other than the embedded head, which the faces are rendered
+        from.
     """
     model = reconstructor.model
     if "iris" not in model.regions or "wflw98" not in model.landmarks:
@@ -214,8 +216,8 @@ def _detected(finder: LandmarkFinder, images: list[np.ndarray], points: np.ndarr
 
 
 def _compare(table: Table, faces: ReconstructedFaces, points: np.ndarray, detected: np.ndarray) -> dict[str, Candidate]:
-    """The candidates for annotated and detected landmarks (B, 68, 2) px of the photos; NME and photometric errors go into the
-    table.
+    """The candidates for annotated and detected landmarks (B, 68, 2) px of the photos; NME and photometric errors go
+    into the table.
     """
     inside = _in_crops(faces, points, faces.model)
     photos = torch.from_numpy(faces.images).to(faces.albedo) / 255
@@ -233,8 +235,8 @@ def score_photos(
     finder: LandmarkFinder,
     sface: SFace | None = None,
 ) -> dict:
-    """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from the
-    annotation.
+    """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from
+    the annotation.
 
     sface: also the cosine of its features of a photo and of the photo with the face drawn over it.
     """

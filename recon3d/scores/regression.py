@@ -117,7 +117,8 @@ class EvalSettings:
 
 @dataclass
 class Predictions:
-    """Per image: landmarks (N, 68, 2 or 3) continuous px; angles and their truth (N, 3) pitch, yaw, roll in degrees, or None.
+    """Per image: landmarks (N, 68, 2 or 3) continuous px; angles and their truth (N, 3) pitch, yaw, roll in degrees, or
+    None.
 
     dense, shape: errors (N,) in %, or None where the images have no .mat beside them.
     """

@@ -25,7 +25,9 @@ PLAIN = (0.72, 0.55, 0.46)  # albedo of a scan without texture
 
 @dataclass(frozen=True)
 class View:
-    """image (S, S, 3) uint8 RGB; landmarks (68, 2) continuous px, NaN where the scan has none; angles pitch, yaw in degrees."""
+    """image (S, S, 3) uint8 RGB; landmarks (68, 2) continuous px, NaN where the scan has none; angles pitch, yaw in
+    degrees.
+    """
 
     image: np.ndarray
     landmarks: np.ndarray
@@ -72,7 +74,9 @@ class ScanRenderer:
         return F.grid_sample(self.texture.permute(2, 0, 1)[None], grid, align_corners=False).permute(0, 2, 3, 1)
 
     def views(self, count: int | None = None, seed: int = 0) -> list[View]:
-        """The first views of a fixed list: all yaws at each pitch, frontal ones first, each under a light of its own."""
+        """The first views of a fixed list: all yaws at each pitch, frontal ones first, each under a light of its
+        own.
+        """
         angles = [(pitch, yaw) for pitch in PITCHES_DEG for yaw in YAWS_DEG][:count]
         generator = torch.Generator().manual_seed(seed)
         lights = SKY_SHARE * _sky() + (1 - SKY_SHARE) * random_light(len(angles), generator)
@@ -90,7 +94,8 @@ def _sky() -> Tensor:
 def with_landmarks(scan: Scan, find: Callable[[np.ndarray], np.ndarray | None]) -> Scan:
     """A scan without landmarks with those that a detector finds on its frontal picture, lifted onto its surface.
 
-    Args: find: picture (H, W, 3) uint8 → (68, 2) px, or None. The scan must stand upright and look along z; it is centred and
+    Args: find: picture (H, W, 3) uint8 → (68, 2) px, or None. The scan must stand upright and look along z; it is
+    centred and
         scaled to be seen whole. Raises: ValueError when no face is found on it.
     """
     vertices = scan.mesh.vertices

@@ -28,9 +28,11 @@ MEASURES = ("similarity_mm", "now_mm")
 def score_scans(reconstructor: Reconstructor, folder: Path | None, count: int | None, finder: LandmarkFinder) -> dict:
     """Mean distance of a scan's face to the reconstructed mesh in mm, by candidate, over rendered views of real scans.
 
-    similarity_mm: of the shape as reconstructed, with its expression; now_mm: of the neutral shape, NoW's protocol. Both align
-    by NoW's seven landmarks and ICP with scale; the scans' own scale counts. Five points are those of the scan; landmark fits
-    take what the detector finds. Intervals are over views, of few people, so they say nothing of other people.
+    similarity_mm: of the shape as reconstructed, with its expression; now_mm: of the neutral shape, NoW's protocol.
+        Both align
+    by NoW's seven landmarks and ICP with scale; the scans' own scale counts. Five points are those of the scan;
+    landmark fits take what the detector finds. Intervals are over views, of few people, so they say nothing of other
+    people.
     Args: count: views of every scan, default all 21. Raises: DataError without scans.
     """
     model = reconstructor.model

@@ -48,7 +48,8 @@ def test_matrices_are_those_of_skimage(level):
             shear=(np.radians((2 * u[5] - 1) * limits.shear_deg), 0),
         ).params[:2, :2]
         centre = np.array([45.5, 45.5])
-        # skimage's shear is a tangent factor since 0.20, ours an angle as in the papers' version: equal for small angles
+        # skimage's shear is a tangent factor since 0.20, ours an angle as in the papers' version: equal for small
+        # angles
         assert np.abs(affine - matrix[:, :2]).max() < 5e-3
         np.testing.assert_allclose(matrix[:, :2] @ centre + matrix[:, 2], centre - 13 + shift, atol=1e-4)
 

@@ -1,4 +1,6 @@
-"""Training: it learns, it repeats itself, it resumes, seeds do not disturb each other, and bad flags get one sentence."""
+"""Training: it learns, it repeats itself, it resumes, seeds do not disturb each other, and bad flags get one
+sentence.
+"""
 
 import json
 

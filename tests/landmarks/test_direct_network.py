@@ -134,7 +134,9 @@ def test_the_script_trains_resumes_to_the_bit_and_gives_a_bundle(packed, tmp_pat
 
 
 def test_a_snapshot_says_how_far_its_crops_reach_beyond_the_points():
-    """The detector cuts the second crop by it: without, a trained network would see other crops than it learned from."""
+    """The detector cuts the second crop by it: without, a trained network would see other crops than it learned
+    from.
+    """
     net = new_networks(SETTINGS, IBUG_68).net
     told = describe(SETTINGS, net, IBUG_68, ["w300/train"])["crop_extend"]
     assert told == (W300.extend_top, W300.extend_bottom) == (0.2, 0.12)

@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def report_of(shifts, **protocol):
-    """Faces whose outer eye corners are 100 px apart and whose points are all off by shifts[i] px: NME = shifts in %."""
+    """Faces whose outer eye corners are 100 px apart and whose points are all off by shifts[i] px: NME = shifts in
+    %.
+    """
     truth = torch.zeros(len(shifts), 68, 2)
     truth[:, 45, 0] = 100
     predicted = truth + torch.tensor(shifts)[:, None, None] * torch.tensor([0.6, 0.8])

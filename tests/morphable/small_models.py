@@ -20,7 +20,9 @@ class Ch:
 
 
 def bump(scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """(120, 3) vertices of a bulging sheet that faces +z, and its (198, 3) triangles, counter-clockwise from the front."""
+    """(120, 3) vertices of a bulging sheet that faces +z, and its (198, 3) triangles, counter-clockwise from the
+    front.
+    """
     x, y = np.meshgrid(np.linspace(-0.8, 0.8, COLUMNS), np.linspace(-1, 1, ROWS))
     vertices = np.stack([x, y, 0.6 - 0.3 * x**2 - 0.2 * y**2], axis=2).reshape(-1, 3) * scale
     corner = (np.arange(ROWS - 1)[:, None] * COLUMNS + np.arange(COLUMNS - 1)).reshape(-1)
@@ -39,7 +41,9 @@ def modes(count: int, number: int, seed: int = 0) -> np.ndarray:
 
 
 def front_fields() -> dict:
-    """Fields of BFM_model_front.mat with 5 identity, 3 expression and 4 albedo modes, in the file's shapes and types."""
+    """Fields of BFM_model_front.mat with 5 identity, 3 expression and 4 albedo modes, in the file's shapes and
+    types.
+    """
     vertices, triangles = bump()
     face = np.arange(COLUMNS, COUNT)
     return {
@@ -90,7 +94,9 @@ def whitening() -> np.ndarray:
 
 
 def write_3ddfa(folder, seed: int = 0) -> dict:
-    """3DDFA V1's arrays with tri.mat, and V2's indices.npy and tri.pkl for a part that leaves out the first row of vertices."""
+    """3DDFA V1's arrays with tri.mat, and V2's indices.npy and tri.pkl for a part that leaves out the first row of
+    vertices.
+    """
     vertices, triangles = bump(1e5)
     arrays = {
         "u_shp": vertices.reshape(-1, 1).astype(np.float32),

@@ -189,7 +189,9 @@ def test_real_photos_fit(shared_data, source):
 
 
 def test_yaw_has_the_sign_of_3ddfa_labels(shared_data):
-    """Published 3DDFA_V2 fits of the same photos: yaw is asin of entry (2, 0) of r1, r2, r1 × r2, with AFLW2000-3D's sign."""
+    """Published 3DDFA_V2 fits of the same photos: yaw is asin of entry (2, 0) of r1, r2, r1 × r2, with AFLW2000-3D's
+    sign.
+    """
     labels = np.load(shared_data / "pseudo3d/tddfa_v2_mb05_fits.npz")
     rows = np.flatnonzero(np.char.startswith(labels["image"], "300w/images/test/common/lfpw"))
     affine = labels["params"][rows, :12].reshape(-1, 3, 4)[:, :2, :3]

@@ -1,6 +1,8 @@
-"""A stand-in for the Python interpreter of shell scripts: every command in a process of its own, forked with PyTorch loaded.
+"""A stand-in for the Python interpreter of shell scripts: every command in a process of its own, forked with PyTorch
+loaded.
 
-Importing is most of a small command's time; here it is done once. What `write_client` writes is what a script calls as $PYTHON:
+Importing is most of a small command's time; here it is done once. What `write_client` writes is what a script calls as
+$PYTHON:
 it hands its arguments, folder, environment and standard streams over a socket, and exits as the forked command does.
 """
 

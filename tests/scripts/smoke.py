@@ -16,7 +16,9 @@ GROUPS = {"landmarks": LANDMARKS, "depth": DEPTH, "meshes": MESHES}
 
 
 def smoke(script: Path, folder: Path, python: Path, start: Path) -> None:
-    """Run a script on drawings below folder, from the folder `start`, and check the line that it adds to the results."""
+    """Run a script on drawings below folder, from the folder `start`, and check the line that it adds to the
+    results.
+    """
     results = folder / "results.jsonl"
     before = len(results.read_text().splitlines()) if results.exists() else 0
     environment = os.environ | {"SMOKE": "1", "SMOKE_DIR": str(folder), "PYTHON": str(python)}

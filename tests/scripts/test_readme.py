@@ -1,7 +1,8 @@
 """Every command and Python block of README.md and docs/, run in the order of the pages on drawings.
 
-A command that needs licensed or external data says so in a trailing comment ("# needs …"); it is run with --dry-run, or,
-where a module has no such flag, its flags are looked up in the source. Benchmarks take minutes and are only looked up too.
+A command that needs licensed or external data says so in a trailing comment ("# needs …"); it is run with --dry-run,
+or, where a module has no such flag, its flags are looked up in the source. Benchmarks take minutes and are only looked
+up too.
 """
 
 import importlib
@@ -108,7 +109,9 @@ def module_of(words: list[str]):
 
 
 def look_up(words: list[str]) -> None:
-    """The flags of a command without running it: --dry-run where the module has it, else each must stand in its source."""
+    """The flags of a command without running it: --dry-run where the module has it, else each must stand in its
+    source.
+    """
     if words[1:3] == ["-m", "benchmarks"]:
         assert words[3] in BENCHMARKS
         source, arguments = (ROOT / "benchmarks" / f"{words[3]}.py").read_text(), words[4:]

@@ -269,7 +269,9 @@ def test_methods_are_told_where_in_an_epoch_they_are(tmp_path):
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_an_epoch_has_the_same_batches_on_every_process(world):
-    """A batch of 32 is 30 on 3 processes, so steps alone do not tell the epoch; every sample is drawn at most once in it."""
+    """A batch of 32 is 30 on 3 processes, so steps alone do not tell the epoch; every sample is drawn at most once in
+    it.
+    """
     from training.sampling import EpochBatches
 
     ranks = [EpochBatches(96, 32, 0, rank, world) for rank in range(world)]

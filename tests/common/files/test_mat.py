@@ -35,7 +35,9 @@ def test_all_kinds_of_variables_are_read(tmp_path, compressed):
 
 @pytest.mark.parametrize(("position", "value"), [(145, 8), (184, 0), (184, 40), (185, 1), (185, 255)])
 def test_bytes_that_crash_scipy_are_refused(tmp_path, position, value):
-    """Array flags that claim an imaginary part, and content of a type that does not exist: `loadmat` ends the process."""
+    """Array flags that claim an imaginary part, and content of a type that does not exist: `loadmat` ends the
+    process.
+    """
     savemat(tmp_path / "a.mat", {"pt3d_68": np.ones((3, 68))})
     damaged = bytearray((tmp_path / "a.mat").read_bytes())
     damaged[position] = value

@@ -29,7 +29,9 @@ SPLIT = {
 
 
 def test_all_but_aflw_are_here():
-    """aflw's one file has 20,000 rows, too slow to damage often; `test_mat` and `test_datasets` do that on small ones."""
+    """aflw's one file has 20,000 rows, too slow to damage often; `test_mat` and `test_datasets` do that on small
+    ones.
+    """
     assert set(SPLIT) == set(DATASETS) - {"aflw", "synthetic", "synthetic3d"}
 
 

@@ -209,7 +209,8 @@ def test_backfaces_can_be_left_out(impl):
 
 
 def test_the_front_of_a_model_triangle_survives_culling():
-    # counter-clockwise seen from outside (z toward the viewer) in model space stays in front through the camera's flip of y
+    # counter-clockwise seen from outside (z toward the viewer) in model space stays in front through the camera's flip
+    # of y
     vertices = torch.tensor([[[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.0, 0.5, 0.0]]])
     screen = pinhole(vertices, 100.0, (16.0, 16.0), 10.0)
     assert (rasterize(screen, torch.tensor([[0, 1, 2]]), (32, 32), True, cull_backfaces=True) == 0).any()

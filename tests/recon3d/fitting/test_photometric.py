@@ -141,7 +141,9 @@ def test_refinement_explains_a_rendered_face_and_keeps_its_landmarks(head, drawn
 
 
 def test_refinement_of_real_photos(shared_data):
-    """Measured with 40 steps at 160 px on 32 LFPW test photos: colours 0.090 → 0.073, landmarks 1.35 → 1.41 % of the box."""
+    """Measured with 40 steps at 160 px on 32 LFPW test photos: colours 0.090 → 0.073, landmarks 1.35 → 1.41 % of the
+    box.
+    """
     files = sorted((shared_data / "300w/images/test/common/lfpw").glob("*.pts"))[::56]
     landmarks = np.stack([read_pts(path, 68) for path in files])
     photos = [read_image(next(p for p in (f.with_suffix(".jpg"), f.with_suffix(".png")) if p.exists())) for f in files]

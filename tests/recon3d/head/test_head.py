@@ -147,7 +147,9 @@ def test_landmark_table_names_three_vertices_each():
 
 @pytest.mark.slow
 def test_built_again_it_is_the_committed_one(head, monkeypatch):
-    """Mesh, expressions and regions do not depend on how many people are drawn; identities only need to be of their size."""
+    """Mesh, expressions and regions do not depend on how many people are drawn; identities only need to be of their
+    size.
+    """
     try:
         data = find_data()
     except DataError as error:

@@ -1,4 +1,6 @@
-"""The small identity network: margin, data of known people, training that verifies, and its place in the perceptual term."""
+"""The small identity network: margin, data of known people, training that verifies, and its place in the perceptual
+term.
+"""
 
 import math
 
@@ -20,7 +22,9 @@ PEOPLE = 8
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
-    """Eight people of one colour each: two videos of two frames, marks at the five landmarks, in youtube_faces' layout."""
+    """Eight people of one colour each: two videos of two frames, marks at the five landmarks, in youtube_faces'
+    layout.
+    """
     root = tmp_path_factory.mktemp("people")
     random = np.random.default_rng(0)
     template = np.array(TEMPLATE_112)

@@ -1,4 +1,6 @@
-"""Published pyramid files: what is written in their layout comes back, and everything else is refused in one sentence."""
+"""Published pyramid files: what is written in their layout comes back, and everything else is refused in one
+sentence.
+"""
 
 import numpy as np
 import pytest

@@ -38,7 +38,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, model):
-    """Photos with points, a reconstructor "r" and refiners "g" (fits), "far" (of another R-Net), "sheet" (another mesh)."""
+    """Photos with points, a reconstructor "r" and refiners "g" (fits), "far" (of another R-Net), "sheet" (another
+    mesh).
+    """
     folder = tmp_path_factory.mktemp("refined")
     draw_photos(folder, 3, prepared=False)
     torch.manual_seed(0)

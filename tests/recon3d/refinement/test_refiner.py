@@ -1,4 +1,6 @@
-"""The mesh refiner: both outputs, its file, its losses against closed forms, training on truth that the model cannot give."""
+"""The mesh refiner: both outputs, its file, its losses against closed forms, training on truth that the model cannot
+give.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""train_recon3d.py --stage gcn_texture: inputs, training with the critic, resuming, reconstruction in the refined albedo."""
+"""train_recon3d.py --stage gcn_texture: inputs, training with the critic, resuming, reconstruction in the refined
+albedo.
+"""
 
 import json
 

@@ -83,7 +83,9 @@ def test_turned_pixels_lie_at_the_turned_landmarks(head, face):
 
 
 def coded(head, parameters):
-    """The head painted with its own y and z, the same on both sides: colours that tell where on the surface a pixel lies."""
+    """The head painted with its own y and z, the same on both sides: colours that tell where on the surface a pixel
+    lies.
+    """
     flat = CONVENTIONS["continuous"].to_crop(FaceDecoder(head, LAYOUT)(parameters[None]), SIDE, torch.ones(1))
     flat = flat * torch.tensor([1.0, 1.0, -1.0])
     scene = Scene(flat, flat, head.triangles, (SIDE, SIDE))

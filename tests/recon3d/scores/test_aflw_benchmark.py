@@ -97,7 +97,9 @@ def test_pose_errors_leave_out_extreme_angles():
 
 
 def test_real_arrays(shared_data, tmp_path, capsys):
-    """The published facts of 3DDFA's files: sizes of bins, the distance of both annotations; and noise of known size."""
+    """The published facts of 3DDFA's files: sizes of bins, the distance of both annotations; and noise of known
+    size.
+    """
     folder = shared_data / "tddfa" / "test.configs"
     truth, again = read_aflw2000(folder), read_aflw2000(folder, reannotated=True)
     assert [int(b.sum()) for b in Scores(np.zeros(2000), truth.yaw_deg).bins] == [1312, 383, 305]

@@ -1,4 +1,6 @@
-"""Verification by coefficients and colour errors by group, on rendered people and on LFW and FairFace where they are."""
+"""Verification by coefficients and colour errors by group, on rendered people and on LFW and FairFace where they
+are.
+"""
 
 import csv
 import io
