@@ -11,7 +11,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/installed
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 .venv/installed: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed: make PYTHON=python3.12')"

@@ -5,9 +5,9 @@
     python demo.py crop.jpg --detector none            # the photo is one face
     python demo.py photo.jpg --box 120,80,200,200      # x,y,w,h of the face
     python demo.py --task mesh -f photo.jpg            # 3D landmarks and meshes; its own options: -h
-    python demo.py --task fit photo.jpg                # a 3D face model fitted to landmarks and pixels; its own options: -h
+    python demo.py --task fit photo.jpg  # a 3D face model fitted to landmarks and pixels; its own options: -h
     python demo.py --task reconstruct photo.jpg        # shape, albedo, pose, light by R-Net; its own options: -h
-    python demo.py renderer photo.jpg                  # only its strip of pictures; demo.py obj photo.jpg: only its meshes
+    python demo.py renderer photo.jpg  # only its strip of pictures; demo.py obj photo.jpg: only its meshes
     python demo.py photo.jpg --task depth              # depth of the landmarks: picture and csv
     python demo.py photo.jpg --task rotate             # the face turned by ±45°: gif and picture
 

@@ -1,9 +1,9 @@
 """Score keypoint depths on all pairs of the validation and test faces, with the controls that any such score needs.
 
     python eval_depthnet.py -c depthnet_gan --dataset threedfaw --compute-stats
-    python eval_depthnet.py -c fixm gan learnm --dataset threedfaw --compute-stats --json scores.json   # all their seeds
+    python eval_depthnet.py -c fixm gan learnm --dataset threedfaw --compute-stats --json scores.json  # all their seeds
     python eval_depthnet.py -c gan --dataset threedfaw --dump-depths depths.npz
-    python eval_depthnet.py -c fixm gan --dataset threedfaw --figures figures                           # figures 2 and 3
+    python eval_depthnet.py -c fixm gan --dataset threedfaw --figures figures  # figures 2 and 3
 
 Prints DepthCorr, the 3 × 3 table by pose and the keypoint error as the authors do, then the same over seeds beside a
 constant template, the mean depth, a posed template, a closed-form depth and a supervised linear regression.

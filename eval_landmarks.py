@@ -1,6 +1,6 @@
 """Score a landmark model on a dataset: NME, failure rate, AUC, and in 3D the ground-truth error GTE.
 
-    python eval_landmarks.py -c landmarks_300w --dataset w300 --test-split common --benchmark --crop-source lm_ground_truth
+    python eval_landmarks.py -c landmarks_300w --dataset w300 --test-split common --benchmark
     python eval_landmarks.py -c my_session --dataset wflw --test-split pose --benchmark --json pose.json --ced pose.png
 
 Reads the dataset named in local_config.ini, prints the score with its protocol, and writes what --json, --csv and --ced

@@ -1,13 +1,13 @@
 """Score 3D faces on AFLW2000-3D and AFLW by the protocols of 3DDFA, 3DDFA_V2 and RADAN.
 
-    python eval_recon3d.py -c mb1_120x120.pth --face-model 3ddfa:train.configs --images AFLW2000-3D_crop --list crop.list
-    python eval_recon3d.py --benchmark aflw2000 -c my_session --images AFLW2000 --reannotated  # with .mat: pose, dense too
+    python eval_recon3d.py -c mb1_120x120.pth --face-model 3ddfa:configs --images AFLW2000-3D_crop --list crop.list
+    python eval_recon3d.py --benchmark aflw2000 -c my_session --images AFLW2000 --reannotated  # with .mat: pose, dense
     python eval_recon3d.py --benchmark aflw --predictions mine.npz
-    python eval_recon3d.py -c regressor_120 --benchmark photos --images 300w/images/test/common/lfpw     # photos with .pts
+    python eval_recon3d.py -c regressor_120 --benchmark photos --images 300w/images/test/common/lfpw  # photos with .pts
     python eval_recon3d.py -c reconstructor --images AFLW2000 --five detector     # R-Net; or --five gt, file
     python eval_recon3d.py -c reconstructor --benchmark synthetic --count 256     # mm against rendered truth
     python eval_recon3d.py -c reconstructor --benchmark photos --images 300w/images/test/common/lfpw
-    python eval_recon3d.py -c reconstructor --benchmark scans --images scans3d    # real scans, rendered from 21 sides: mm
+    python eval_recon3d.py -c reconstructor --benchmark scans --images scans3d  # real scans, rendered from 21 sides: mm
     python eval_recon3d.py -c reconstructor --benchmark pairs --images faces/lfw    # do coefficients tell people apart?
     python eval_recon3d.py -c reconstructor --benchmark groups --images faces/fairface    # colour errors by group
 

@@ -76,7 +76,8 @@ def _task_of(name: str, snapshots: Path) -> str:
         kind = read_config(resolve_snapshot(name, snapshots)).get("kind")
     except CheckpointError:
         raise CheckpointError(
-            f"no model, session or path '{name}'; known models: {', '.join(list_models())}. For an author's file name its task."
+            f"no model, session or path '{name}'; known models: {', '.join(list_models())}. For an author's"
+            " file name its task."
         ) from None
     if kind not in KINDS:
         raise CheckpointError(f"{name}: holds a '{kind}', which is no model to call; choose one of {', '.join(KINDS)}.")

@@ -1,6 +1,6 @@
 """Train a network that regresses a face model's parameters from a crop (3DDFA, 3DDFA_V2, RADAN).
 
-    python -m recon3d.regression.prepare fits --from fits.npz --photos photos --out data/packed/fits   # crops and labels first
+    python -m recon3d.regression.prepare fits --from fits.npz --photos photos --out data/packed/fits  # crops first
     python train_3dmm.py --data data/packed/fits --face-model 3ddfa:train.configs --loss wpdc --base-lr 0.02 --warmup 5
     python train_3dmm.py -r regressor --data data/packed/fits --face-model 3ddfa:train.configs --loss vdc --base-lr 1e-5
     accelerate launch --num_processes 4 train_3dmm.py ...                            # several GPUs or machines

@@ -1,7 +1,7 @@
 """Train DepthNet: depths of keypoints from unpaired faces, with or without an adversary; or AIGN.
 
     python train_depthnet.py --sessionname fixm --dataset threedfaw --no-gan                 # solve for the affine
-    python train_depthnet.py --sessionname gan --dataset threedfaw --dnorm 0.1 --seeds 5     # with critic, five seeds at once
+    python train_depthnet.py --sessionname gan --dataset threedfaw --dnorm 0.1 --seeds 5  # critic, five seeds at once
     python train_depthnet.py --sessionname learnm --dataset threedfaw --no-gan --learn-m     # predict the affine
     python train_depthnet.py --sessionname aign --dataset threedfaw --network aign --lamb 100
     python train_depthnet.py --sessionname gan --resume auto --dnorm 0.1 --seeds 5           # continue

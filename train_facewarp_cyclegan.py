@@ -2,7 +2,7 @@
 
     python train_facewarp_cyclegan.py --task background --dataset w300
     python train_facewarp_cyclegan.py --task faceswap --dataset w300 --size 80 --epochs 500
-    python train_facewarp_cyclegan.py --task faceswap --base 16 --blocks 3 --count 200 --epochs 5    # a small one for a CPU
+    python train_facewarp_cyclegan.py --task faceswap --base 16 --blocks 3 --count 200 --epochs 5  # small, for a CPU
 
 Reads photos with 68 landmarks (datasets of local_config.ini), lifts the faces with a DepthNet, and writes snapshots to
 <data>/models/snapshots/<session>/ and picture grids to <outputs>/reports/<session>/. Do not deceive: see

@@ -1,12 +1,12 @@
 """Train weakly supervised 3D reconstruction from photos and landmarks (Deep3D, Deng et al. 2019), for any face model.
 
-    python -m recon3d.reconstruction.prepare --images photos --out data/prepared/train            # align, landmarks, skin first
+    python -m recon3d.reconstruction.prepare --images photos --out data/prepared/train  # align, landmarks, skin first
     python train_recon3d.py --data data/prepared/train --val-data data/prepared/val --backbone resnet18
     python train_recon3d.py --data_path processed_data --val_data_path processed_val --model_name test1 --variant tf
     python train_recon3d.py --data datasets/CelebA --face-model bfm09:BFM --init-path resnet50.pth \\
         --identity-network arcface --identity-weights ms1mv3_arcface_r50_fp16.pth           # as Deep3DFaceRecon_pytorch
-    python train_recon3d.py --stage gcn --rnet rnet --data ... --val-data ...               # then the mesh refiner; own -h
-    python train_recon3d.py --stage gcn_texture --rnet rnet --data ...                      # or Lin et al.'s albedo per vertex
+    python train_recon3d.py --stage gcn --rnet rnet --data ... --val-data ...  # then the mesh refiner; own -h
+    python train_recon3d.py --stage gcn_texture --rnet rnet --data ...  # or Lin et al.'s albedo per vertex
     accelerate launch --num_processes 4 train_recon3d.py ...                                # several GPUs or machines
 
 Reads what recon3d.reconstruction.prepare or the published codes wrote; writes snapshots to

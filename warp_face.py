@@ -1,6 +1,6 @@
 """Warp, turn and export faces by their keypoints' depth; render FaceWarper's folders without OpenGL.
 
-    python warp_face.py warp source.jpg target.jpg --onto target --out result.png     # source's face in the target's pose
+    python warp_face.py warp source.jpg target.jpg --onto target --out result.png  # source's face in the target's pose
     python warp_face.py warp source.jpg target.jpg --onto target --repair cyclegan_faceswap --out result.png
     python warp_face.py frontalise photo.jpg --out front.png                          # --repair cyclegan_background
     python warp_face.py rotate photo.jpg --angles 45 -45 --out turned.gif             # .png, .gif or .mp4

@@ -68,7 +68,8 @@ def measure(kind: str, detect: Callable[[np.ndarray], list[Detection]] | None, d
         for column, reference, name in ((1, rule.down, "down"), (0, 0.0, "to the right")):
             middle, ends = median[target, column], (low[target, column], high[target, column])
             note(
-                f"shift {name} {middle:+.3f} (table {reference:+.3f}), 10 % below {ends[0]:+.3f}, 10 % above {ends[1]:+.3f}"
+                f"shift {name} {middle:+.3f} (table {reference:+.3f}), 10 % below {ends[0]:+.3f}, 10 % above"
+                f" {ends[1]:+.3f}"
             )
 
 

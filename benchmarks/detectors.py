@@ -4,7 +4,7 @@
     python -m benchmarks detectors --config local_config.ini [--split train] [--count 2012]   # on the photos of 300-W
         [--detectors yunet dlib faceboxes:FaceBoxesProd.pth] [--missed]
     python -m benchmarks detectors --packs FOLDER [--count 500]   # FOLDER/*/labels.csv beside photos.tar
-    python -m benchmarks detectors --turned [--config local_config.ini]   # photos turned by 90° to the left and to the right
+    python -m benchmarks detectors --turned [--config local_config.ini]   # also turned by ±90°
 
 A face counts as found when a box overlaps that of its landmarks (IoU > 0.4). A pack's labels.csv has the column `file`
 and, where a face is annotated, either five points (p_leftimg_eye_x, …) or the box face_x, face_y, face_w, face_h; a

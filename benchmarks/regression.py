@@ -1,7 +1,7 @@
 """Speed of 3DMM regression on one thread, with the bundled regressor on the astronaut photo.
 
     python -m benchmarks regression
-    python -m benchmarks regression --checkpoint mb05_120x120.pth --face-model 3ddfa:train.configs#noneck [--photo a.jpg]
+    python -m benchmarks regression --checkpoint mb05_120x120.pth --face-model 3ddfa:train.configs#noneck
         [--faceboxes FaceBoxesProd.pth] [--repeats 50]
 
 References, in the same run: one face at a time for the batch, PyTorch for onnxruntime, the full basis in one product

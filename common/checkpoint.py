@@ -184,7 +184,8 @@ class Snapshot:
             raise
         except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
-                f"{self.folder}: its network description is not usable ({error}); update the code or copy the snapshot again."
+                f"{self.folder}: its network description is not usable ({error}); update the code or copy the"
+                " snapshot again."
             ) from None
         load_strict(network, self.tensors if tensors is None else tensors, self.folder, optional)
         return network.eval()

@@ -83,7 +83,8 @@ def check_five(five: np.ndarray, source: str, ordered: bool = True) -> np.ndarra
     wrong = _disorder(points) if ordered else None
     if wrong is not None:
         raise DataError(
-            f"{source}: {wrong}; the order is: eye on the left of the picture, other eye, nose tip, mouth corner on the left,"
+            f"{source}: {wrong}; the order is: eye on the left of the picture, other eye, nose tip, mouth"
+            " corner on the left,"
             " other corner."
         )
     return points
@@ -113,7 +114,8 @@ def check_inside(five: np.ndarray, photo_size: tuple[int, int], source: str) -> 
     width, height = photo_size
     if not (0 <= x <= width and 0 <= y <= height):
         raise DataError(
-            f"{source}: the five landmarks lie around ({x:.0f}, {y:.0f}), outside the photo of {width}×{height} px; they belong"
+            f"{source}: the five landmarks lie around ({x:.0f}, {y:.0f}), outside the photo of {width}×{height}"
+            " px; they belong"
             " to another photo, or to another size of it."
         )
 

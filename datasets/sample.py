@@ -105,7 +105,8 @@ class FaceDataset(Dataset):
     def missing(self, path: Path) -> str:
         """One sentence that says what is missing, where it comes from and where it goes."""
         return (
-            f"{self.title} not found at {path}. Get it from {self.source}, and set {self.name} in local_config.ini to its"
+            f"{self.title} not found at {path}. Get it from {self.source}, and set {self.name} in"
+            " local_config.ini to its"
             " folder."
         )
 
@@ -151,7 +152,8 @@ class FaceDataset(Dataset):
     def __repr__(self) -> str:
         lines = [
             f"{self.title}:",
-            f"    {len(self)} images, split '{self.split}', {self.scheme.num_points if self.scheme else 'no'} landmarks",
+            f"    {len(self)} images, split '{self.split}', {self.scheme.num_points if self.scheme else 'no'}"
+            " landmarks",
             f"    crop: {self.crop_source}, {self.image_size} px{', aligned' if self.align else ''}",
             f"    root: {self.root}",
         ]

@@ -60,7 +60,8 @@ def report_start(settings: TrainSettings, faces: Keypoints, valid: Keypoints, ne
     """Says what is trained on what. Raises: ConfigError when a batch is larger than the data."""
     say = console().info
     say(
-        f"{len(faces):,} training, {len(valid):,} validation faces of {settings.dataset}; {settings.seeds} runs side by side"
+        f"{len(faces):,} training, {len(valid):,} validation faces of {settings.dataset}; {settings.seeds} runs"
+        " side by side"
     )
     for name, module in networks.named_children():
         say(f"Trainable params {name}: {sum(p.numel() for p in module.parameters()) // settings.seeds:,}")

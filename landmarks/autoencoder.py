@@ -244,7 +244,8 @@ class AutoencoderMethod:
 
     def step_line(self, means: dict[str, float]) -> str:
         """The papers' line; −1 = not computed, as l_lmrec and l_lmssim always are, there too; SSIM in brackets."""
-        names = "loss l_rec l_ssim ssim l_lmrec l_lmssim l_perc z_mu l_D_z l_E l_D l_D_rec l_D_gen l_G l_G_rec l_G_gen".split()
+        names = "loss l_rec l_ssim ssim l_lmrec l_lmssim l_perc z_mu".split()
+        names += "l_D_z l_E l_D l_D_rec l_D_gen l_G l_G_rec l_G_gen".split()
         v = {name: means.get(name, -1.0) for name in names}
         perceptual = f"l_perc={v['l_perc']:.3f} " if self.perceptual is not None else ""
         return (

@@ -151,7 +151,8 @@ def load_vgg19(weights: Path, num_layers: int) -> nn.Sequential:
 
     if not weights.is_file():
         raise ConfigError(
-            f"the perceptual loss needs VGG-19 weights at {weights}: download {PerceptualLoss.SOURCE}, put it there or set"
+            f"the perceptual loss needs VGG-19 weights at {weights}: download {PerceptualLoss.SOURCE}, put it"
+            " there or set"
             " vgg19 in [Paths] of local_config.ini, or train with --with-perceptual-loss 0."
         )
     tensors = read_tensors(weights) if weights.suffix == ".safetensors" else read_state(weights)

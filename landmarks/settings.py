@@ -69,7 +69,8 @@ class CommonSettings(FaceSettings):
     embedding_dims: int = option(99, "length of the latent z", "-z", group="model", minimum=1)
     activation: str | None = option(
         None,
-        "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose file does not "
+        "relu (3FabRec) or leaky_relu (ParFace-Net) of a new model, default relu, and of a saae.mdl, whose"
+        " file does not "
         "tell; other resumed models keep theirs",
         choices=ACTIVATIONS,
         group="model",
@@ -192,7 +193,8 @@ class EvalSettings:
     )
     boxes: str | None = option(
         None,
-        "find landmarks in whole photos: from `landmarks` (tight boxes around the annotated points), `crops` by them, or "
+        "find landmarks in whole photos: from `landmarks` (tight boxes around the annotated points), `crops`"
+        " by them, or "
         f"from a detector: {DETECTOR_HELP}; default: crops as in training",
         group="protocol",
     )

@@ -183,8 +183,10 @@ def refuse_flat(faces: FaceSet, name: str) -> None:
         flat = rows[np.ptp(part.landmarks[rows][..., 2], axis=1) == 0]
         if len(flat):
             raise ConfigError(
-                f"{part.names[flat[0]]} and {len(flat) - 1} more of {len(rows)} faces in {part.folder.name} have one depth"
-                " for all landmarks; convert the dataset with its 3D points, as in: convert 300wlp --landmarks points.npz."
+                f"{part.names[flat[0]]} and {len(flat) - 1} more of {len(rows)} faces in {part.folder.name}"
+                " have one depth"
+                " for all landmarks; convert the dataset with its 3D points, as in: convert 300wlp --landmarks"
+                " points.npz."
             )
 
 

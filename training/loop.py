@@ -283,7 +283,8 @@ def refuse_to_mix(session: Path, resume: Path | None) -> None:
     newest = newest_snapshot(session)
     if newest is not None and (resume is None or Path(resume).resolve().parent != session.resolve()):
         raise ConfigError(
-            f"session '{session.name}' already holds {newest}: continue it with -r {session.name}, give another --sessionname,"
+            f"session '{session.name}' already holds {newest}: continue it with -r {session.name}, give another"
+            " --sessionname,"
             " or delete its folder."
         )
 

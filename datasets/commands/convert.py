@@ -1,9 +1,9 @@
 """Make ParFace-Net's csv and json files from the datasets' own files.
 
-    python -m datasets.commands.convert 300wlp    --from 300W_LP   [--landmarks points.npz]    # → csv/300wLP_anno_tr.json
+    python -m datasets.commands.convert 300wlp    --from 300W_LP   [--landmarks points.npz]  # → csv/300wLP_anno_tr.json
     python -m datasets.commands.convert aflw2000  --from AFLW2000  # → csv/aflw2000_3D_anno_vd.json, _yaw.npy
     python -m datasets.commands.convert affectnet --from AffectNet  # → csv/affectnet_annotations.csv
-    python -m datasets.commands.convert celeba    --from CelebA    [--detector yunet]          # → csv/celeba_annotations.csv
+    python -m datasets.commands.convert celeba    --from CelebA    [--detector yunet]  # → csv/celeba_annotations.csv
     python -m datasets.commands.convert ffhq      --from FFHQ  # → csv/ffhq_annotations.csv
     python -m datasets.commands.convert meei      --from MEEI  # → csv/MEEI_annotations.csv
     python -m datasets.commands.convert menpo     --from Menpo  # → *.tar, csv/menpo_*.ljson (menpo2d)

@@ -1,6 +1,6 @@
 """Pack a dataset's crops ahead of training (which otherwise does it on first use).
 
-    python -m datasets.commands.prepare w300 --from data/300w --split train --input-size 256 --crop-source lm_ground_truth
+    python -m datasets.commands.prepare w300 --from data/300w --split train --crop-source lm_ground_truth
 
 Writes shards of JPEG crops and one index to --out, the place where training looks for them.
 """

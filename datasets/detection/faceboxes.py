@@ -62,7 +62,8 @@ class FaceBoxesDetector:
     def __init__(self, weights: Path | None = None, threshold: float = 0.5, device: str = "cpu") -> None:
         if weights is None:
             raise DataError(
-                "FaceBoxes needs the authors' FaceBoxesProd.pth (github.com/cleardusk/3DDFA_V2): --detector faceboxes:FILE."
+                "FaceBoxes needs the authors' FaceBoxesProd.pth (github.com/cleardusk/3DDFA_V2): --detector"
+                " faceboxes:FILE."
             )
         tensors = {k.removeprefix("module."): v for k, v in read_state(weights).items()}
         if "conv1.conv.weight" in tensors:

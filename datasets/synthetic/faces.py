@@ -2,7 +2,7 @@
 data.
 
     python -m datasets.synthetic.faces OUT --dataset w300 wflw --count 200    # write datasets' own layouts
-    python train_aae_landmarks.py --dataset synthetic …                 # rendered on first use, kept in [Paths] synthetic
+    python train_aae_landmarks.py --dataset synthetic …  # rendered on first use, kept in [Paths] synthetic
 
 Each batch of faces is one folder of JPEG photos with one npz of truth; a killed rendering goes on where it stopped.
 """

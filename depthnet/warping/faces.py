@@ -109,6 +109,7 @@ def check_inside(points: np.ndarray, image: np.ndarray, photo: Path, keypoints: 
     inside = (points[:, 0] >= 0) & (points[:, 0] <= width) & (points[:, 1] >= 0) & (points[:, 1] <= height)
     if inside.mean() < 0.5:
         raise DataError(
-            f"{keypoints}: {int((~inside).sum())} of {len(points)} keypoints lie outside {photo} of {width}×{height} px;"
+            f"{keypoints}: {int((~inside).sum())} of {len(points)} keypoints lie outside {photo} of"
+            f" {width}×{height} px;"
             " they belong to another picture or size."
         )

@@ -98,7 +98,8 @@ def interpolate(
     """
     if attributes.ndim not in (2, 3) or attributes.shape[:-1] != screen.shape[3 - attributes.ndim : 2]:
         raise ValueError(
-            f"attributes have shape {tuple(attributes.shape)}, the screen {tuple(screen.shape)}: give (B, V, C) or (V, C)."
+            f"attributes have shape {tuple(attributes.shape)}, the screen {tuple(screen.shape)}: give (B, V, C)"
+            " or (V, C)."
         )
     if _compiled(impl, screen, triangles, ids, attributes):
         return _kernels("interpolation_numba").interpolate(screen, triangles, ids, attributes, perspective)

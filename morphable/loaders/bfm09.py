@@ -96,7 +96,8 @@ def build(folder: Path) -> FaceModel:
     to_original = _index(folder / "BFM_exp_idx.mat", "trimIndex", flat // 3)
     if len(to_original) != expression_count:
         raise FaceModelError(
-            f"{folder / 'BFM_exp_idx.mat'}: field 'trimIndex' has {len(to_original)} vertices, Exp_Pca.bin {expression_count}."
+            f"{folder / 'BFM_exp_idx.mat'}: field 'trimIndex' has {len(to_original)} vertices, Exp_Pca.bin"
+            f" {expression_count}."
         )
     chosen = to_original[to_expression]
     front = {

@@ -41,7 +41,8 @@ def read_spreads(folder: Path, near: tuple[Path, ...] = ()) -> tuple[Tensor, Ten
     path = find(folder, *WHITENING_FILES, near=near)
     if path is None:
         raise FaceModelError(
-            f"{folder}: no whitening file ({' or '.join(WHITENING_FILES)}), so the spread of the coefficients is unknown;"
+            f"{folder}: no whitening file ({' or '.join(WHITENING_FILES)}), so the spread of the coefficients"
+            " is unknown;"
             " copy it here from 3DDFA's train.configs or 3DDFA_V2's configs."
         )
     if path.suffix == ".txt":

@@ -46,7 +46,8 @@ def load(path: Path, part: str | None = None, near: tuple[Path, ...] = ()) -> Fa
     for name, spread in spreads.items():
         if bases[name].shape[1] < len(spread):
             raise FaceModelError(
-                f"{path}: field '{name}' has {bases[name].shape[1]} modes, the whitening file spreads for {len(spread)}."
+                f"{path}: field '{name}' has {bases[name].shape[1]} modes, the whitening file spreads for"
+                f" {len(spread)}."
             )
     identity, expression = (vertices(bases[n][:, : len(spreads[n])], DM_PER_MICROMETRE) for n in bases)
     shape = vertices(mean, DM_PER_MICROMETRE)

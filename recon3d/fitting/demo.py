@@ -24,8 +24,8 @@ MANUAL = """Fit a 3D face model to all faces of photos, by landmarks and then by
     python demo.py --task fit photo.jpg folder/ --save strip,glb
     python demo.py --task fit photos/ --landmarks-from points/ --model-3d ict:ict_light.npz
 
-Per photo: overlay, strip (input, fit, shape, depth), depth (16 bit and coloured), position codes, normals, pose, textures,
-meshes and parameters; several faces share one depth buffer.
+Per photo: overlay, strip (input, fit, shape, depth), depth (16 bit and coloured), position codes, normals, pose,
+textures, meshes and parameters; several faces share one depth buffer.
 """
 
 

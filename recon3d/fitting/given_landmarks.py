@@ -24,7 +24,8 @@ def with_five_points(model: FaceModel) -> FaceModel:
     if "ibug68" not in model.landmarks:
         known = ", ".join(model.landmarks) or "none"
         raise FaceModelError(
-            f"face model {model.name}: has no 68 landmarks (ibug68; it has: {known}), so it cannot be fitted; put FLAME's"
+            f"face model {model.name}: has no 68 landmarks (ibug68; it has: {known}), so it cannot be fitted;"
+            " put FLAME's"
             " landmark embedding beside its .pkl, or choose another model, such as head."
         )
     corners = model.landmarks["ibug68"].nearest_vertices

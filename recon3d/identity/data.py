@@ -126,7 +126,8 @@ def split_people(packed: PackedDataset, share: float, seed: int) -> tuple[list[s
     held_out = round(share * len(persons))
     if not MIN_PEOPLE <= held_out <= len(persons) - MIN_PEOPLE:
         raise DataError(
-            f"--verification-share {share}: leaves {held_out} of {len(persons)} people to verify; {MIN_PEOPLE} are needed."
+            f"--verification-share {share}: leaves {held_out} of {len(persons)} people to verify; {MIN_PEOPLE}"
+            " are needed."
         )
     order = torch.randperm(len(persons), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = {persons[i] for i in order[:held_out]}

@@ -122,7 +122,8 @@ def compare(
 
 def _line(name: str, scores: dict[str, float], people: People, pairs: Pairs) -> str:
     protocol = (
-        f"youtube_faces, {len(people.persons)} people not trained on, {len(people)} frames, {int(pairs.same.sum())} same pairs"
+        f"youtube_faces, {len(people.persons)} people not trained on, {len(people)} frames,"
+        f" {int(pairs.same.sum())} same pairs"
         f" of different videos, {int((~pairs.same).sum())} others"
     )
     return (

@@ -26,23 +26,23 @@ from recon3d.inference.results import WRITERS
 MANUAL = """Reconstruct the faces of photos with a weakly supervised network (Deep3D).
 
     python demo.py --task reconstruct photo.jpg folder/ --save strip,mat,obj
-    python demo.py --task reconstruct photos/ --landmarks-from photos -c epoch_20.pth           # published, needs BFM 2009
-    python demo.py --task reconstruct me1.jpg me2.jpg me3.jpg --same-person                          # one identity for all
+    python demo.py --task reconstruct photos/ --landmarks-from photos -c epoch_20.pth  # published, needs BFM 2009
+    python demo.py --task reconstruct me1.jpg me2.jpg me3.jpg --same-person  # one identity for all
 
-Per face: .mat with the published fields, coloured .obj (lit, and neutral), textured .glb, strip, overlay, depth, landmarks.
+Per face: .mat with the published fields, coloured .obj (lit, and neutral), .glb, strip, overlay, depth, points.
 """
 
 RENDERER_MANUAL = """Draw reconstructions of photos beside them: one strip input | PCA | … | normals | depth a photo.
 
     python demo.py renderer photo.jpg folder/                              # the bundled network
-    python demo.py renderer --image_dir input --landmark_dir input --out_dir output --use_pb 0 --pretrain_weights epoch_20.pth
+    python demo.py renderer --image_dir input --landmark_dir input --out_dir output --pretrain_weights net.pth
 
 Writes <out>/<photo>_strip.png. All options of demo.py --task reconstruct are understood.
 """
 OBJ_MANUAL = """Write the meshes of reconstructions: coloured .obj of the lit face, and of the neutral one.
 
     python demo.py obj photo.jpg folder/ --frame canonical                 # or posed (dm, as published), image (px)
-    python demo.py obj --image_dir input --landmark_dir input --out_dir output --use_pb 0 --pretrain_weights epoch_20.pth
+    python demo.py obj --image_dir input --landmark_dir input --out_dir output --use_pb 0 --pretrain_weights net.pth
 
 Writes <out>/<photo>_mesh.obj and _neutral.obj. All options of demo.py --task reconstruct are understood.
 """
@@ -117,7 +117,8 @@ def network_of(settings: ReconstructSettings) -> str:
         raise ConfigError("--use_pb 0 takes a network of yours: name it with --pretrain_weights.")
     if name.endswith((".pb", ".ckpt", ".meta", ".index")) or ".ckpt-" in name:
         raise ConfigError(
-            f"{name}: TensorFlow's files are not read; give a session of train_recon3d.py or a .pth of Deep3DFaceRecon_pytorch."
+            f"{name}: TensorFlow's files are not read; give a session of train_recon3d.py or a .pth of"
+            " Deep3DFaceRecon_pytorch."
         )
     return name
 

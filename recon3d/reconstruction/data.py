@@ -81,7 +81,8 @@ class PreparedPhotos(Dataset):
         truth = torch.full((self.truth_size,), torch.nan) if sample.truth is None else torch.from_numpy(sample.truth)
         if len(truth) != self.truth_size:
             raise DataError(
-                f"{self.entries[index].truth}: {len(truth)} coefficients, face model {self.model_name} has {self.truth_size};"
+                f"{self.entries[index].truth}: {len(truth)} coefficients, face model {self.model_name} has"
+                f" {self.truth_size};"
                 " these faces were rendered from another model."
             )
         return PhotoItem(image, torch.from_numpy(sample.landmarks), torch.from_numpy(sample.mask)[None], truth)

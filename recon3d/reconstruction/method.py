@@ -95,7 +95,8 @@ class ReconstructionMethod:
             picture = renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))
         except ValueError as error:
             raise DivergenceError(
-                f"the network's coefficients cannot be drawn (term: photo; {str(error).rstrip('.')}). The last good snapshot is"
+                f"the network's coefficients cannot be drawn (term: photo; {str(error).rstrip('.')}). The last"
+                " good snapshot is"
                 " kept; lower --lr."
             ) from None
         photo = images.permute(0, 2, 3, 1)

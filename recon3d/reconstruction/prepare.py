@@ -1,8 +1,8 @@
 """Prepare photos for weakly supervised 3D reconstruction: align, find 68 landmarks, mark skin.
 
-    python -m recon3d.reconstruction.prepare --img_path photos --save_path processed_data      # points beside the photos
-    python -m recon3d.reconstruction.prepare --images photos --landmarks points --out prepared   # your own 5 or 68 points
-    python -m recon3d.reconstruction.prepare --images photos --out datasets/mine --layout pt     # as Deep3DFaceRecon_pytorch
+    python -m recon3d.reconstruction.prepare --img_path photos --save_path processed_data  # points beside the photos
+    python -m recon3d.reconstruction.prepare --images photos --landmarks points --out prepared  # own points
+    python -m recon3d.reconstruction.prepare --images photos --out datasets/mine --layout pt  # the authors' layout
 
 Points of a photo are read from <name>.txt (five or 68, 0-based), .pts or .json in --landmarks, beside the photo, or in
 detections/; what is missing is detected. Photos that cannot be used are named, left out and listed in skipped.txt.

@@ -38,7 +38,8 @@ def open_identity(settings: ReconstructionSettings, device) -> IdentityFeatures 
         return None
     if settings.identity_weights is None and settings.identity_network != "small":
         raise ConfigError(
-            f"--identity-network {settings.identity_network}: needs --identity-weights; take small, which is bundled, or leave"
+            f"--identity-network {settings.identity_network}: needs --identity-weights; take small, which is"
+            " bundled, or leave"
             " both out to train without."
         )
     return load_identity(settings.identity_network, settings.identity_weights, device)

@@ -1,6 +1,6 @@
 """Train CoMA, an autoencoder of face shapes, on random faces of a face model.
 
-    python -m recon3d.refinement.autoencoding --epochs 12 --code 8                      # the embedded head, some minutes
+    python -m recon3d.refinement.autoencoding --epochs 12 --code 8  # the embedded head, some minutes
     python -m recon3d.refinement.autoencoding --face-model ict:/data/ict_light.npz --code 16 --sessionname coma_ict
     python -m recon3d.refinement.autoencoding -r coma --epochs 20                       # go on
 

@@ -29,7 +29,8 @@ def decimate(vertices: np.ndarray, triangles: np.ndarray, count: int) -> tuple[n
     kept = np.flatnonzero(alive)
     if len(kept) > count:
         raise MeshGraphError(
-            f"the mesh of {len(vertices)} vertices cannot be reduced to {count} without tearing it, only to {len(kept)};"
+            f"the mesh of {len(vertices)} vertices cannot be reduced to {count} without tearing it, only to"
+            f" {len(kept)};"
             " ask for fewer levels."
         )
     new_id = np.full(len(vertices), -1)

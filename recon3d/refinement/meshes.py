@@ -42,7 +42,8 @@ def check_mesh(vertices: np.ndarray, triangles: np.ndarray, name: str = "mesh") 
     unused = np.bincount(triangles.ravel(), minlength=len(vertices)) == 0
     if unused.any():
         raise MeshGraphError(
-            f"{name}: vertex {int(unused.argmax())} belongs to no triangle ({int(unused.sum())} such); drop isolated vertices"
+            f"{name}: vertex {int(unused.argmax())} belongs to no triangle ({int(unused.sum())} such); drop"
+            " isolated vertices"
             " with FaceModel.submesh."
         )
     _check_manifold(triangles, len(vertices), name)

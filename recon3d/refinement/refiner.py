@@ -88,7 +88,8 @@ class MeshRefiner(OnFaceMesh):
         reach = float((template - self.middle).abs().max())
         if config.output == "absolute" and reach >= config.range_dm:
             raise MeshGraphError(
-                f"the mesh reaches {reach:.2f} dm from its middle, an absolute output only {config.range_dm} dm; use a larger"
+                f"the mesh reaches {reach:.2f} dm from its middle, an absolute output only {config.range_dm}"
+                " dm; use a larger"
                 " range or the offset output."
             )
 

@@ -53,7 +53,8 @@ class OnFaceMesh(nn.Module):
         triangles = self.pyramid.triangles_0.cpu()
         if model.num_vertices != self.num_vertices or not torch.equal(model.triangles.cpu().int(), triangles):
             raise MeshGraphError(
-                f"the {self.title} was made for the mesh of '{self.face_model}' ({self.num_vertices} vertices), not for that of"
+                f"the {self.title} was made for the mesh of '{self.face_model}' ({self.num_vertices} vertices),"
+                " not for that of"
                 f" {model.name} ({model.num_vertices}); choose the face model that it was trained with."
             )
 

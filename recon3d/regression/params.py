@@ -45,7 +45,8 @@ class Layout:
         """(B, P) → parts. Raises: ValueError for another length."""
         if parameters.ndim != 2 or parameters.shape[1] != self.size:
             raise ValueError(
-                f"parameters have shape {tuple(parameters.shape)}; {self.identity} identity and {self.expression} expression"
+                f"parameters have shape {tuple(parameters.shape)}; {self.identity} identity and"
+                f" {self.expression} expression"
                 f" coefficients need (B, {self.size})."
             )
         camera = parameters[:, :POSE].reshape(-1, 3, 4)

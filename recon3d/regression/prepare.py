@@ -1,8 +1,8 @@
 """Pack crops with parameters for train_3dmm.py.
 
-    python -m recon3d.regression.prepare fits --from tddfa_v2_mb05_fits.npz --photos DATA --split train --out data/packed/fits
+    python -m recon3d.regression.prepare fits --from fits.npz --photos DATA --split train --out data/packed/fits
     python -m recon3d.regression.prepare 300wlp --from 300W_LP --out data/packed/300wlp [--identity 40 --expression 10]
-    python -m recon3d.regression.prepare synthetic --out data/packed/synthetic     # rendered heads, labels are the truth
+    python -m recon3d.regression.prepare synthetic --out data/packed/synthetic  # rendered heads, labels are the truth
     python -m recon3d.regression.prepare photos --from PHOTOS --out data/packed/photos   # photos with .pts, fitted
     python -m recon3d.regression.prepare profiled --from data/packed/photos --out data/packed/turned --copies 4
 

@@ -1,6 +1,6 @@
 """Write packed crops in the layouts of 300W-LP and of 3DDFA's training set.
 
-    python -m recon3d.regression.write_layouts 300wlp --from data/packed/photos --out data/as_300wlp --face-model 3ddfa:BFM
+    python -m recon3d.regression.write_layouts 300wlp --from data/packed/photos --out as_300wlp --face-model 3ddfa:BFM
     python -m recon3d.regression.write_layouts 3ddfa --from data/packed/fits --out data/train.configs
 
 `300wlp`: a photo and a .mat for each crop with Pose_Para, Shape_Para, Exp_Para and pt3d_68, for any 3DDFA-like model of

@@ -253,7 +253,8 @@ def score_photos(
     nme, photo, last = table.means("nme"), table.means("photo"), table.last
     for name, value in nme.items():
         console().info(
-            f"{folder}, n={len(paths)}, five points: gt, {name}: NME {value:.2f} % of box, photometric error {photo[name]:.4f}"
+            f"{folder}, n={len(paths)}, five points: gt, {name}: NME {value:.2f} % of box, photometric error"
+            f" {photo[name]:.4f}"
         )
     if cosines:
         console().info(f"likeness of {last} by SFace (cosine, same person from 0.36): {np.mean(cosines):.3f}")

@@ -230,7 +230,8 @@ def score(settings: EvalSettings, truth: Truth, predictions: Predictions) -> dic
         errors = pose_errors(predictions.angles_deg, predictions.true_angles_deg)
         result["pose_mae_deg"] = {"yaw": errors[1], "pitch": errors[0], "roll": errors[2], "mean": float(errors.mean())}
         say(
-            f"Mean MAE = {errors.mean():.3f} (in deg), [yaw,pitch,roll] = [{errors[1]:.3f}, {errors[0]:.3f}, {errors[2]:.3f}]"
+            f"Mean MAE = {errors.mean():.3f} (in deg), [yaw,pitch,roll] = [{errors[1]:.3f}, {errors[0]:.3f},"
+            f" {errors[2]:.3f}]"
         )
     for name, errors in (("dense", predictions.dense), ("reconstruction", predictions.shape)):
         if errors is not None:
@@ -259,7 +260,8 @@ def image_names(settings: EvalSettings, count: int) -> list[Path]:
     """Paths in the order of the truth. Raises: DataError when their number differs or one is missing."""
     if settings.images is None or not settings.images.is_dir():
         raise DataError(
-            f"--images {settings.images}: no folder; get test.data.zip of 3DDFA (crops) or AFLW2000-3D (photos with .mat), or"
+            f"--images {settings.images}: no folder; get test.data.zip of 3DDFA (crops) or AFLW2000-3D (photos"
+            " with .mat), or"
             " give --predictions."
         )
     if settings.list is not None:

@@ -152,7 +152,8 @@ def test_the_autoencoders_line_is_3fabrecs():
     terms = {name: float(value) for name, value in method.training_step(batch, 0, EpochPosition(0, 0, 1)).items()}
     number = r"-?\d+\.\d{3}"
     wanted = (
-        rf"l={number}  l_rec={number} l_ssim={number}\((-?\d\.\d\d)\) l_lmrec=-1\.000 l_lmssim=-1\.00 z_mu=[ -]\d\.\d{{3}} "
+        rf"l={number}  l_rec={number} l_ssim={number}\((-?\d\.\d\d)\) l_lmrec=-1\.000 l_lmssim=-1\.00 z_mu=["
+        rf" -]\d\.\d{{3}} "
         rf"l_D_z={number} l_E={number} l_D={number}\({number}/{number}\) l_G={number}\({number}/{number}\)"
     )
     found = re.fullmatch(wanted, method.step_line(terms))

@@ -42,7 +42,8 @@ def test_block_and_line_to_the_letter():
     report = report_of([2.0, 4.0, 12.0], seed=3, commit="abc")
     assert report.block().splitlines() == ["NME:    6.000", "STD_NME:    0.000", "FR@10: 33.333 (1)", "AUC:   0.4667"]
     assert report.line() == (
-        "w300/common ibug68  NME 6.00 %  norm=outer  crop=lm_ground_truth  AUC@10(exact) 0.4667  FR@10 33.33 % (1)  n=3  "
+        "w300/common ibug68  NME 6.00 %  norm=outer  crop=lm_ground_truth  AUC@10(exact) 0.4667  FR@10 33.33 %"
+        " (1)  n=3  "
         "without-prediction=0  excluded=0  flip=0  subpixel=1  readout=heatmaps  seed=3  commit=abc"
     )
 

@@ -141,7 +141,8 @@ for perspective, cull in ((False, True), (True, False)):
     screen, triangles = random_mesh(0, batch=2, vertices=20, triangles=25, size=16)
     screen[0, :, :2] = screen[0, :, :2].round() + 0.5
     screen[..., 2] -= 1.2
-    both = [m.visible_ids(screen, triangles, (16, 19), perspective, cull) for m in (rasteriser_torch, rasteriser_triton)]
+    modules = (rasteriser_torch, rasteriser_triton)
+    both = [m.visible_ids(screen, triangles, (16, 19), perspective, cull) for m in modules]
     assert torch.equal(*both) and (both[0] >= 0).any()
 """
 
