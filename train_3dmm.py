@@ -36,7 +36,8 @@ def train_regressor(settings: RegressionSettings, local: LocalConfig) -> None:
     data, validation = phases.open_data(settings)
 
     face_model = open_face_model(settings.face_model, local).to(accelerator.device)
-    networks = phases.make_networks(settings, data, resumed).to(accelerator.device, memory_format=torch.channels_last)
+    networks = phases.make_networks(settings, data, resumed, local.snapshots)
+    networks = networks.to(accelerator.device, memory_format=torch.channels_last)
     fits(networks, face_model, f"--face-model {settings.face_model}")
     synchronise(networks, accelerator)
 

@@ -40,7 +40,7 @@ from landmarks.models import LoadedModel, model_config
 from landmarks.settings import EvalSettings
 from metrics.landmarks import landmark_errors, mean_error, normaliser
 from networks.aae import AAE, AAEConfig
-from networks.autoencoder import PIXEL_MEAN
+from networks.blocks import PIXEL_MEAN
 
 SIZE, PADDED, POINTS, SIGMA = 256, 363, 68, 7.0
 REACH = 18  # px left of and above the peak in 3FabRec's template

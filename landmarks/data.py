@@ -17,7 +17,7 @@ from datasets.registry import DATASETS, build_dataset
 from datasets.sample import FaceDataset
 from geometry.schemes import LandmarkScheme, generic_scheme
 from landmarks.settings import FaceSettings
-from networks.autoencoder import PIXEL_MEAN
+from networks.blocks import PIXEL_MEAN
 from training.loop import Indexed
 
 

@@ -10,7 +10,7 @@ from datasets.augment import BatchTransform
 from geometry.heatmaps import decode_heatmaps
 from landmarks.net_inference import locate
 from networks.aae import AAE
-from networks.autoencoder import PIXEL_MEAN
+from networks.blocks import PIXEL_MEAN
 from networks.landmark_net import LandmarkNet
 
 

@@ -20,7 +20,7 @@ from landmarks.net_losses import readout_loss
 from landmarks.net_models import AVERAGE, KIND, build_net, read_net
 from landmarks.net_settings import LandmarkNetSettings
 from metrics.landmarks import landmark_errors, normaliser
-from networks.autoencoder import PIXEL_MEAN
+from networks.blocks import PIXEL_MEAN
 from networks.landmark_net import LandmarkNet, LandmarkNetConfig
 from training.averaging import WithAverage
 from training.loop import EpochPosition

@@ -25,7 +25,7 @@ from datasets.loader import FaceSet
 from datasets.packing import PackedDataset, replace_landmarks
 from datasets.resident import ResidentFaces
 from landmarks.net_models import LoadedNet, load_net
-from networks.autoencoder import PIXEL_MEAN
+from networks.blocks import PIXEL_MEAN
 
 VIEWS = 8  # of every crop and model
 VIEW = Level(12, 0.03, (0.86, 1.1), isotropic=True)

@@ -27,7 +27,7 @@ from landmarks.losses import PerceptualLoss
 from landmarks.models import LoadedModel, adapt, init_from_imagenet, load_autoencoder, model_config
 from landmarks.settings import CommonSettings, DepthSettings, LandmarkSettings, UnsupervisedSettings
 from networks.aae import AAE, AAEConfig, count_parameters
-from networks.autoencoder import PIXEL_MEAN
+from networks.blocks import PIXEL_MEAN
 from training.loop import LoopOptions, train
 
 

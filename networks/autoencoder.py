@@ -10,7 +10,6 @@ from torch import Tensor
 from networks.blocks import DownBlock, UpBlock, initialise, make_activation
 
 INPUT_SIZES = (128, 256, 512)
-PIXEL_MEAN = (0.518, 0.418, 0.361)  # RGB, of faces; subtracted after division by 255, no division by a deviation
 
 
 def _check_size(input_size: int) -> None:

@@ -5,6 +5,7 @@ import math
 import torch.nn as nn
 from torch import Tensor
 
+PIXEL_MEAN = (0.518, 0.418, 0.361)  # RGB, of faces; subtracted after division by 255, no division by a deviation
 ACTIVATIONS = ("relu", "leaky_relu")
 
 

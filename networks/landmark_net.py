@@ -67,22 +67,18 @@ class LandmarkNet(nn.Module):
             raise ValueError(f"input size {config.input_size} px is not a multiple of {LAST_STRIDE}")
         self.config = config
         width, points = config.width, config.num_landmarks
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
-        channels = [width, width, 2 * width, 4 * width, 8 * width]
-        self.stages = nn.ModuleList(_stage(a, b, config.blocks) for a, b in zip(channels, channels[1:], strict=False))
+        self.stem = make_stem(width)
+        self.stages = make_stages(width, config.blocks)
+        channels = stage_channels(width)
         last = config.input_size // LAST_STRIDE
-        self.squeeze = nn.Sequential(
-            nn.Conv2d(8 * width, 2 * width, 1, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(inplace=True)
-        )
+        self.squeeze = make_squeeze(width)
         self.coordinates = nn.Linear(2 * width * last**2, 3 * points)
-        self.lateral = nn.ModuleList(nn.Conv2d(c, 2 * width, 1) for c in channels[1:])
+        self.lateral = nn.ModuleList(nn.Conv2d(c, 2 * width, 1) for c in channels)
         self.merge = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(2 * width, 2 * width, 3, 1, 1, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(inplace=True)
             )
-            for _ in channels[2:]
+            for _ in channels[1:]
         )
         self.maps = nn.Conv2d(2 * width, 2 * points, 1)
         initialise(self)
@@ -128,6 +124,29 @@ def join(first: Located, second: Located) -> Located:
     total = precision[0] + precision[1]
     points = (first.points * precision[0][..., None] + second.points * precision[1][..., None]) / total[..., None]
     return Located(points, -0.5 * total.log())
+
+
+def stage_channels(width: int) -> list[int]:
+    """Channels of the four stages."""
+    return [width, 2 * width, 4 * width, 8 * width]
+
+
+def make_stem(width: int) -> nn.Sequential:
+    """(B, 3, S, S) → (B, width, S/2, S/2)."""
+    return nn.Sequential(nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+def make_stages(width: int, blocks: int) -> nn.ModuleList:
+    """Four stages behind the stem; each halves the map."""
+    channels = stage_channels(width)
+    return nn.ModuleList(_stage(a, b, blocks) for a, b in zip([width, *channels[:-1]], channels, strict=True))
+
+
+def make_squeeze(width: int) -> nn.Sequential:
+    """Last map → 2 · width channels."""
+    return nn.Sequential(
+        nn.Conv2d(8 * width, 2 * width, 1, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(inplace=True)
+    )
 
 
 def _stage(inputs: int, channels: int, blocks: int) -> nn.Sequential:

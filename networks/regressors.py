@@ -2,13 +2,16 @@
 
 from dataclasses import asdict, dataclass
 
+from networks.landmark_trunk import LandmarkTrunk
 from networks.mobilenet import MobileNetV1
 from networks.mobilenet_v3 import MobileNetV3
 from networks.radan import RADAN
 from networks.regressor import Regressor
 from networks.resnet22 import ResNet22
 
-ARCHITECTURES = ("mobilenet", "mobilenet_v3_small", "mobilenet_v3_large", "resnet22", "radan")
+ARCHITECTURES = ("mobilenet", "mobilenet_v3_small", "mobilenet_v3_large", "resnet22", "radan", "landmark_trunk")
+
+TRUNK_WIDTH = 32  # channels of a landmark trunk of width 1
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class RegressorConfig:
     """All that is needed to rebuild a network."""
 
     arch: str = "mobilenet"  # one of ARCHITECTURES
-    width: float = 1.0  # factor on all channels, MobileNets only
+    width: float = 1.0  # factor on all channels of MobileNets; landmark_trunk: 1 = 32 channels
     input_size: int = 120  # px; 128 for MobileNet-V3 in 3DDFA_V2
     pose: int = 12  # numbers of outputs
     identity: int = 40
@@ -42,6 +45,8 @@ def build_regressor(config: RegressorConfig) -> Regressor:
         return MobileNetV3(config.arch.removeprefix("mobilenet_v3_"), config.width, config.outputs, config.landmarks)
     if config.arch == "resnet22":
         return ResNet22(config.outputs, config.landmarks)
+    if config.arch == "landmark_trunk":
+        return LandmarkTrunk(round(TRUNK_WIDTH * config.width), config.input_size, config.outputs, config.landmarks)
     if config.arch == "radan":
         return RADAN((config.pose, config.identity, config.expression), config.landmarks)
     raise ValueError(f"unknown architecture '{config.arch}'; choose one of: {', '.join(ARCHITECTURES)}.")

@@ -30,6 +30,7 @@ from datasets.alignment import (
     five_of_68,
     read_reference,
 )
+from datasets.leaks import is_leaked_photo
 from datasets.readers.prepared import LAYOUTS, PreparedSample, write_lists, write_pt, write_tf
 from datasets.skin_probability import skin_mask
 from landmarks.finder import LandmarkFinder
@@ -115,7 +116,8 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(f"--images {options.images}: no such folder.")
     if options.landmarks is not None and not options.landmarks.is_dir():
         raise DataError(f"--landmarks {options.landmarks}: no such folder.")
-    photos = sorted(p for p in options.images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    found = (p for p in options.images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    photos = sorted(p for p in found if not is_leaked_photo(p))  # test photos that recur among training photos
     if not photos:
         raise DataError(f"--images {options.images}: holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
     if options.out.resolve() == options.images.resolve():

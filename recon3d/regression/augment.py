@@ -37,8 +37,15 @@ class CropTransform:
     def __init__(self, size: int, augmentation: CropAugmentation | None = None, seed: int = 0) -> None:
         self.size, self.augmentation, self.seed = size, augmentation, seed
 
-    def __call__(self, images: Tensor, parameters: Tensor, indices: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """(B, 3, R, R) uint8, (B, P), (B,) → (B, 3, S, S) float 0 … 255, (B, P). t_z stays: no picture shows it."""
+    def __call__(
+        self, images: Tensor, parameters: Tensor, indices: Tensor, step: int = 0, landmarks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, R, R) uint8, (B, P), (B,) → (B, 3, S, S) float 0 … 255, (B, P), landmarks (B, K, 2) that moved along.
+
+        t_z stays: no picture shows it. Without landmarks the last is (B, 0, 2).
+        """
+        if landmarks is None:
+            landmarks = parameters.new_empty(len(parameters), 0, 2)
         resolution, options = images.shape[-1], self.augmentation
         offset = (resolution - self.size) // 2
         if options is None or not options.moves:
@@ -46,11 +53,12 @@ class CropTransform:
             moved[:, 3] -= offset
             moved[:, 7] -= resolution - self.size - offset
             window = images[..., offset : offset + self.size, offset : offset + self.size].float()
-            return (window if options is None else self._degrade(window, indices, step)), moved
+            return (window if options is None else self._degrade(window, indices, step)), moved, landmarks - offset
         matrices = similarities(options, hash_uniform(self.seed, step, indices, 11, 4), resolution, self.size)
         moved = transform_parameters(parameters, matrices, resolution, self.size)
         moved[:, DEPTH_COLUMN] = parameters[:, DEPTH_COLUMN]
-        return self._degrade(warp(images, matrices, self.size), indices, step), moved
+        landmarks = landmarks @ matrices[..., :2].mT + matrices[..., 2][:, None]
+        return self._degrade(warp(images, matrices, self.size), indices, step), moved, landmarks
 
     def _degrade(self, images: Tensor, indices: Tensor, step: int) -> Tensor:
         return degrade(images / 255, self.augmentation, hash_uniform(self.seed, step, indices, 12, 18)) * 255

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from common.errors import DataError
 from common.files.arrays import read_npy
 from common.files.images import read_image, safe_join
+from geometry.schemes import IBUG_68
 from morphable.loaders.pickles import read_pickled
 from recon3d.regression.params import MATRIX_COLUMNS, MICROMETRES_PER_DM, POSE, Layout, Whitening, scale_matrix
 
@@ -33,23 +34,26 @@ MARGIN = 4 / 3  # side of a packed crop in units of the networks' input
 
 @dataclass(frozen=True)
 class RegressionItem:
-    """image (3, R, R) uint8 RGB and its parameters (P,) float32."""
+    """image (3, R, R) uint8 RGB, its parameters (P,) float32, landmarks (68, 2) px, NaN where not annotated."""
 
     image: Tensor
     parameters: Tensor
+    landmarks: Tensor
 
 
 @dataclass(frozen=True)
 class RegressionBatch:
-    """images (B, 3, R, R) uint8, parameters (B, P), indices (B,)."""
+    """images (B, 3, R, R) uint8, parameters (B, P), indices (B,), landmarks (B, 68, 2), NaN where not annotated."""
 
     images: Tensor
     parameters: Tensor
     indices: Tensor
+    landmarks: Tensor
 
     def to(self, device: torch.device) -> "RegressionBatch":
         """The same batch on a device."""
-        return RegressionBatch(*(t.to(device, non_blocking=True) for t in (self.images, self.parameters, self.indices)))
+        tensors = (self.images, self.parameters, self.indices, self.landmarks)
+        return RegressionBatch(*(t.to(device, non_blocking=True) for t in tensors))
 
 
 def collate(items: list[tuple[int, RegressionItem]]) -> RegressionBatch:
@@ -58,6 +62,7 @@ def collate(items: list[tuple[int, RegressionItem]]) -> RegressionBatch:
         torch.stack([item.image for _, item in items]),
         torch.stack([item.parameters for _, item in items]),
         torch.tensor([index for index, _ in items]),
+        torch.stack([item.landmarks for _, item in items]),
     )
 
 
@@ -81,7 +86,12 @@ class RegressionSet(Dataset):
 
     def __getitem__(self, index: int) -> RegressionItem:
         image = torch.from_numpy(np.array(self.read_image(index))).permute(2, 0, 1)
-        return RegressionItem(image, torch.from_numpy(self.parameters[index]))
+        return RegressionItem(image, torch.from_numpy(self.parameters[index]), torch.from_numpy(self._annotated(index)))
+
+    def _annotated(self, index: int) -> np.ndarray:
+        if self.landmarks is None or self.landmarks.shape[1] != IBUG_68.num_points:
+            return np.full((IBUG_68.num_points, 2), np.nan, dtype=np.float32)
+        return self.landmarks[index]
 
     def read_image(self, index: int) -> np.ndarray:
         """(R, R, 3) uint8 RGB."""
@@ -229,11 +239,19 @@ class JoinedSets(RegressionSet):
         self.convention = first.convention
         self.names = [name for part in parts for name in part.names]
         self.parameters = np.concatenate([part.parameters for part in parts])
+        if any(part.landmarks is not None for part in parts):
+            self.landmarks = np.concatenate([_landmarks_of(part) for part in parts])
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
 
     def read_image(self, index: int) -> np.ndarray:
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.parts[part].read_image(index - int(self._starts[part]))
+
+
+def _landmarks_of(part: RegressionSet) -> np.ndarray:
+    if part.landmarks is not None and part.landmarks.shape[1] == IBUG_68.num_points:
+        return part.landmarks
+    return np.full((len(part), IBUG_68.num_points, 2), np.nan, dtype=np.float32)
 
 
 @dataclass(frozen=True)

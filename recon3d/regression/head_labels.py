@@ -12,9 +12,10 @@ import torch
 
 from common.errors import DataError
 from common.files.arrays import read_npz
-from common.files.images import IMAGE_SUFFIXES, read_image
+from common.files.images import read_image
 from common.files.points import read_pts
 from datasets.crop import Crop
+from datasets.leaks import training_photos
 from datasets.synthetic.faces import render_split
 from morphable.fit import Fit, fit_landmarks
 from morphable.model import FaceModel
@@ -76,9 +77,7 @@ def photo_samples(
     max_error: fits with a larger error (% of the points' box) are left out; 0 = keep all. Raises: DataError without
         photos.
     """
-    paths = [
-        p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".pts").is_file()
-    ]
+    paths = [p for p in training_photos(folder) if p.with_suffix(".pts").is_file()]
     if not paths:
         raise DataError(f"{folder}: holds no photo with a .pts file of 68 points beside it.")
     points = torch.from_numpy(np.stack([read_pts(p.with_suffix(".pts"), 68) for p in paths])).float()

@@ -71,6 +71,23 @@ def vdc(predicted: Parts, truth: Parts, points: Points) -> Tensor:
     return (points.posed(_with_true_depth(predicted, truth)) - points.posed(truth)).square().mean()
 
 
+def vertex_l1(predicted: Parts, truth: Parts, points: Points) -> Tensor:
+    """Mean absolute difference of coordinates, px: as `vdc`, but one wrong label weighs no more than its distance."""
+    return (points.posed(_with_true_depth(predicted, truth)) - points.posed(truth)).abs().mean()
+
+
+def annotated_l1(predicted: Parts, points: Points, annotated: Tensor, size: float) -> Tensor:
+    """Mean absolute distance of the model's landmarks from annotated ones (B, K, 2), px, y down; NaN = not annotated.
+
+    The labels are fits, which miss the annotations by what the face model and its priors cannot express.
+    """
+    posed = points.posed(predicted)[..., :2]
+    found = torch.stack([posed[..., 0], size - posed[..., 1]], dim=-1)
+    known = annotated.isfinite()
+    error = (found - torch.where(known, annotated, found.detach())).abs()
+    return error.sum() / known.sum().clamp(min=1)
+
+
 def wing(predicted: Parts, truth: Parts, points: Points) -> Tensor:
     """Wing loss (Feng et al. 2018) on vertex coordinates in crop px, as RADAN adds it."""
     error = (points.posed(_with_true_depth(predicted, truth)) - points.posed(truth)).abs()

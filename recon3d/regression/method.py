@@ -68,11 +68,13 @@ class RegressionMethod:
         raw = batch.to(self.accelerator.device)
         for change in self.changes:
             raw = change(raw, step)
-        images, parameters = self.transform(raw.images, raw.parameters, raw.indices, step)
+        images, parameters, landmarks = self.transform(raw.images, raw.parameters, raw.indices, step, raw.landmarks)
         images, parameters = self._with_puzzles(images, parameters, raw.indices, step)
+        landmarks = landmarks.repeat(len(images) // len(landmarks), 1, 1)
         if self.settings.loss == "meta":
-            return self._meta_step(images, parameters, epoch)
-        terms = self._update(self.networks.network, self.optimizers["all"], self.settings.loss, images, parameters)
+            return self._meta_step(images, parameters, landmarks, epoch)
+        network, loss = self.networks.network, self.settings.loss
+        terms = self._update(network, self.optimizers["all"], loss, images, parameters, landmarks)
         return self._with_error(terms, parameters)
 
     def _with_puzzles(self, images: Tensor, parameters: Tensor, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -84,7 +86,13 @@ class RegressionMethod:
         return torch.cat(copies), parameters.repeat(len(copies), 1)
 
     def _update(
-        self, network: nn.Module, optimizer: Optimizer, loss: str, images: Tensor, parameters: Tensor
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        loss: str,
+        images: Tensor,
+        parameters: Tensor,
+        landmarks: Tensor,
     ) -> dict[str, Tensor]:
         with self.accelerator.autocast():
             if self.settings.lrr:
@@ -98,9 +106,14 @@ class RegressionMethod:
             )
             extra = losses.balanced(terms["loss"], terms["l_lrr"]) if self.settings.lrr_balance else terms["l_lrr"]
             terms["loss"] = terms["loss"] + self.settings.lrr * extra
+        predicted = self.networks.whitening.restore(whitened.float())
+        if self.settings.landmark_weight:
+            found, points = self.layout.split(predicted), self.sampler.landmarks
+            terms["l_landmarks"] = losses.annotated_l1(found, points, landmarks, images.shape[-1])
+            terms["loss"] = terms["loss"] + self.settings.landmark_weight * terms["l_landmarks"]
         self.accelerator.backward(terms["loss"])
         apply_gradients(optimizer, self.accelerator, self.settings.clip_norm)
-        terms["predicted"] = self.networks.whitening.restore(whitened.detach().float())
+        terms["predicted"] = predicted.detach()
         return terms
 
     def loss_terms(self, whitened: Tensor, parameters: Tensor, loss: str) -> dict[str, Tensor]:
@@ -119,6 +132,8 @@ class RegressionMethod:
             terms["l_fwpdc"] = losses.weighted_pdc(whitened, target, weights, squared=True)
         if loss in ("vdc", "vanilla"):
             terms["l_vdc"] = losses.vdc(found, truth, points)
+        if loss == "l1":
+            terms["l_l1"] = losses.vertex_l1(found, truth, points)
         if loss == "radan":
             terms["l_wing"] = losses.wing(found, truth, self.sampler.draw())
             terms["loss"] = 0.5 * terms["l_wpdc"] + terms["l_wing"]
@@ -128,7 +143,9 @@ class RegressionMethod:
             (terms["loss"],) = terms.values()
         return terms
 
-    def _meta_step(self, images: Tensor, parameters: Tensor, epoch: EpochPosition) -> dict[str, Tensor]:
+    def _meta_step(
+        self, images: Tensor, parameters: Tensor, landmarks: Tensor, epoch: EpochPosition
+    ) -> dict[str, Tensor]:
         """Meta-joint optimisation (Guo et al. 2020, algorithm 1): two candidates train side by side, the better one
         stays.
 
@@ -145,7 +162,7 @@ class RegressionMethod:
             for name, (candidate, own) in self._candidates.items():
                 for group, shown in zip(own.param_groups, optimizer.param_groups, strict=True):
                     group["lr"] = shown["lr"]
-                terms[name] = self._update(candidate, own, name, images, parameters)
+                terms[name] = self._update(candidate, own, name, images, parameters, landmarks)
             merged = {key: value for one in terms.values() for key, value in one.items() if key.startswith("l_")}
             return self._with_error(merged | {k: terms["vdc"][k] for k in ("loss", "predicted")}, parameters)
         scores = {
@@ -201,7 +218,7 @@ class RegressionMethod:
         labels, annotated = [], []
         for batch in loader:
             raw = batch.to(self.accelerator.device)
-            images, parameters = transform(raw.images, raw.parameters, raw.indices)
+            images, parameters, _ = transform(raw.images, raw.parameters, raw.indices)
             found, truth = self.landmarks(self.networks(images)), self.landmarks(parameters)
             labels.append(box_nme(found[..., :2], truth[..., :2]).cpu())
             if self.validation.landmarks is not None:

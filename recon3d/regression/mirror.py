@@ -62,7 +62,11 @@ class FaceMirror:
         chosen = hash_uniform(self.seed, step, batch.indices, STREAM, 1)[:, 0] < self.share
         images = torch.where(chosen[:, None, None, None], batch.images.flip(-1), batch.images)
         mirrored = self.mirror(batch.parameters, batch.images.shape[-1])
-        return RegressionBatch(images, torch.where(chosen[:, None], mirrored, batch.parameters), batch.indices)
+        parameters = torch.where(chosen[:, None], mirrored, batch.parameters)
+        swapped = batch.landmarks[:, torch.as_tensor(IBUG_68.flip_permutation)]
+        swapped = torch.stack([batch.images.shape[-1] - swapped[..., 0], swapped[..., 1]], dim=-1)
+        landmarks = torch.where(chosen[:, None, None], swapped, batch.landmarks)
+        return RegressionBatch(images, parameters, batch.indices, landmarks)
 
     def mirror(self, parameters: Tensor, width: float) -> Tensor:
         """(B, P) parameters, continuous convention, in a crop of that width → those of its mirror image."""

@@ -4,13 +4,14 @@
     python -m recon3d.regression.prepare 300wlp --from 300W_LP --out data/packed/300wlp [--identity 40 --expression 10]
     python -m recon3d.regression.prepare synthetic --out data/packed/synthetic  # rendered heads, labels are the truth
     python -m recon3d.regression.prepare photos --from PHOTOS --out data/packed/photos   # photos with .pts, fitted
+    python -m recon3d.regression.prepare taught --from PHOTOS --teacher mb05_120x120.pth --teacher-model 3ddfa:configs
     python -m recon3d.regression.prepare profiled --from data/packed/photos --out data/packed/turned --copies 4
 
 `fits` takes an npz of image names (below --photos), roi, params (62 numbers as 3DDFA_V2 gives them) and, where it is
 there, nme_vs_2d_annotation, above which --max-error drops a fit. `300wlp` takes every .mat with its .jpg beside it.
-`synthetic` renders the embedded head, `photos` fits --face-model to the 68 points. `profiled` turns packed crops out of
-plane by their fits to yaws between --yaw-from and --yaw-to (face profiling, as 300W-LP was made); train on both folders
-together.
+`synthetic` renders the embedded head, `photos` fits --face-model to the 68 points, `taught` to points of the landmark
+model (or of .pts files) and of --teacher. `profiled` turns packed crops out of plane by their fits to yaws between
+--yaw-from and --yaw-to (face profiling, as 300W-LP was made); train on both folders together.
 """
 
 import sys
@@ -29,6 +30,8 @@ from common.files.images import image_size, read_image, safe_join
 from common.files.points import read_pts
 from common.logs import console
 from common.scripts import run_script
+from datasets.leaks import is_leaked_photo, training_photos
+from landmarks.finder import LandmarkFinder
 from morphable.open import load_face_model
 from recon3d.regression.data import PackedCrops, PackedSample, pack_crops
 from recon3d.regression.decode import CONVENTIONS
@@ -36,7 +39,9 @@ from recon3d.regression.head_labels import photo_samples, synthetic_samples, wid
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
 from recon3d.regression.large_yaws import profiled_samples
 from recon3d.regression.params import MICROMETRES_PER_DM, Layout, scale_matrix, transform_parameters
+from recon3d.regression.regressor import FaceRegressor
 from recon3d.regression.roi import crop_from_roi
+from recon3d.regression.teacher_labels import taught_samples
 
 SPLITS = ("train", "test", "all")
 
@@ -45,7 +50,7 @@ SPLITS = ("train", "test", "all")
 class PrepareSettings:
     """python -m recon3d.regression.prepare."""
 
-    what: list[str] = option([], "fits, 300wlp, synthetic, photos or profiled", positional=True)
+    what: list[str] = option([], "fits, 300wlp, synthetic, photos, taught or profiled", positional=True)
     source: Path | None = option(None, "npz of fits, folder of 300W-LP, of rendered faces, or of photos", "--from")
     photos: Path | None = option(None, "folder that the names in an npz count from")
     out: Path | None = option(None, "folder to write; default <data>/packed/<what>")
@@ -56,8 +61,11 @@ class PrepareSettings:
     expression: int = option(10, "expression coefficients of 300wlp")
     count: int | None = option(None, "only the first samples", minimum=1)
     face_model: str | None = option(
-        None, "of photos: the model to fit, default head; of profiled: that of the crops, default what they name"
+        None,
+        "of photos and taught: the model to fit, default head; of profiled: that of the crops, default what they name",
     )
+    teacher: str = option("regressor_120", "of taught: regressor that gives depth and large yaws")
+    teacher_model: str | None = option(None, "of taught: the teacher's face model, default what it names")
     copies: int = option(4, "of profiled: turned copies of every crop", minimum=1)
     yaw_from: float = option(30.0, "of profiled: smallest yaw of the copies in degrees", minimum=0, maximum=90)
     yaw_to: float = option(90.0, "of profiled: largest yaw of the copies in degrees", minimum=0, maximum=90)
@@ -80,7 +88,8 @@ def prepare_fits(settings: PrepareSettings, out: Path) -> PackedCrops:
     held_out = np.array(["test" in Path(str(name)).parts for name in images])
     wanted = {"train": ~held_out, "test": held_out, "all": np.ones(len(images), bool)}[settings.split]
     limit = settings.max_error or np.inf
-    rows = np.flatnonzero(wanted & (errors <= limit))[: settings.count]
+    leaked = np.array([is_leaked_photo(str(name)) for name in images])
+    rows = np.flatnonzero(wanted & ~leaked & (errors <= limit))[: settings.count]
 
     def samples() -> Iterator[PackedSample]:
         for row in rows:
@@ -161,11 +170,28 @@ def prepare_profiled(settings: PrepareSettings, out: Path) -> PackedCrops:
     return pack_crops(islice(samples, wanted), wanted, out, packed.layout, packed.size, packed.face_model)
 
 
+def prepare_taught(settings: PrepareSettings, out: Path) -> PackedCrops:
+    """Photos without fits, labelled by the landmark model and a teacher."""
+    if settings.source is None or not settings.source.is_dir():
+        raise DataError(f"no folder of photos at {settings.source}; give it with --from.")
+    paths = training_photos(settings.source)[: settings.count]
+    if not paths:
+        raise DataError(f"{settings.source}: holds no photos; name another folder with --from.")
+    source = settings.face_model or "head"
+    model = load_face_model(source)
+    layout = Layout(*model.sizes[:2])
+    teacher = FaceRegressor.from_pretrained(settings.teacher, settings.teacher_model, detector="none")
+    finder = LandmarkFinder(flip=True)
+    samples = taught_samples(paths, finder, teacher, model, settings.size, layout)
+    return pack_crops(samples, len(paths), out, layout, settings.size, source)
+
+
 SOURCES = {
     "fits": prepare_fits,
     "300wlp": prepare_300wlp,
     "synthetic": prepare_synthetic,
     "photos": prepare_photos,
+    "taught": prepare_taught,
     "profiled": prepare_profiled,
 }
 

@@ -9,7 +9,7 @@ from networks.regressors import ARCHITECTURES
 from training.schedules import SCHEDULES
 from training.settings import DegradationSettings, LoopSettings
 
-LOSSES = ("pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta")
+LOSSES = ("pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta", "l1")
 OPTIMIZERS = ("sgd", "adamw")
 OPT_STYLES = ("resample", "all")
 
@@ -30,15 +30,32 @@ class RegressionSettings(DegradationSettings, LoopSettings):
         None, "session, session/epoch, path or authors' checkpoint to continue from", "-r", group="run"
     )
     arch: str = option("mobilenet", "network", choices=ARCHITECTURES, group="model")
-    width: float = option(1.0, "factor on a MobileNet's channels", group="model", minimum=0.01, maximum=16)
+    trunk: str | None = option(
+        None,
+        "direct landmark model (train_landmarks_fast.py) whose trunk a new landmark_trunk starts from",
+        group="model",
+    )
+    width: float = option(
+        1.0,
+        "factor on the channels of MobileNets and of landmark_trunk (1 = 32 channels)",
+        group="model",
+        minimum=0.01,
+        maximum=16,
+    )
     replay: list[int] = option(
         [], "blocks of MobileNet-V1 that replay attention follows, default none", group="model", minimum=0, maximum=12
     )
     loss: str = option(
         "vdc",
-        "pdc, vdc, wpdc (3DDFA), fwpdc (V2), radan (0.5 WPDC + wing), vanilla, meta",
+        "pdc, vdc, wpdc (3DDFA), fwpdc (V2), radan (0.5 WPDC + wing), vanilla, meta, l1 (of vertices)",
         choices=LOSSES,
         group="loss",
+    )
+    landmark_weight: float = option(
+        0.0,
+        "weight of the L1 distance in px from the crops' annotated landmarks, 0 = off",
+        group="loss",
+        minimum=0,
     )
     opt_style: str = option(
         "resample",

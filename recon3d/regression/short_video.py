@@ -76,7 +76,8 @@ class VideoSynthesis:
             moved = transform_parameters(new, planar[moving], side, side)
             moved[:, DEPTH_COLUMN] = new[:, DEPTH_COLUMN]
             parameters[moving] = moved
-        return RegressionBatch(images, parameters - shift, indices)
+        unknown = torch.full((len(indices), *batch.landmarks.shape[1:]), torch.nan, device=indices.device)
+        return RegressionBatch(images, parameters - shift, indices, unknown)
 
     def _planar(self, signed: Tensor, side: int) -> Tensor:
         """(B, n, 4) in −1 … 1 → (B, n, 2, 3) similarities about the crop's middle, each on top of those before it."""

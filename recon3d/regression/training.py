@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 from torch.utils.data import Subset
 
-from common.checkpoint import json_safe, load_strict
+from common.checkpoint import json_safe, load_strict, read_snapshot, resolve_snapshot
 from common.errors import CheckpointError, ConfigError, DataError
 from common.logs import console
 from common.runtime import is_main_process
 from morphable.model import FaceModel
+from networks.landmark_trunk import LandmarkTrunk
 from networks.regressors import RegressorConfig
 from recon3d.regression.augment import CropAugmentation, CropTransform
 from recon3d.regression.data import JoinedSets, PackedCrops, RegressionSet, TddfaLists
@@ -78,11 +79,11 @@ def mean_scale(data: RegressionSet) -> float:
 
 
 def make_networks(
-    settings: RegressionSettings, data: RegressionSet, resumed: LoadedRegressor | None
+    settings: RegressionSettings, data: RegressionSet, resumed: LoadedRegressor | None, snapshots: Path
 ) -> ParameterRegressor:
     """A new network with the whitening of the data, or the resumed one; --lrr adds the landmark head to either.
 
-    Raises: CheckpointError when a resumed model does not fit the data.
+    Raises: CheckpointError when a resumed model does not fit the data; as `start_trunk`.
     """
     if resumed is None:
         config = RegressorConfig(
@@ -94,7 +95,10 @@ def make_networks(
             landmarks=LANDMARKS if settings.lrr else 0,
             replay=tuple(settings.replay),
         )
-        return ParameterRegressor(config, data.whitening(), data.convention, settings.face_model)
+        networks = ParameterRegressor(config, data.whitening(), data.convention, settings.face_model)
+        if settings.trunk is not None:
+            start_trunk(networks, settings.trunk, snapshots)
+        return networks
     old = resumed.model
     if old.layout != data.layout or old.config.input_size != data.size or old.convention.name != data.convention:
         raise CheckpointError(
@@ -107,6 +111,19 @@ def make_networks(
     model = ParameterRegressor(config, old.whitening, old.convention.name, old.face_model)
     load_strict(model, old.state_dict(), resumed.folder, optional=("network.fc_lm.",))
     return model
+
+
+def start_trunk(networks: ParameterRegressor, name: str, snapshots: Path) -> None:
+    """Copy the trunk of a direct landmark model into a new regressor.
+
+    Raises: ConfigError for another architecture; CheckpointError for another kind of model or another width.
+    """
+    if not isinstance(networks.network, LandmarkTrunk):
+        raise ConfigError(f"--trunk {name}: {networks.config.arch} has no such trunk; add --arch landmark_trunk.")
+    snapshot = read_snapshot(resolve_snapshot(name, snapshots), "a direct landmark model", "landmark_net")
+    parts = ("stem.", "stages.", "squeeze.")
+    tensors = {name: tensor for name, tensor in snapshot.tensors.items() if name.startswith(parts)}
+    load_strict(networks.network, tensors, snapshot.folder, optional=("fc.", "fc_lm."))
 
 
 def batch_changes(settings: RegressionSettings, data: RegressionSet, face_model: FaceModel) -> list:

@@ -50,11 +50,14 @@ def test_mirroring_twice_is_nothing(head):
 def test_share_of_a_batch_is_mirrored(head):
     layout = Layout(*head.sizes[:2])
     images = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
-    batch = RegressionBatch(images, random_faces(head, layout, 64, SIDE, 3), torch.arange(64))
+    landmarks = torch.rand(64, 68, 2) * 8
+    batch = RegressionBatch(images, random_faces(head, layout, 64, SIDE, 3), torch.arange(64), landmarks)
     changed = FaceMirror(head, layout, 0.5, seed=1)(batch, 7)
     flipped = (changed.images == images.flip(-1)).flatten(1).all(1)
     same = (changed.images == images).flatten(1).all(1)
     assert 15 < flipped.sum() < 49 and (flipped ^ same).all()
+    jaw = torch.stack([8 - landmarks[:, 16, 0], landmarks[:, 16, 1]], dim=-1)  # 0 and 16 are partners
+    assert torch.equal(changed.landmarks[:, 0], torch.where(flipped[:, None], jaw, landmarks[:, 0]))
     assert torch.equal((changed.parameters != batch.parameters).any(1), flipped) and changed.images.dtype == torch.uint8
 
 

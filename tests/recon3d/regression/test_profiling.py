@@ -149,12 +149,14 @@ def batch_of(face):
         torch.from_numpy(face[0].copy()).permute(2, 0, 1)[None].repeat(2, 1, 1, 1),
         face[1][None].repeat(2, 1),
         torch.tensor([4, 9]),
+        torch.zeros(2, 68, 2),
     )
 
 
 def test_short_video(head, face):
     synthesis = VideoSynthesis(FaceProfiler(head, LAYOUT), ShortVideo(frames=5, noise=0, motion_blur=0), seed=3)
     clip = synthesis(batch_of(face), 0)
+    assert clip.landmarks.isnan().all()  # where the outline is marked changes with the pose
     assert clip.images.shape == (10, 3, SIDE, SIDE) and clip.parameters.shape == (10, 42)
     assert (
         clip.indices.tolist() == [*range(20, 25), *range(45, 50)]
@@ -188,7 +190,7 @@ def test_short_video_of_the_authors_labels(head, face):
     """The same clip, whichever pixels the labels count."""
     parts = {"options": ShortVideo(frames=3, noise=0, motion_blur=0), "seed": 2}
     batch, v1 = batch_of(face), CONVENTIONS["v1"]
-    shifted = RegressionBatch(batch.images, batch.parameters.clone(), batch.indices)
+    shifted = RegressionBatch(batch.images, batch.parameters.clone(), batch.indices, batch.landmarks)
     shifted.parameters[:, 7] += 1  # y ← side + 1 − y
     one = VideoSynthesis(FaceProfiler(head, LAYOUT), **parts)(batch, 0)
     other = VideoSynthesis(FaceProfiler(head, LAYOUT), convention=v1, **parts)(shifted, 0)

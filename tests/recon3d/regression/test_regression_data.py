@@ -54,7 +54,7 @@ def test_round_trip(tmp_path):
 
 def test_whitening_counts_from_the_inner_crop(tmp_path):
     packed = pack_crops(samples(), 5, tmp_path / "set", Layout(), 120, "small", say=print)
-    images, inner = CropTransform(120)(
+    images, inner, _ = CropTransform(120)(
         *(getattr(collate(list(enumerate(packed))), n) for n in ("images", "parameters", "indices"))
     )
     assert torch.allclose(inner, packed.inner_parameters()) and images.shape == (5, 3, 120, 120)
@@ -73,12 +73,13 @@ def test_augmented_parameters_follow_the_picture(tmp_path, face_model):
     )
     images = (dots[:, None].expand(-1, 3, -1, -1) * 255).to(torch.uint8)
     transform = CropTransform(120, CropAugmentation(rotation_deg=25, scale=0.15, shift=0.05))
-    moved_images, moved = transform(images, parameters, torch.arange(8), step=3)
+    moved_images, moved, landmarks = transform(images, parameters, torch.arange(8), 3, points[:, None])
     expected = CONVENTIONS["continuous"].to_crop(decoder(moved), 120, torch.ones(8))[:, index, :2]
     weights = moved_images[:, 0] / moved_images[:, 0].sum(dim=(1, 2), keepdim=True)
     rows = torch.arange(120) + 0.5
     found = torch.stack([(weights.sum(1) * rows).sum(1), (weights.sum(2) * rows).sum(1)], dim=1)
     assert (found - expected).abs().max() < 0.1
+    assert torch.allclose(landmarks[:, 0], expected, atol=1e-3)
     assert torch.equal(moved[:, 11], parameters[:, 11])
     again = transform(images, parameters, torch.arange(8), step=3)[0]
     assert torch.equal(again, moved_images) and not torch.equal(

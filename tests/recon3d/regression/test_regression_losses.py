@@ -8,6 +8,7 @@ import torch
 
 from recon3d.regression.losses import (
     PointSampler,
+    annotated_l1,
     balanced,
     exact_wpdc_weights,
     fast_wpdc_weights,
@@ -15,6 +16,7 @@ from recon3d.regression.losses import (
     pdc,
     vanilla_joint,
     vdc,
+    vertex_l1,
     weighted_pdc,
     wing,
     wpdc_weights,
@@ -46,7 +48,7 @@ def test_sampler_draws_landmarks_and_distinct_vertices(faces):
 
 def test_vdc_and_wing_against_loops(faces):
     predicted, target, _, points = faces
-    squares, wings = [], []
+    squares, wings, sizes = [], [], []
     for p, t in zip(predicted, target, strict=True):
         p = p.clone()
         p[11] = t[11]
@@ -54,9 +56,11 @@ def test_vdc_and_wing_against_loops(faces):
         a, b = (points.shape(s)[0] @ s.matrix[0].T + s.translation[0] for s in sides)
         for e in (a - b).abs().flatten().tolist():
             squares.append(e * e)
+            sizes.append(e)
             wings.append(10 * math.log(1 + e / 2) if e < 10 else e - (10 - 10 * math.log(6)))
     parts = LAYOUT.split(predicted), LAYOUT.split(target)
     assert math.isclose(vdc(*parts, points), sum(squares) / len(squares), rel_tol=1e-9)
+    assert math.isclose(vertex_l1(*parts, points), sum(sizes) / len(sizes), rel_tol=1e-9)
     assert math.isclose(wing(*parts, points), sum(wings) / len(wings), rel_tol=1e-9)
 
 
@@ -147,6 +151,22 @@ def test_landmark_regression_is_zero_at_the_landmarks(faces):
     head = torch.stack([points[..., 0] - 60, 60 - points[..., 1]], dim=-1) / 60
     assert landmark_regression(head, LAYOUT.split(target), sampler, 120) < 1e-12
     assert math.isclose(landmark_regression(head + 0.1, LAYOUT.split(target), sampler, 120), 0.01, rel_tol=1e-6)
+
+
+def test_annotated_landmarks_count_where_they_are(faces):
+    _, target, sampler, _ = faces
+    parts = LAYOUT.split(target)
+    points = sampler.landmarks.posed(parts)[..., :2]
+    annotated = torch.stack([points[..., 0], 120 - points[..., 1]], dim=-1)
+    assert annotated_l1(parts, sampler.landmarks, annotated, 120) < 1e-9
+    annotated[0, 5] += torch.tensor([3.0, -1.0])
+    annotated[1:] = torch.nan
+    annotated[0, 6] = torch.nan
+    assert math.isclose(annotated_l1(parts, sampler.landmarks, annotated, 120), 4 / (2 * 67), rel_tol=1e-6)
+    start = target[:1].clone().requires_grad_()
+    annotated_l1(LAYOUT.split(start), sampler.landmarks, annotated[:1], 120).backward()
+    assert start.grad.isfinite().all() and start.grad.abs().sum() > 0
+    assert annotated_l1(parts, sampler.landmarks, torch.full_like(annotated, torch.nan), 120) == 0
 
 
 def test_gradcheck(faces):

@@ -1,6 +1,7 @@
 """train_3dmm.py on drawn faces: every loss lowers the error, runs resume, wrong input is named."""
 
 import re
+import shutil
 from types import SimpleNamespace
 
 import cv2
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 import train_3dmm
-from common.checkpoint import read_state, read_tensors
+from common.checkpoint import read_state, read_tensors, save_snapshot
+from networks.landmark_net import LandmarkNet, LandmarkNetConfig
 from recon3d.regression import drawn
 from recon3d.regression.data import PackedSample, pack_crops, packed_resolution
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
@@ -74,7 +76,7 @@ def run(workspace, *flags, epochs=2, session="run", width="0.25"):
     return train_3dmm.main([str(a) for a in (*common, *flags)])
 
 
-@pytest.mark.parametrize("loss", ["pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta"])
+@pytest.mark.parametrize("loss", ["pdc", "vdc", "wpdc", "fwpdc", "radan", "vanilla", "meta", "l1"])
 def test_every_loss_lowers_the_error(workspace, loss, capsys):
     """Sixteen samples are learnt by heart, so that the bar is far from what a net that sees nothing reaches (100 %)."""
     flags = [
@@ -124,6 +126,40 @@ def test_resumed_run_equals_an_uninterrupted_one(workspace, loss):
         read_tensors(snapshots / f"{loss}_{name}" / "00003" / "model.safetensors") for name in ("whole", "parts")
     )
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_annotations_teach_where_labels_are_wrong(workspace):
+    """Labels without the right places: only the landmark term can bring the points home."""
+    wrong = workspace / "wrong_labels"
+    shutil.copytree(workspace / "crops", wrong, dirs_exist_ok=True)
+    labels = np.load(wrong / "parameters.npy")
+    labels[:, 3] += 6  # px to the right
+    np.save(wrong / "parameters.npy", labels)
+    flags = ["--data", wrong, "--val-data", workspace / "crops", "--optimizer", "adamw", "--base-lr", 0.003]
+    flags += ["--train-count", 16, "--repeat", 6, "--schedule", "constant", "--loss", "l1"]
+    scores = []
+    for weight in (0, 50):
+        assert run(workspace, *flags, "--landmark-weight", weight, session=f"wrong{weight}", epochs=3) == 0
+        loaded = load_regressor(f"wrong{weight}", workspace / "data" / "models" / "snapshots")
+        scores.append(loaded.info["metrics"]["nme"])
+    assert scores[1] < 0.8 * scores[0]
+
+
+def test_a_trunk_starts_from_a_landmark_model(workspace, tmp_path, capsys):
+    config = LandmarkNetConfig(width=16)
+    source = LandmarkNet(config)
+    for p in source.parameters():
+        torch.nn.init.normal_(p)
+    save_snapshot(tmp_path / "points", source.state_dict(), {"kind": "landmark_net", "network": config.to_dict()})
+    flags = ["--trunk", tmp_path / "points", "--base-lr", 0, "--weight-decay", 0]
+    assert run(workspace, "--arch", "landmark_trunk", *flags, session="trunk", width="0.5", epochs=1) == 0
+    network = load_regressor("trunk", workspace / "data" / "models" / "snapshots").model.network
+    assert torch.equal(network.stages[3][1].conv1.weight, source.stages[3][1].conv1.weight)
+    assert torch.equal(network.squeeze[0].weight, source.squeeze[0].weight)
+    assert run(workspace, "--arch", "landmark_trunk", *flags, session="other", width="1") == 2
+    assert "another architecture" in capsys.readouterr().err
+    assert run(workspace, *flags, session="other") == 2
+    assert "add --arch landmark_trunk" in capsys.readouterr().err
 
 
 def test_jigsaws_that_do_not_fit_are_one_sentence(workspace, capsys):
