@@ -12,8 +12,8 @@ From Python:
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from common.checkpoint import read_config, resolve_snapshot
 from common.config import read_local_config
@@ -31,6 +31,13 @@ from common.pretrained import (
 from common.runtime import choose_device
 from common.scripts import exits_with_user_errors
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from datasets.detection.detect import DetectFaces
+    from datasets.face import Predictor
+    from morphable.model import FaceModel
+
 __all__ = ["list_models", "load_model"]
 KINDS = {
     "aae": "landmarks",
@@ -44,15 +51,24 @@ KINDS = {
 }
 
 
-def load_model(name: str, task: str | None = None, **options: object) -> Callable:
+@overload
+def load_model(name: Literal["yunet"], task: None = None, **options: Any) -> "DetectFaces": ...
+@overload
+def load_model(name: Literal["identity", "reconstructor_gcn"], task: None = None, **options: Any) -> "nn.Module": ...
+@overload
+def load_model(name: Literal["albedo_photos"], task: None = None, **options: Any) -> "FaceModel": ...
+@overload
+def load_model(name: str, task: str | None = None, **options: Any) -> "Predictor": ...
+def load_model(name: str, task: str | None = None, **options: Any) -> object:
     """A model ready to be called.
 
     Args:
         name: bundled name or alias, session, session/epoch, or path, an author's checkpoint too.
         task: one of `common.pretrained.TASKS`; needed for an author's checkpoint whose name the list does not hold.
         options: as the predictor's `from_pretrained` takes them (device, detector, face_model, …).
-    Returns: for landmarks, depth, mesh and reconstruct a predictor (image, boxes=None) → list of Face; for detection a
-        detector (image) → list of Detection; for refine and identity the network.
+    Returns: for landmarks, depth, mesh, fit and reconstruct a predictor (image, boxes=None) → list of Face; for
+        detection a detector (image) → list of Detection; for refine and identity the network; for albedo the face model
+        with it.
     Raises: CheckpointError for an unknown name, naming those that are known; other UserErrors of the loader.
     """
     snapshots = read_local_config().snapshots
@@ -84,46 +100,58 @@ def _task_of(name: str, snapshots: Path) -> str:
     return KINDS[kind]
 
 
-def _detection(name: str, snapshots: Path, options: dict) -> Callable:
+def _detection(name: str, snapshots: Path, options: dict[str, Any]) -> object:
     from datasets.detection.detect import make_detector
 
     return make_detector(name, **options)
 
 
-def _landmarks(name: str, snapshots: Path, options: dict) -> Callable:
+def _landmarks(name: str, snapshots: Path, options: dict[str, Any]) -> object:
     from landmarks.detector import LandmarkDetector
 
     return LandmarkDetector.from_pretrained(name, snapshots, **options)
 
 
-def _depth(name: str, snapshots: Path, options: dict) -> Callable:
+def _depth(name: str, snapshots: Path, options: dict[str, Any]) -> object:
     from depthnet.predictor import DepthPredictor
 
     return DepthPredictor.from_pretrained(name, snapshots, **options)
 
 
-def _mesh(name: str, snapshots: Path, options: dict) -> Callable:
+def _mesh(name: str, snapshots: Path, options: dict[str, Any]) -> object:
     from recon3d.regression.regressor import FaceRegressor
 
     return FaceRegressor.from_pretrained(name, snapshots=snapshots, **options)
 
 
-def _reconstruct(name: str, snapshots: Path, options: dict) -> Callable:
+def _fit(name: str, snapshots: Path, options: dict[str, Any]) -> object:
+    from recon3d.fitting.fitter import FaceFitter
+
+    return FaceFitter.from_pretrained(name, snapshots, **options)
+
+
+def _reconstruct(name: str, snapshots: Path, options: dict[str, Any]) -> object:
     from recon3d.inference.reconstructor import Reconstructor
 
     return Reconstructor.from_pretrained(name, read_local_config(), **options)
 
 
-def _refine(name: str, snapshots: Path, options: dict) -> Callable:
+def _refine(name: str, snapshots: Path, options: dict[str, Any]) -> object:
     from recon3d.refinement.refiner import load_refiner
 
     return load_refiner(name, snapshots).refiner.to(choose_device(**options))
 
 
-def _identity(name: str, snapshots: Path, options: dict) -> Callable:
+def _identity(name: str, snapshots: Path, options: dict[str, Any]) -> object:
     from recon3d.identity.features import load_small_identity
 
     return load_small_identity(name, snapshots)[0].to(choose_device(**options))
+
+
+def _albedo(name: str, snapshots: Path, options: dict[str, Any]) -> "FaceModel":
+    from morphable.open import load_face_model
+
+    return load_face_model(name.replace("albedo_", "head#"), **options)
 
 
 _LOADERS = {
@@ -131,9 +159,11 @@ _LOADERS = {
     "landmarks": _landmarks,
     "depth": _depth,
     "mesh": _mesh,
+    "fit": _fit,
     "reconstruct": _reconstruct,
     "refine": _refine,
     "identity": _identity,
+    "albedo": _albedo,
 }
 
 

@@ -40,7 +40,8 @@ def command(script: str) -> str:
 def free_weights() -> list[str]:
     """Files below pretrained/ that the wheel holds: cards and descriptions of all models, weights of the free ones."""
     entries = json.loads(Path("pretrained/models.json").read_text(encoding="utf-8"))
-    free = [entry["file"] for entry in entries if entry["licence"].startswith(FREE_LICENCES)]
+    files = {entry["file"] for entry in entries if entry["licence"].startswith(FREE_LICENCES)}
+    free = [file for file in files if not file.startswith("..")]  # the face model lies in its own package
     cards = [
         str(path.relative_to("pretrained")) for path in Path("pretrained").glob("*/*") if path.stat().st_size < 2**16
     ]

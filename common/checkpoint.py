@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from common.config import read_local_config
 from common.errors import CheckpointError
 from common.files.atomic import flush, publish_folder, temporary_name
-from common.pretrained import PRETRAINED
+from common.pretrained import PRETRAINED, published_folder
 
 FORMAT = 1
 MAX_BYTES = 4 * 2**30
@@ -225,7 +225,7 @@ def resolve_snapshot(name: str | Path, snapshots: Path | None = None) -> Path:
         if newest is not None:
             return newest
     if (PRETRAINED / name / "config.json").is_file():
-        return PRETRAINED / name
+        return published_folder(PRETRAINED / name)
     known = [p.name for folder in (snapshots, PRETRAINED) for p in sorted(folder.glob("*")) if p.is_dir()]
     there = ", ".join(known) or "none"
     raise CheckpointError(f"no model '{name}' (looked in ., {snapshots} and pretrained); there are: {there}.")

@@ -196,12 +196,13 @@ def tidy_arguments(arguments: list[str], own: list[str]) -> tuple[list[str], dic
 class LocalConfig:
     """Content of local_config.ini.
 
-    Attributes: file, or None when none was found; paths [Paths], lower-case keys; runtime [Runtime].
+    Attributes: file, or None when none was found; paths [Paths], lower-case keys; runtime [Runtime]; models [Models].
     """
 
     file: Path | None
     paths: dict[str, Path]
     runtime: dict[str, str]
+    models: dict[str, str] = field(default_factory=dict)
 
     def dataset(self, name: str) -> Path:
         """Folder of a dataset: its key in [Paths], else <data>/<name>."""
@@ -226,15 +227,49 @@ class LocalConfig:
         """Folder of all sessions."""
         return self.data / "models" / "snapshots"
 
+    @property
+    def model_url(self) -> str | None:
+        """Where weights that the package lacks are fetched: [Models] url, a folder as `file:…`; None where nothing is
+        set.
+        """
+        text = self.models.get("url", "").strip().rstrip("/")
+        if not text or "://" in text:
+            return text or None
+        return (self._base / _expanded(text)).as_uri()
+
+    @property
+    def model_cache(self) -> Path:
+        """Folder of fetched weights: [Models] cache, else $XDG_CACHE_HOME/faces, else ~/.cache/faces."""
+        if self.models.get("cache"):
+            return self._base / _expanded(self.models["cache"])
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faces"
+
+    @property
+    def _base(self) -> Path:
+        """Folder from which relative paths of the file count."""
+        return Path() if self.file is None else self.file.resolve().parent
+
+
+def _expanded(text: str) -> str:
+    return os.path.expandvars(os.path.expanduser(text))
+
+
+def local_config_places() -> tuple[Path, ...]:
+    """Where a local_config.ini is looked for, in this order: the current folder, the one above, the user's settings
+    ($XDG_CONFIG_HOME/faces, else ~/.config/faces).
+    """
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "faces"
+    return tuple(folder / "local_config.ini" for folder in (Path(), Path(".."), settings))
+
 
 def read_local_config(file: Path | None = None) -> LocalConfig:
-    """Read an ini file; without a name, local_config.ini of the current folder or the one above, else defaults.
+    """Read an ini file; without a name, the first of `local_config_places`, else defaults.
 
     Relative paths count from the ini file's folder; `~` and environment variables are expanded.
     Raises: ConfigError naming the file.
     """
     if file is None:
-        file = next((p for p in (Path("local_config.ini"), Path("..") / "local_config.ini") if p.is_file()), None)
+        file = next((path for path in local_config_places() if path.is_file()), None)
     if file is None:
         return LocalConfig(None, {}, {})
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
@@ -247,9 +282,9 @@ def read_local_config(file: Path | None = None) -> LocalConfig:
             f"{file}: cannot read the configuration ({first}); correct it or give another --config."
         ) from None
     base = Path(file).resolve().parent
-    section = dict(parser["Paths"]) if parser.has_section("Paths") else {}
-    paths = {key: base / os.path.expandvars(os.path.expanduser(value)) for key, value in section.items() if value}
-    return LocalConfig(Path(file), paths, dict(parser["Runtime"]) if parser.has_section("Runtime") else {})
+    sections = {name: dict(parser[name]) for name in parser.sections()}
+    paths = {key: base / _expanded(value) for key, value in sections.get("Paths", {}).items() if value}
+    return LocalConfig(Path(file), paths, sections.get("Runtime", {}), sections.get("Models", {}))
 
 
 def parse_settings(settings: type, description: str, arguments: list[str]) -> tuple[typing.Any, LocalConfig, bool]:

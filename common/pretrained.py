@@ -13,7 +13,7 @@ from common.errors import CheckpointError
 
 DEFAULT_LANDMARKS = "landmarks_fast"  # the bundled landmark model that everything uses unless told otherwise
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
-TASKS = ("detection", "landmarks", "depth", "mesh", "reconstruct", "refine", "identity")
+TASKS = ("detection", "landmarks", "depth", "mesh", "fit", "reconstruct", "refine", "identity", "albedo")
 
 
 class Score(NamedTuple):
@@ -32,7 +32,7 @@ class ModelEntry:
         name: of a bundled model, or of its authors' file.  aliases: other names that `load_model` takes.
         task: one of TASKS.  does: in a few words.  input: what the network sees.  method: the paper.
         trained_on, licence: of the weights.  scores: with protocol.
-        file: of a bundled model, below `pretrained/`, with its size in bytes and SHA-256; else empty.
+        file: of a bundled model, relative to `pretrained/`, with its size in bytes and SHA-256; else empty.
         origin: "bundled", or where to get the file and how to name it.
     """
 
@@ -101,6 +101,21 @@ def full_name(name: str) -> str:
     """The name of an alias; anything else as it is."""
     entry = find_entry(name)
     return name if entry is None else entry.name
+
+
+def published_folder(shipped: Path) -> Path:
+    """The folder with a listed model's description and weights.
+
+    Args: shipped: its folder of `pretrained/`, which lacks the weights in an installed package where they are for
+        research only.
+    Returns: `shipped` where it has them, else a folder of the cache. Raises: CheckpointError as `model_store.fetched`.
+    """
+    entry = find_entry(shipped.name)
+    if entry is None or not entry.bundled or (shipped.parent / entry.file).is_file():
+        return shipped
+    from common.model_store import fetched  # with the internet's protocols, which a clone never needs
+
+    return fetched(entry, shipped)
 
 
 def verify(name: str) -> Path:

@@ -1,7 +1,9 @@
-"""The result of every predictor: one face of one photo."""
+"""The result of every predictor, one face of one photo, and the shape that all predictors have."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -58,6 +60,22 @@ class Face:
 
     def _pose(self) -> dict[str, float]:
         return {name: round(float(a), 3) for name, a in zip(("pitch", "yaw", "roll"), self.angles_deg, strict=True)}
+
+
+class Predictor(Protocol):
+    """What `load_model` gives for landmarks, depth, mesh, fit and reconstruct."""
+
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+        """Faces of one photo (H, W, 3) uint8 RGB, surest detection first; boxes (4,) left, top, right, bottom instead
+        of a detector.
+        """
+        ...
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None
+    ) -> list[list[Face]]:
+        """Faces of several photos, one list per photo."""
+        ...
 
 
 def _rounded(value: float, digits: int) -> float | None:

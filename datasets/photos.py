@@ -14,8 +14,10 @@ from common.files.images import IMAGE_SUFFIXES, read_image
 def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path | np.ndarray]]:
     """(unique name for results, photo) of every input. Raises: DataError for an input that matches nothing."""
     if not inputs:
-        from skimage.data import astronaut
-
+        try:
+            from skimage.data import astronaut
+        except ImportError:
+            raise DataError("no photo given; name photos, folders or globs.") from None
         yield free_name("astronaut", taken), astronaut()
         return
     for text in inputs:

@@ -1,16 +1,18 @@
 """The demo's tasks `depth` and `rotate`: one face of a photo in; pictures, points and a movie out."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.files.atomic import write_file
 from depthnet.lifting import Lifter, animation_angles
-from depthnet.scores.figures import save_figure
 from depthnet.warping.tasks import render_rotation
 from drawing.movies import write_movie
 from geometry.schemes import IBUG_68
+
+if TYPE_CHECKING:  # turning a face needs no matplotlib
+    from matplotlib.figure import Figure
 
 SHOWN_DEGREES = (-45, -30, -15, 0, 15, 30, 45)
 GREY = 60  # behind a turned face
@@ -34,6 +36,8 @@ def write_depth(out: Path, label: str, image: np.ndarray, points: np.ndarray, li
 
     Args: image (H, W, 3) uint8 RGB; points (68, 2) in its continuous pixels.
     """
+    from depthnet.scores.figures import save_figure
+
     depth = lifter.photo_depth(points)
     rows = "".join(f"{x:.3f},{y:.3f},{z:.3f}\n" for (x, y), z in zip(points, depth, strict=True))
     write_file(out / f"{label}_depth.csv", rows)
@@ -42,8 +46,10 @@ def write_depth(out: Path, label: str, image: np.ndarray, points: np.ndarray, li
     return [out / f"{label}_depth.png", out / f"{label}_depth.csv"]
 
 
-def depth_figure(crop: np.ndarray, points: np.ndarray, depth: np.ndarray) -> Figure:
+def depth_figure(crop: np.ndarray, points: np.ndarray, depth: np.ndarray) -> "Figure":
     """The face with its keypoints coloured by depth, and the keypoints from the front, the side and half-way."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(16, 4.2), layout="constrained")
     axes = figure.add_subplot(1, 4, 1)
     axes.imshow(crop, extent=(0, crop.shape[1], crop.shape[0], 0))

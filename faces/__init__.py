@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors and type checkers; at run time a name is imported when it is first asked for
     from common.errors import UserError
     from common.files.images import read_image
-    from datasets.face import Face
+    from datasets.face import Face, Predictor
     from depthnet.predictor import DepthPredictor
     from landmarks.detector import LandmarkDetector
     from model_zoo import list_models, load_model
     from morphable.open import load_face_model
+    from recon3d.fitting.fitter import FaceFitter
     from recon3d.inference.reconstructor import Reconstructor
     from recon3d.regression.regressor import FaceRegressor
 
@@ -29,8 +30,10 @@ __version__ = "0.1.0"
 __all__ = [
     "DepthPredictor",
     "Face",
+    "FaceFitter",
     "FaceRegressor",
     "LandmarkDetector",
+    "Predictor",
     "Reconstructor",
     "UserError",
     "list_models",
@@ -41,11 +44,12 @@ __all__ = [
 _MODULES = {
     "common.errors": ("UserError",),
     "common.files.images": ("read_image",),
-    "datasets.face": ("Face",),
+    "datasets.face": ("Face", "Predictor"),
     "depthnet.predictor": ("DepthPredictor",),
     "landmarks.detector": ("LandmarkDetector",),
     "model_zoo": ("list_models", "load_model"),
     "morphable.open": ("load_face_model",),
+    "recon3d.fitting.fitter": ("FaceFitter",),
     "recon3d.inference.reconstructor": ("Reconstructor",),
     "recon3d.regression.regressor": ("FaceRegressor",),
 }

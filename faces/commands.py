@@ -9,9 +9,8 @@ from pathlib import Path
 
 EVALUATIONS = ("landmarks", "depthnet", "recon3d")
 EXTRAS = {  # of pyproject.toml, and the modules that each adds
-    "train": ("accelerate", "matplotlib", "tensorboard"),
+    "train": ("accelerate", "matplotlib", "tensorboard", "torchvision"),
     "onnx": ("onnx", "onnxruntime"),
-    "dev": ("skimage",),
 }
 
 

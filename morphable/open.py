@@ -20,6 +20,7 @@ from torch import Tensor
 from common.config import LocalConfig
 from common.errors import DataError, FaceModelError, MeshFileError
 from common.files.atomic import write_file
+from common.pretrained import PRETRAINED, published_folder
 from morphable.loaders import names
 from morphable.model import FaceModel
 
@@ -92,11 +93,12 @@ def save_albedo(path: Path, mean: Tensor, basis: Tensor, licence: str) -> None:
 
 
 def _with_albedo(model: FaceModel, part: str) -> FaceModel:
-    """The head with the albedo of assets/albedo_<part>.safetensors. Raises: FaceModelError."""
-    path = ASSETS / f"albedo_{part}.safetensors"
-    if not path.is_file():
-        known = sorted(p.stem.removeprefix("albedo_") for p in ASSETS.glob("albedo_*.safetensors"))
-        raise FaceModelError(f"the head has no albedo '{part}'; there are: {', '.join(known) or 'none'}.")
+    """The head with the albedo of pretrained/albedo_<part>. Raises: FaceModelError; CheckpointError as
+    `published_folder`.
+    """
+    if not (PRETRAINED / f"albedo_{part}").is_dir():
+        raise FaceModelError(f"the head has no albedo '{part}'; there are: {', '.join(_albedos()) or 'none'}.")
+    path = published_folder(PRETRAINED / f"albedo_{part}") / "model.safetensors"
     try:
         with safetensors.safe_open(path, "pt") as file:
             mean, basis = (file.get_tensor(name).float() for name in ("albedo_mean", "albedo"))
@@ -107,6 +109,10 @@ def _with_albedo(model: FaceModel, part: str) -> FaceModel:
     return replace(
         model, name=f"{model.name}#{part}", licence=f"{model.licence.split(' Albedo:')[0]} {licence}", **fields
     )
+
+
+def _albedos() -> list[str]:
+    return sorted(path.name.removeprefix("albedo_") for path in PRETRAINED.glob("albedo_*"))
 
 
 def _parse(source: str) -> tuple[str | None, str, str | None]:
@@ -135,7 +141,7 @@ def _usual_place(known: str, paths: dict[str, Path]) -> Path:
 def _not_found(path: str, known: str | None) -> str:
     if known in _HINTS:
         return f"no face model '{path}' of the format {known}{_HINTS[known]}."
-    embedded = sorted(p.stem.replace("albedo_", "head#") for p in ASSETS.glob("*.safetensors"))
+    embedded = [p.stem for p in sorted(ASSETS.glob("*.safetensors"))] + [f"head#{name}" for name in _albedos()]
     if path == "head":
         return f"the embedded face model 'head' is not in {ASSETS}; take morphable/assets from the repository."
     formats = ", ".join(f"{name}:<path>" for name in FORMATS)

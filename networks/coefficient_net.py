@@ -9,7 +9,6 @@ parameter regressors that it may begin from. Parameter names of the ResNets are 
 from dataclasses import asdict, dataclass
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
@@ -62,7 +61,9 @@ class CoefficientNet(nn.Module):
         if config.backbone in MOBILENETS:
             self.backbone = MobileNetV1(MOBILENETS[config.backbone])
         else:
-            self.backbone = getattr(torchvision.models, config.backbone)(weights=None)
+            from torchvision import models  # takes a second, and no bundled network needs it
+
+            self.backbone = getattr(models, config.backbone)(weights=None)
         self.features = self.backbone.fc.in_features
         if config.one_head:
             self.backbone.fc = nn.Linear(self.features, config.outputs)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock
 
 INPUT_PX = 112
 _STAGES = 4  # each halves the side: 112 → 56 → 28 → 14 → 7 px
@@ -55,6 +54,8 @@ class FaceEmbedding(nn.Module):
     """
 
     def __init__(self, config: FaceEmbeddingConfig = FaceEmbeddingConfig()) -> None:
+        from torchvision.models.resnet import BasicBlock  # takes a second, and few who import this file build one
+
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(

@@ -19,7 +19,6 @@ from depthnet.replacement.repair import Repairer, frontalise, repair_swap
 from depthnet.settings import WarpSettings
 from depthnet.warping.faces import Detect, PhotoFace, file_depth, read_face
 from depthnet.warping.facewarper import dataset_items, render_dataset, serve, write_item
-from depthnet.warping.plots import moved_points, plot_export, plot_frames
 from depthnet.warping.warper import composite, warp_faces
 from drawing.movies import SUFFIXES, write_movie
 from geometry.face_template import to_68
@@ -259,6 +258,8 @@ def export(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
         save_picture(root / "tgt_images" / f"{path.name}.png", resized.image)
         if settings.save_plots or (settings.save_plots is None and len(targets) == 1):
             name = path.name if len(targets) > 1 else ""
+            from depthnet.warping.plots import plot_export  # matplotlib is no requirement of turning faces
+
             plot_export(root, name, scaled.points68, resized.points68, depth, affines[0], size)
     (root / "expected_result").mkdir(parents=True, exist_ok=True)
     console().info(f"wrote {len(targets)} items to {root}")
@@ -287,6 +288,8 @@ def export_animation(settings: WarpSettings, local: LocalConfig, detect: Detect,
         write_item(root, f"{i:06d}", source.points68, depth, affine, settings.whole_pixels)
     save_picture(root / "source" / "src.png", source.image)
     if settings.save_plots:
+        from depthnet.warping.plots import moved_points, plot_frames
+
         moved = np.stack([moved_points(source.points68, *pair) for pair in zip(depths, affines, strict=True)])
         plot_frames(root / "plot_source", "source moved", moved, depths, size)
         if turned is not None:

@@ -1,5 +1,4 @@
-"""Learn the albedo of faces from photos with landmarks: morphable/assets/albedo_photos.safetensors for the embedded
-head.
+"""Learn the albedo of faces from photos with landmarks: pretrained/albedo_photos for the embedded head.
 
     python -m recon3d.head.build_albedo --w300 /data/300w
 
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from common.config import read_local_config
 from common.errors import DataError
+from common.pretrained import PRETRAINED
 from common.scripts import exits_with_user_errors
 from datasets.readers.w300 import W300
 from geometry.cameras import weak_perspective
@@ -31,7 +31,7 @@ from geometry.raster.rasteriser import rasterize
 from morphable.fit import fit_landmarks
 from morphable.light import light_and_albedo, sample_vertices, shading
 from morphable.model import FaceModel
-from morphable.open import ASSETS, load_face_model, save_albedo
+from morphable.open import load_face_model, save_albedo
 from recon3d.fitting.photometric import skin_weights
 from recon3d.head.incomplete_pca import incomplete_components
 
@@ -147,7 +147,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--w300", type=Path, help="folder of 300-W; default: [Paths] w300 of local_config.ini")
     parser.add_argument("--count", type=int, help="use so many photos only")
-    parser.add_argument("--out", type=Path, default=ASSETS / "albedo_photos.safetensors")
+    parser.add_argument("--out", type=Path, default=PRETRAINED / "albedo_photos/model.safetensors")
     settings = parser.parse_args()
     root = settings.w300 or read_local_config().dataset("w300")
     dataset = W300(root, "train", SIZE_PX, "lm_ground_truth")

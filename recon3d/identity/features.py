@@ -23,7 +23,7 @@ from common.checkpoint import (
     save_snapshot,
 )
 from common.errors import CheckpointError, DataError
-from common.pretrained import PRETRAINED
+from common.pretrained import PRETRAINED, published_folder
 from datasets.augment import warp
 from geometry.schemes import FIVE_OF_68
 from geometry.similarity import similarity_matrices_2d
@@ -74,7 +74,7 @@ def load_identity(kind: str, path: Path | None = None, device: torch.device | st
     if kind not in NETWORKS:
         raise ValueError(f"unknown identity network '{kind}'; choose one of: {', '.join(NETWORKS)}.")
     if kind == "small":
-        network, _ = load_small_identity(str(path or PRETRAINED / BUNDLED))
+        network, _ = load_small_identity(str(path or published_folder(PRETRAINED / BUNDLED)))
         return IdentityFeatures(kind, network).to(device, memory_format=torch.channels_last)
     if path is None:
         raise CheckpointError(

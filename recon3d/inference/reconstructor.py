@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from common.config import LocalConfig, read_local_config
-from common.errors import DataError
+from common.errors import CheckpointError, DataError
 from common.pretrained import PRETRAINED
 from common.runtime import choose_device
 from datasets.alignment import MIN_PHOTO_PX, SIZE_PX, Alignment, align, check_inside, five_of_68
@@ -369,7 +369,14 @@ def _appearance(how: str, model: FaceModel, source: str, texture: str) -> FaceMo
         raise DataError(f"--appearance {how}: unknown; choose one of: {', '.join(APPEARANCES)}.")
     if how == "network" or (how == "auto" and (not source.startswith("head") or texture != "none")):
         return None
-    return load_face_model("head#photos") if source == "head" else model
+    if source != "head":
+        return model
+    try:
+        return load_face_model("head#photos")
+    except CheckpointError:  # an installed package lacks the albedo, which is for research only
+        if how == "photo":
+            raise
+        return model
 
 
 def five_points_of(scheme: str, landmarks: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geometry.cameras import weak_perspective
 from geometry.raster.rasteriser import interpolate, rasterize
-from morphable.fit import Fit, FitSettings, fit_landmarks
+from morphable.fit import DETECTOR_NOISE, Fit, FitSettings, fit_landmarks
 from morphable.light import shading
 from morphable.model import FaceModel
 from recon3d.fitting.appearance import Placed, light_and_albedo_seen
@@ -17,10 +17,6 @@ from recon3d.fitting.photometric import placed, skin_weights
 from recon3d.inference.reconstructor import ReconstructedFaces
 from recon3d.reconstruction import losses
 from recon3d.reconstruction.renderer import Geometry
-
-# Spread of detected landmarks in sizes √(w·h) of their box, for the fit to them; their error on these faces is 3 to 5
-# %.
-DETECTOR_NOISE = 0.05
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from datasets.readers.scans import Scan, read_scans
 from landmarks.finder import LandmarkFinder
 from metrics.bootstrap import mean_interval
 from metrics.meshes import Surface, face_crop, now_errors_mm
-from morphable.fit import FitSettings, fit_landmarks
+from morphable.fit import DETECTOR_NOISE, FitSettings, fit_landmarks
 from morphable.model import FaceModel
 from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor
-from recon3d.scores.candidates import DETECTOR_NOISE
 from recon3d.scores.scan_views import ScanRenderer, View, with_landmarks
 
 SEVEN = [36, 39, 42, 45, 33, 48, 54]  # of the 68 points: NoW's landmarks

@@ -9,7 +9,17 @@ import pytest
 from faces.commands import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
-TOO_MUCH = {"pytest", "pytest-xdist", "hypothesis", "ruff", "tensorboard", "matplotlib", "accelerate", "scikit-image"}
+TOO_MUCH = {
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "ruff",
+    "tensorboard",
+    "matplotlib",
+    "accelerate",
+    "scikit-image",
+    "torchvision",
+}
 
 
 @pytest.fixture(scope="module")

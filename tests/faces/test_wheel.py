@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common.pretrained import model_entries
+from common.pretrained import PRETRAINED, model_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_INSTALLED = {"benchmarks", "tests", "exps", "setup.py"}
@@ -110,6 +110,7 @@ def imported_modules(tree: ast.AST) -> list[str]:
 
 USE = """
 import sys
+from pathlib import Path
 import datasets
 import faces
 
@@ -124,8 +125,14 @@ assert found.points.shape == (5, 2)
 assert datasets.__version__ == "hugging face" and sys.modules["faces.datasets"] is not datasets
 try:
     load_model("landmarks_fast")
+    raise SystemExit("weights for research only are in the wheel")
 except faces.UserError as error:
-    print(error)
+    assert "[Models] url" in str(error)
+Path("local_config.ini").write_text(f"[Models]\\nurl = {sys.argv[2]}\\n")
+for name in ("landmarks_fast", "depthnet_gan", "regressor_120", "head", "reconstructor"):
+    model = load_model(name, device="cpu")
+    (face,) = model(image)
+    assert face.landmarks.shape[0] == 68 and type(model).__module__.startswith("faces."), name
 """
 
 
@@ -134,8 +141,10 @@ def test_a_program_outside_the_clone_uses_it_beside_other_datasets(outside, tmp_
     from skimage.data import astronaut
 
     Image.fromarray(astronaut()).save(tmp_path / "work/photo.png")
-    run = outside("-c", USE, "photo.png")
+    run = outside("-c", USE, "photo.png", str(PRETRAINED))
     assert run.returncode == 0, run.stderr
+    fetched = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "cache/faces").iterdir()}
+    assert {"landmarks_fast", "reconstructor_gcn", "albedo_photos"} <= fetched and "head" not in fetched
 
 
 def test_console_commands(installed, outside):

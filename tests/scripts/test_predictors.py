@@ -11,6 +11,7 @@ from datasets.face import Face
 from depthnet.predictor import DepthPredictor
 from landmarks.detector import LandmarkDetector
 from landmarks.finder import LandmarkFinder
+from recon3d.fitting.fitter import FaceFitter
 from recon3d.inference.reconstructor import Reconstructor
 from recon3d.regression.regressor import FaceRegressor
 
@@ -18,6 +19,7 @@ PREDICTORS = {
     "landmarks_300w": LandmarkDetector,
     "depthnet_gan": DepthPredictor,
     "regressor_120": FaceRegressor,
+    "head": FaceFitter,
     "reconstructor": Reconstructor,
 }
 BOX = np.array([170.0, 70.0, 280.0, 185.0])  # the astronaut's face
@@ -51,7 +53,7 @@ def test_faces_are_json(predictor):
     content = json.loads(json.dumps(face.to_json(), allow_nan=False))
     assert np.allclose(content["landmarks"], face.landmarks, atol=1e-3) and "detection_score" not in content
     assert ("depth" in content) == isinstance(predictor, DepthPredictor)
-    assert ("pose_deg" in content) == isinstance(predictor, FaceRegressor | Reconstructor)
+    assert ("pose_deg" in content) == isinstance(predictor, FaceRegressor | FaceFitter | Reconstructor)
 
 
 def test_depth_grows_toward_the_viewer(predictor):
@@ -59,7 +61,7 @@ def test_depth_grows_toward_the_viewer(predictor):
     (face,) = predictor(astronaut(), [BOX])
     depth = face.landmarks[:, 2] if face.landmarks.shape[1] == 3 else face.depth
     if depth is None:
-        assert not isinstance(predictor, DepthPredictor | FaceRegressor)
+        assert not isinstance(predictor, DepthPredictor | FaceRegressor | FaceFitter)
         return
     assert depth[30] > depth[[0, 16]].max() + 20
 

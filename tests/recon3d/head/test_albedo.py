@@ -7,11 +7,12 @@ import torch
 from common.errors import FaceModelError
 from common.files.images import read_image
 from common.files.points import read_pts
+from common.pretrained import PRETRAINED
 from geometry.cameras import weak_perspective
 from geometry.raster.render import render
 from geometry.rotations import rotation_from_euler
 from morphable.fit import fit_landmarks
-from morphable.open import ASSETS, load_face_model, save_albedo
+from morphable.open import load_face_model, save_albedo
 from recon3d.fitting.photometric import PhotometricSettings, refine_photos, skin_weights
 from recon3d.head import build_albedo
 from recon3d.head.incomplete_pca import incomplete_components
@@ -86,23 +87,23 @@ def test_grey_photos_teach_nothing(head):
 
 def test_the_head_takes_an_albedo(head, tmp_path, monkeypatch):
     mean, basis = torch.rand(head.num_vertices, 3), torch.rand(head.num_vertices, 3, 2)
-    (tmp_path / "head.safetensors").symlink_to(ASSETS / "head.safetensors")
-    save_albedo(tmp_path / "albedo_mine.safetensors", mean, basis, "Albedo: mine.")
-    monkeypatch.setattr("morphable.open.ASSETS", tmp_path)
+    save_albedo(tmp_path / "albedo_mine/model.safetensors", mean, basis, "Albedo: mine.")
+    monkeypatch.setattr("morphable.open.PRETRAINED", tmp_path)
     model = load_face_model("head#mine")
     assert torch.equal(model.albedo_mean, mean.half().float()) and model.sizes == (*head.sizes[:2], 2)
     assert model.name == "head#mine" and model.licence.endswith("Albedo: mine.") and "procedural" not in model.licence
     with pytest.raises(FaceModelError, match="no albedo 'yours'; there are: mine"):
         load_face_model("head#yours")
-    (tmp_path / "albedo_bad.safetensors").write_bytes(b"x" * 20)
-    with pytest.raises(FaceModelError, match="albedo_bad.safetensors: not an albedo"):
+    (tmp_path / "albedo_bad").mkdir()
+    (tmp_path / "albedo_bad/model.safetensors").write_bytes(b"x" * 20)
+    with pytest.raises(FaceModelError, match="albedo_bad/model.safetensors: not an albedo"):
         load_face_model("head#bad")
 
 
 def test_the_shipped_albedo(head):
-    path = ASSETS / "albedo_photos.safetensors"
+    path = PRETRAINED / "albedo_photos/model.safetensors"
     model = load_face_model("head#photos")
-    assert path.stat().st_size < 5 * 2**20 and path.with_suffix(".md").is_file()
+    assert path.stat().st_size < 5 * 2**20 and path.with_name("README.md").is_file()
     assert "research use" in model.licence and model.sizes[2] == 40
     face = skin_weights(model) > 0.9
     red, green, blue = model.albedo_mean[face].mean(0)
