@@ -9,6 +9,7 @@ import pytest
 from faces.commands import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
+NOT_BY_MAKE = {"ray[data]>=2.9"}  # for several machines; large, and one machine does without
 TOO_MUCH = {
     "pytest",
     "pytest-xdist",
@@ -32,7 +33,8 @@ def test_requirements_are_those_of_the_package_and_its_extras(project):
     lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
     wanted = sorted(filter(None, lines))
     extras = project["optional-dependencies"].values()
-    assert wanted == sorted({*project["dependencies"], *(package for extra in extras for package in extra)})
+    offered = {*project["dependencies"], *(package for extra in extras for package in extra)}
+    assert wanted == sorted(offered - NOT_BY_MAKE)
 
 
 def test_the_base_is_for_inference(project):

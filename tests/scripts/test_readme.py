@@ -104,7 +104,8 @@ def place(drawn, tmp_path_factory):
 def module_of(words: list[str]):
     """The module of a command, and its arguments."""
     if words[1] == "-m":
-        return importlib.import_module(words[2]), words[3:]
+        module = importlib.import_module(words[2])
+        return importlib.import_module(f"{words[2]}.__main__") if hasattr(module, "__path__") else module, words[3:]
     return importlib.import_module(Path(words[1]).stem), words[2:]
 
 
