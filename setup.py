@@ -79,6 +79,11 @@ packages = [name for name in find_packages() if name.split(".")[0] in PARTS]
 setup(
     packages=["faces", *(f"faces.{name}" for name in packages), "faces.pretrained"],
     package_dir={"faces": "faces", **{f"faces.{name}": name.replace(".", "/") for name in (*packages, "pretrained")}},
-    package_data={"faces": ["py.typed"], "faces.morphable": ["assets/*"], "faces.pretrained": free_weights()},
+    package_data={
+        "faces": ["py.typed"],
+        "faces.drawing.report": ["page.html"],
+        "faces.morphable": ["assets/*"],
+        "faces.pretrained": free_weights(),
+    },
     cmdclass={"build_py": OneImportName},
 )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geometry.rotations import euler_from_rotation
 from geometry.schemes import IBUG_68_TO_66
 
 # (x, y, z) of the subject's right half where it has a mirror image, in the order of the right half's indices
@@ -128,6 +129,13 @@ def fit_template(points: Tensor) -> tuple[Tensor, Tensor]:
     first, second = (u @ vh).unbind(dim=-2)
     rotation = torch.stack([first, second, torch.linalg.cross(first, second)], dim=-2)
     return rotation, s.mean(dim=-1)
+
+
+def template_angles(points: Tensor) -> Tensor:
+    """(…, 66, 2) points → (…, 3) pitch, yaw, roll in degrees ("aflw2000" convention) of the template fitted to them."""
+    rotation, _ = fit_template(points)
+    upward = torch.tensor([1.0, -1.0, -1.0], dtype=points.dtype, device=points.device)  # y up, z toward the viewer
+    return torch.rad2deg(euler_from_rotation(rotation * upward[:, None] * upward))
 
 
 def template_depth(points: Tensor) -> Tensor:

@@ -123,3 +123,5 @@ def _add(report: LandmarkReport, annotations: list[Annotation], landmarks: list[
     visibility = torch.from_numpy(np.stack(weights)).float() * seen
     predicted = torch.from_numpy(np.stack(landmarks)[..., :2]).float()
     report.add([a.name for a in annotations], predicted, truth.nan_to_num(), visibility, float("nan"))
+    for annotation, points in zip(annotations, predicted, strict=True):
+        report.keep(annotation.name, points.numpy())

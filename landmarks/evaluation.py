@@ -1,7 +1,9 @@
 """Scores of a model on a dataset, streaming: memory does not grow with the number of photos but for their errors."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -16,6 +18,7 @@ from common.files.pictures import save_picture
 from common.logs import console
 from common.runtime import current_commit, make_accelerator
 from datasets.augment import Batch
+from datasets.crop import Crop
 from datasets.detection.detect import DEFAULT_DETECTOR
 from datasets.loader import RawBatch
 from datasets.packing import SampleReader
@@ -29,6 +32,7 @@ from landmarks.detector import LandmarkDetector
 from landmarks.inference import Prediction, predict, validation_transform
 from landmarks.models import LoadedModel, load_model
 from landmarks.pictures import prediction_pictures
+from landmarks.report import write_landmark_report
 from landmarks.settings import EvalSettings
 from metrics.report import LandmarkReport, Protocol
 from networks.aae import AAE
@@ -77,10 +81,11 @@ def add_to_report(report: LandmarkReport, names: Sequence[str], predicted: Tenso
 
 @dataclasses.dataclass(frozen=True)
 class ReadBatch:
-    """Samples that could be read, and the errors of those that could not."""
+    """Samples that could be read with their crops, and the errors of those that could not."""
 
     batch: RawBatch | None
     names: list[str]
+    crops: list[Crop]
     failures: list[tuple[str, str]]
 
 
@@ -96,13 +101,13 @@ def collate_samples(items: list[tuple[str, Sample | DataError]]) -> ReadBatch:
     failures = [(name, str(item)) for name, item in items if isinstance(item, DataError)]
     read = [(name, item) for name, item in items if isinstance(item, Sample)]
     if not read:
-        return ReadBatch(None, [], failures)
+        return ReadBatch(None, [], [], failures)
     samples = [sample for _, sample in read]
     images = torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1) for sample in samples])
     landmarks = torch.stack([torch.from_numpy(sample.landmarks) for sample in samples])
     visibility = torch.stack([torch.from_numpy(sample.visibility) for sample in samples])
     batch = RawBatch(images, landmarks, visibility, torch.arange(len(samples)))
-    return ReadBatch(batch, [name for name, _ in read], failures)
+    return ReadBatch(batch, [name for name, _ in read], [sample.crop for sample in samples], failures)
 
 
 @torch.inference_mode()
@@ -156,8 +161,15 @@ def evaluate_dataset(
         add_to_report(
             report, read.names, prediction.landmarks if settings.eval_3d else prediction.landmarks[..., :2], data
         )
+        keep_points(report, read, prediction.landmarks, data.images.shape[-1])
         first = first or (data, prediction)
     return report, first
+
+
+def keep_points(report: LandmarkReport, read: ReadBatch, predicted: Tensor, size: int) -> None:
+    """Predicted points (B, K, 2 or 3) px of the inner square of the crops, in the photos."""
+    for name, crop, points in zip(read.names, read.crops, predicted.float().cpu().numpy(), strict=True):
+        report.keep(name, crop.centre(size).invert(points[:, :2]))
 
 
 def with_groundtruth_heatmaps(networks: AAE, data: Batch, prediction: Prediction, settings: EvalSettings) -> Prediction:
@@ -170,48 +182,78 @@ def with_groundtruth_heatmaps(networks: AAE, data: Batch, prediction: Prediction
     return Prediction(torch.cat([points / scale, depth[..., None]], dim=-1), scores, maps, prediction.z)
 
 
-def run_evaluation(settings: EvalSettings, local: LocalConfig) -> LandmarkReport:
-    """eval_landmarks.py: load, score, print, write."""
-    if settings.checkpoint is None:
+def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict[str, LandmarkReport]:
+    """eval_landmarks.py: load, score, print, write. Returns: the reports by model."""
+    if not settings.checkpoint:
         raise ConfigError("-r/--resume is missing: give a bundled name, a session or a path, as in -r landmarks_300w.")
+    if len(set(settings.checkpoint)) < len(settings.checkpoint):
+        raise ConfigError("-r/--resume names a model twice; name every model once.")
+    if settings.csv is not None and len(settings.checkpoint) > 1:
+        raise ConfigError("--csv takes one model; for several, --report writes faces.csv with a column for each.")
     if len(settings.dataset) != 1:
         raise ConfigError("--dataset takes one dataset here; run the evaluation once per dataset.")
-    accelerator = make_accelerator(settings.device, settings.precision)
-    model = load_model(settings.checkpoint, local.snapshots, settings.activation)
+    models = {name: load_for_evaluation(name, settings, local) for name in settings.checkpoint}
+    datasets = {name: open_test_set(name, model, settings, local) for name, model in models.items()}
+    reports = {}
+    for name, model in models.items():
+        reports[name] = evaluate_model(name, model, datasets[name], settings, local)
+    publish(reports, settings)
+    if settings.report is not None:
+        write_landmark_report(settings.report, next(iter(datasets.values())), reports)
+    return reports
+
+
+def load_for_evaluation(name: str, settings: EvalSettings, local: LocalConfig) -> LoadedModel:
+    """One model that can do what the settings ask for. Raises: ConfigError, CheckpointError."""
+    model = load_model(name, local.snapshots, settings.activation)
     if model.scheme is None:
-        raise ConfigError(f"{settings.checkpoint} has no landmark head; train one with train_aae_landmarks.py.")
-    networks = model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()
-    if settings.readout not in (None, "heatmaps") and not networks.config.coords_head:
-        raise ConfigError(
-            f"--readout {settings.readout}: {settings.checkpoint} has no coordinate read-out; use heatmaps."
-        )
+        raise ConfigError(f"{name} has no landmark head; train one with train_aae_landmarks.py.")
+    config = model.networks.config
+    if settings.readout not in (None, "heatmaps") and not config.coords_head:
+        raise ConfigError(f"--readout {settings.readout}: {name} has no coordinate read-out; use heatmaps.")
+    if settings.eval_3d and not config.depth_head:
+        raise ConfigError(f"--eval-3d: {name} has no depth head; train it with train_aae_landmarks_3d.py.")
+    return model
+
+
+def open_test_set(name: str, model: LoadedModel, settings: EvalSettings, local: LocalConfig) -> FaceDataset:
+    """The dataset as a model's crops need it. Raises: ConfigError for another number of points, DataError."""
     key = settings.dataset[0]
-    dataset = locate_dataset(
-        key,
-        settings.test_split,
-        local,
-        networks.config.input_size,
-        settings.crop_source or model.crop_source,
-        settings.align,
-        settings.scheme,
-    )
+    crop_source = settings.crop_source or model.crop_source
+    size = model.networks.config.input_size
+    dataset = locate_dataset(key, settings.test_split, local, size, crop_source, settings.align, settings.scheme)
     if dataset.scheme is None or dataset.scheme.num_points != model.scheme.num_points:
         have = "no landmarks" if dataset.scheme is None else f"{dataset.scheme.num_points} landmarks"
         raise ConfigError(
-            f"--dataset {key} has {have}, the model finds {model.scheme.num_points}; choose another of the two."
-        )
-    if settings.eval_3d and not networks.config.depth_head:
-        raise ConfigError(
-            f"--eval-3d: {settings.checkpoint} has no depth head; train it with train_aae_landmarks_3d.py."
+            f"--dataset {key} has {have}, the model {name} finds {model.scheme.num_points}; choose another of the two."
         )
     if settings.val_count is not None:
         dataset.annotations = dataset.annotations[: settings.val_count]
-    console().info(str(dataset))
+    return dataset
+
+
+def evaluate_model(
+    name: str, model: LoadedModel, dataset: FaceDataset, settings: EvalSettings, local: LocalConfig
+) -> LandmarkReport:
+    """Score one model, print the score with its protocol, and draw the first faces without --benchmark."""
+    accelerator = make_accelerator(settings.device, settings.precision)
+    model.networks.to(accelerator.device, memory_format=torch.channels_last).eval()
+    console().info(f"{name} on {dataset}" if len(settings.checkpoint) > 1 else str(dataset))
     if settings.boxes is not None:
         report, first = evaluate_in_boxes(model, dataset, settings), None
     else:
         report, first = evaluate_dataset(model, dataset, settings, accelerator)
-    publish(report, settings, local, first, model)
+    for line in [*report.block().splitlines(), report.line()]:
+        console().info(line)
+    for failed, reason in report.failures:
+        console().info(f"counted as failed: {failed}: {reason}")
+    if not settings.benchmark and first is not None:
+        normalize = model.networks.config.normalize
+        pictures = prediction_pictures(*first, report.scheme, settings.ocular_norm, settings.sigma, normalize)
+        for title, picture in pictures.items():
+            path = local.outputs / "results" / name.replace("/", "_").strip("._") / f"{title}.png"
+            save_picture(path, picture)
+            console().info(f"wrote {path}")
     return report
 
 
@@ -244,23 +286,13 @@ def evaluate_in_boxes(model: LoadedModel, dataset: FaceDataset, settings: EvalSe
     return scores.report
 
 
-def publish(report: LandmarkReport, settings: EvalSettings, local: LocalConfig, first, model: LoadedModel) -> None:
-    """Print the score with its protocol and write what was asked for."""
-    for line in report.block().splitlines():
-        console().info(line)
-    console().info(report.line())
-    for name, reason in report.failures:
-        console().info(f"counted as failed: {name}: {reason}")
+def publish(reports: dict[str, LandmarkReport], settings: EvalSettings) -> None:
+    """Write what --json, --csv and --ced ask for; of several models --json has one entry each."""
+    one = next(iter(reports.values())) if len(reports) == 1 else None
     if settings.json is not None:
-        write_file(settings.json, report.json_text())
+        several = {name: json.loads(report.json_text()) for name, report in reports.items()}
+        write_file(settings.json, one.json_text() if one else json.dumps(several, indent=1))
     if settings.csv is not None:
-        write_file(settings.csv, report.csv_text())
+        write_file(settings.csv, one.csv_text())
     if settings.ced is not None:
-        plot_ced({model.folder.name: report}, settings.ced)
-    if not settings.benchmark and first is not None:
-        normalize = model.networks.config.normalize
-        pictures = prediction_pictures(*first, report.scheme, settings.ocular_norm, settings.sigma, normalize)
-        for name, picture in pictures.items():
-            path = local.outputs / "results" / settings.checkpoint.replace("/", "_").strip("._") / f"{name}.png"
-            save_picture(path, picture)
-            console().info(f"wrote {path}")
+        plot_ced({Path(name).name: report for name, report in reports.items()}, settings.ced)

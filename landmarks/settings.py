@@ -179,8 +179,12 @@ class DepthSettings(LandmarkSettings):
 class EvalSettings:
     """eval_landmarks.py."""
 
-    checkpoint: str | None = option(
-        None, "bundled name, session, session/epoch or path of the model", "-c", "-r", group="model"
+    checkpoint: list[str] = option(
+        [],
+        "bundled name, session, session/epoch or path of the model; several are scored on the same faces",
+        "-c",
+        "-r",
+        group="model",
     )
     dataset: list[str] = option(["w300"], "dataset", group="data")
     test_split: str = option("full", "split", group="data")
@@ -225,6 +229,11 @@ class EvalSettings:
     json: Path | None = option(None, "write the summary here", group="output")
     csv: Path | None = option(None, "write the error of every face here", group="output")
     ced: Path | None = option(None, "draw the cumulative error curve here", group="output")
+    report: Path | None = option(
+        None,
+        "write report.html with curves, intervals, groups and pictures, and its csv, into this folder",
+        group="output",
+    )
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
     seed: int = option(0, "of the model's training, written beside the score; of --jitter", group="run", minimum=0)

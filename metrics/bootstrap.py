@@ -1,6 +1,7 @@
 """Confidence intervals by resampling (Efron 1979), percentile method, with a fixed seed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,3 +29,27 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
     known = np.asarray(values, dtype=np.float64)
     known = known[np.isfinite(known)]
     return bootstrap(lambda rows: float(known[rows].mean()), len(known))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, the ends of its 95 % interval, and how many values it is of; NaN where there are too few."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Estimate":
+        """Of (N,) values; what is not finite is left out."""
+        known = np.asarray(values, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        return cls(float(known.mean()) if len(known) else float("nan"), *mean_interval(known), len(known))
+
+    def text(self, decimals: int = 2) -> str:
+        """`3.35 [3.21, 3.50]`, without brackets where there is no interval, – without values."""
+        if not np.isfinite(self.mean):
+            return "–"
+        mean, low, high = (f"{value:.{decimals}f}" for value in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]" if np.isfinite(self.low) else mean

@@ -28,8 +28,12 @@ def vertex_errors_mm(found: Tensor, truth: Tensor, weights: Tensor | None = None
     weights (N,): where vertices count, in the alignment and in the mean; a face's region, for instance.
     """
     weights = torch.ones_like(found[0, :, 0]) if weights is None else weights.to(found)
-    distance = (moved(found, similarity(found, truth, weights, scaled)) - truth).norm(dim=-1)
-    return MM_PER_DM * (distance * weights).sum(1) / weights.sum()
+    return (vertex_distances_mm(found, truth, weights, scaled) * weights).sum(1) / weights.sum()
+
+
+def vertex_distances_mm(found: Tensor, truth: Tensor, weights: Tensor, scaled: bool = True) -> Tensor:
+    """(B, N) distances of corresponding vertices after the best similarity (or rigid motion), as `vertex_errors_mm`."""
+    return MM_PER_DM * (moved(found, similarity(found, truth, weights, scaled)) - truth).norm(dim=-1)
 
 
 @dataclass(frozen=True)

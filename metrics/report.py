@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,7 +53,7 @@ class LandmarkReport:
     """Errors of all images, a few floats per landmark and nothing else, whatever the size of the photos.
 
     Attributes: controls: reports by name of answers that need no network, on the same images; extra: further numbers by
-        name.
+        name; points: (K, 2) predicted points in px of the photo, by name of the image, where they were kept.
     """
 
     def __init__(self, protocol: Protocol, scheme: LandmarkScheme) -> None:
@@ -62,6 +63,7 @@ class LandmarkReport:
         self.failures: list[tuple[str, str]] = []
         self.controls: dict[str, LandmarkReport] = {}
         self.extra: dict[str, float] = {}
+        self.points: dict[str, np.ndarray] = {}
         self._errors: list[Tensor] = []
         self._gte: list[Tensor] = []
 
@@ -76,6 +78,10 @@ class LandmarkReport:
         if predicted.shape[-1] == 3 and truth.shape[-1] == 3:
             self._gte.append(gte_errors(predicted, truth, self.scheme, visibility, image_size).cpu())
         self.names += list(names)
+
+    def keep(self, name: str, points: np.ndarray) -> None:
+        """Remember an image's predicted points, (K, 2 or 3) px of the photo, to draw them later."""
+        self.points[name] = np.asarray(points, dtype=np.float32)[:, :2]
 
     def add_failure(self, name: str, reason: str) -> None:
         """An image without a prediction: error inf, named in the summary."""

@@ -46,8 +46,8 @@ def test_rendered_faces_in_boxes(rendered, name, bound):
 def test_lfpw(shared_data, tmp_path, name, crop, bound):
     ini = tmp_path / "local.ini"
     ini.write_text(f"[Paths]\nw300 = {shared_data / '300w'}\ndata = {tmp_path}\noutputs = {tmp_path}\n")
-    settings = EvalSettings(checkpoint=name, test_split="common", benchmark=True, crop_source=crop, device="cpu")
-    assert run_evaluation(settings, read_local_config(ini)).summary()["nme"] < bound
+    settings = EvalSettings(checkpoint=[name], test_split="common", benchmark=True, crop_source=crop, device="cpu")
+    assert run_evaluation(settings, read_local_config(ini))[name].summary()["nme"] < bound
 
 
 def test_a_box_that_is_off_costs_little(shared_data):
