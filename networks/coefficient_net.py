@@ -1,9 +1,9 @@
 """R-Net of Deng et al. 2019: a ResNet whose pooled features go through linear heads to face-model coefficients, pose
 and light.
 
-A MobileNet-V1 may take the ResNet's place where speed counts; it sees the crop at half size, near the 120 px of the
-parameter regressors that it may begin from. Parameter names of the ResNets are those of Deep3DFaceRecon_pytorch's
-`net_recon`, so that its checkpoints load as they are.
+A MobileNet-V1 or the trunk of the direct landmark network may take the ResNet's place where speed counts; it sees the
+crop at half size, near the 120 px of the parameter regressors that it may begin from. Parameter names of the ResNets
+are those of Deep3DFaceRecon_pytorch's `net_recon`, so that its checkpoints load as they are.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,12 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from networks.landmark_trunk import LandmarkTrunk
 from networks.mobilenet import MobileNetV1
 from networks.regressor import normalise
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
 MOBILENETS = {"mobilenet": 1.0, "mobilenet_half": 0.5}  # width
-BACKBONES = (*RESNETS, *MOBILENETS)
+TRUNKS = {"landmark_trunk": 48}  # channels of the first stage
+HALF_SIZE = (*MOBILENETS, *TRUNKS)  # backbones that see the crop at half size, as parameter regressors do
+BACKBONES = (*RESNETS, *HALF_SIZE)
+INPUT_PX = 224
 POSE_AND_LIGHT = (3, 27, 2, 1)  # Euler angles, light (3 × 9), translation x and y, translation z
 
 
@@ -60,6 +64,8 @@ class CoefficientNet(nn.Module):
         self.config = config
         if config.backbone in MOBILENETS:
             self.backbone = MobileNetV1(MOBILENETS[config.backbone])
+        elif config.backbone in TRUNKS:
+            self.backbone = LandmarkTrunk(TRUNKS[config.backbone], INPUT_PX // 2, 1)
         else:
             from torchvision import models  # takes a second, and no bundled network needs it
 
@@ -83,7 +89,7 @@ class CoefficientNet(nn.Module):
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(coefficients (B, P), pooled features (B, `features`)), the latter for mesh refinement."""
         net = self.backbone
-        if self.config.backbone in MOBILENETS:
+        if self.config.backbone in HALF_SIZE:
             pooled = net.pooled(normalise(avg_pool2d(images, 2) * 255))
         else:
             x = net.maxpool(net.relu(net.bn1(net.conv1(images))))

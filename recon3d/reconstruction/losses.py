@@ -57,6 +57,11 @@ def landmark_loss(found: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     return (weights * (found - truth).square().sum(-1)).sum() / (found.shape[0] * found.shape[1])
 
 
+def landmark_l1(found: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute distance of coordinates, found, truth (B, 68, 2) px; single wrong points weigh less."""
+    return (found - truth).abs().mean()
+
+
 def perceptual_loss(found: Tensor, truth: Tensor, clamp: bool = False) -> Tensor:
     """Mean of 1 − cosine of two sets of features (B, D); clamp: not below 0, as the TF code has it."""
     distance = 1 - F.cosine_similarity(found, truth, dim=-1)

@@ -67,7 +67,7 @@ class ReconstructionMethod:
         truth = self._true_shapes(raw.truths, mirrored)
         with self.accelerator.autocast():
             output = self.networks(images)
-        terms, _, _ = self.loss_terms(output.float(), images, masks, landmarks, truth)
+        terms, _ = self.loss_terms(output.float(), images, masks, landmarks, truth)
         self.accelerator.backward(terms["loss"])
         apply_gradients(self.optimizers["all"], self.accelerator, self.settings.clip_norm)
         return terms
@@ -80,8 +80,8 @@ class ReconstructionMethod:
 
     def loss_terms(
         self, output: Tensor, images: Tensor, masks: Tensor, landmarks: Tensor, truth: Tensor | None = None
-    ) -> tuple[dict[str, Tensor], Geometry, Picture]:
-        """Named terms without their weights, and their weighted sum `loss`.
+    ) -> tuple[dict[str, Tensor], Geometry]:
+        """Named terms without their weights, and their weighted sum `loss`. What weighs nothing is not rendered.
 
         Args: output (B, P) of the network; images (B, 3, S, S), masks (B, 1, S, S) 0 … 1; landmarks (B, 68, 2) px;
             truth (B, V, 3) unposed dm, NaN where unknown, or None.
@@ -91,38 +91,50 @@ class ReconstructionMethod:
         coefficients = split(model, output)
         geometry = renderer.geometry(coefficients)
         albedo = renderer.albedo(coefficients)
-        try:
-            picture = renderer.picture(geometry, renderer.lit(coefficients, geometry, albedo))
-        except ValueError as error:
-            raise DivergenceError(
-                f"the network's coefficients cannot be drawn (term: photo; {str(error).rstrip('.')}). The last"
-                " good snapshot is"
-                " kept; lower --lr."
-            ) from None
-        photo = images.permute(0, 2, 3, 1)
-        attention = masks[:, 0] * (picture.face if self.settings.use_crop_face else picture.mask)
         terms = {
-            "photo": losses.photometric_loss(picture.colours, photo, attention),
-            "lm": losses.landmark_loss(geometry.landmarks, landmarks, self.landmark_weights),
+            "lm": self._landmark_term(geometry.landmarks, landmarks),
             "reg": self._prior(coefficients),
             "reflectance": losses.reflectance_loss(albedo, renderer.flat_albedo_weights),
             "gamma": losses.gamma_loss(coefficients.gamma),
         }
         scale = {
-            "photo": weights.photo,
             "lm": weights.landmark,
             "reg": weights.coefficient,
             "reflectance": weights.reflectance,
             "gamma": weights.gamma,
         }
+        if weights.photo or self._likeness_counts:
+            picture = self._picture(coefficients, geometry, albedo)
+            attention = masks[:, 0] * (picture.face if self.settings.use_crop_face else picture.mask)
+            terms["photo"] = losses.photometric_loss(picture.colours, images.permute(0, 2, 3, 1), attention)
+            scale["photo"] = weights.photo
         if truth is not None:
             terms["shape"] = losses.shape_loss(geometry.shape, truth, renderer.face_weights[:, 0])
             scale["shape"] = weights.shape
         if model.expression_prior == "unit":
             terms["box"], scale["box"] = losses.box_loss(raw_expression(model, output)), weights.box
-        if self.identity is not None and weights.perceptual:
+        if self._likeness_counts:
             terms["id"], scale["id"] = self._perceptual(images, picture, geometry, landmarks), weights.perceptual
-        return {"loss": sum(scale[name] * term for name, term in terms.items()), **terms}, geometry, picture
+        return {"loss": sum(scale[name] * term for name, term in terms.items()), **terms}, geometry
+
+    @property
+    def _likeness_counts(self) -> bool:
+        return self.identity is not None and self.weights.perceptual > 0
+
+    def _landmark_term(self, found: Tensor, truth: Tensor) -> Tensor:
+        if self.settings.lm_norm == "l1":
+            return losses.landmark_l1(found, truth)
+        return losses.landmark_loss(found, truth, self.landmark_weights)
+
+    def _picture(self, coefficients: Coefficients, geometry: Geometry, albedo: Tensor) -> Picture:
+        """Raises: DivergenceError for faces that are not finite or absurdly far away."""
+        try:
+            return self.renderer.picture(geometry, self.renderer.lit(coefficients, geometry, albedo))
+        except ValueError as error:
+            raise DivergenceError(
+                f"the network's coefficients cannot be drawn (term: photo; {str(error).rstrip('.')}). The last"
+                " good snapshot is kept; lower --lr."
+            ) from None
 
     def _prior(self, coefficients: Coefficients) -> Tensor:
         model = self.renderer.model
@@ -154,12 +166,13 @@ class ReconstructionMethod:
             raw = batch.to(device)
             images, masks = raw.images.float() / 255, raw.masks.float() / 255
             outputs.append(self.networks(images).float())
-            terms, geometry, picture = self.loss_terms(outputs[-1], images, masks, raw.landmarks)
+            terms, geometry = self.loss_terms(outputs[-1], images, masks, raw.landmarks)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(images)
             errors.append(box_nme(geometry.landmarks, raw.landmarks))
             if self._strips is None:
-                photo = images.permute(0, 2, 3, 1)
+                photo, found = images.permute(0, 2, 3, 1), split(self.renderer.model, outputs[-1])
+                picture = self._picture(found, geometry, self.renderer.albedo(found))
                 self._strips = training_strips(photo, self.renderer, geometry, picture, raw.landmarks)
         self.networks.train()
         self._outputs = torch.cat(outputs)

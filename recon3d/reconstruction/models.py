@@ -10,7 +10,7 @@ from common.config import LocalConfig
 from common.errors import CheckpointError, FaceModelError
 from morphable.model import FaceModel
 from morphable.open import load_face_model
-from networks.coefficient_net import MOBILENETS, CoefficientNet, CoefficientNetConfig
+from networks.coefficient_net import HALF_SIZE, CoefficientNet, CoefficientNetConfig
 from recon3d.reconstruction.coefficients import Coefficients, split
 from recon3d.reconstruction.renderer import SCHEME, Camera
 from recon3d.regression.models import load_regressor
@@ -127,12 +127,12 @@ def open_face_model(source: str, local: LocalConfig | None, net: ReconstructionN
 
 
 def load_backbone(net: CoefficientNet, path: Path, snapshots: Path) -> None:
-    """Weights for the backbone without its last layer: torchvision's of ImageNet, or for a MobileNet a parameter
-    regressor's.
+    """Weights for the backbone without its last layer: torchvision's of ImageNet, or for those of half size a
+    parameter regressor's.
 
     Args: path: file of weights; name, session or path of a regressor. Raises: CheckpointError.
     """
-    if net.config.backbone in MOBILENETS:
+    if net.config.backbone in HALF_SIZE:
         kept = load_regressor(str(path), snapshots).model.network.state_dict()
         kept = {f"backbone.{k}": v for k, v in kept.items() if not k.startswith("fc")}
         load_strict(net, kept, path, optional=("backbone.fc.", "final_layers."))

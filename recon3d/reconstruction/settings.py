@@ -12,6 +12,7 @@ from training.settings import LoopSettings
 
 STAGES = ("rnet",)
 VARIANTS = ("pt", "tf")
+LANDMARK_NORMS = ("squared", "l1")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class ReconstructionSettings(LoopSettings):
     backbone: str = option("resnet50", "of a new network", choices=BACKBONES, group="model")
     one_head: bool = option(False, "one linear layer instead of seven heads", group="model")
     init_path: Path | None = option(
-        None, "torchvision's ImageNet weights of the ResNet; for a MobileNet a regressor; default random", group="model"
+        None,
+        "torchvision's ImageNet weights of the ResNet; of the others a regressor of their kind; default random",
+        group="model",
     )
     slide_contour: bool = option(
         True, "jaw landmarks lie on the silhouette where the face is turned away, as annotators draw", group="model"
@@ -48,7 +51,10 @@ class ReconstructionSettings(LoopSettings):
         None, "of the perceptual term, default off; small is bundled", choices=NETWORKS, group="model"
     )
     identity_weights: Path | None = option(None, "its weights; not needed for small", group="model")
-    w_color: float = option(1.92, "weight of the photometric term", group="loss", minimum=0)
+    w_color: float = option(1.92, "weight of the photometric term; at 0 nothing is rendered", group="loss", minimum=0)
+    lm_norm: str = option(
+        "squared", "of the landmark term: squared distances (Deng et al.) or l1", choices=LANDMARK_NORMS, group="loss"
+    )
     w_lm: float = option(1.6e-3, "weight of the landmark term", group="loss", minimum=0)
     w_feat: float = option(0.2, "weight of the perceptual term", group="loss", minimum=0)
     w_reg: float = option(3e-4, "weight of the coefficients' prior", group="loss", minimum=0)

@@ -21,6 +21,13 @@ def test_published_parameter_counts():
     assert count(IResNet()) == 43_590_848  # InsightFace r50
 
 
+def test_the_landmark_trunk_keeps_places_and_begins_at_zero():
+    network = CoefficientNet(CoefficientNetConfig("landmark_trunk", 7, 5, 0)).eval()
+    coefficients, features = network.with_features(torch.rand(1, 3, 224, 224))
+    assert coefficients.shape == (1, 7 + 5 + 33) and not coefficients.any() and features.shape == (1, 4 * 4 * 96)
+    assert count(network.backbone) == 6_326_352
+
+
 @pytest.mark.parametrize("one_head", [False, True])
 def test_iteration_0_gives_zero_for_any_picture_and_sizes_follow_the_model(one_head):
     network = CoefficientNet(CoefficientNetConfig("resnet18", 7, 5, 0, one_head)).eval()

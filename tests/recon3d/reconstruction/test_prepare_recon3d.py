@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from common.errors import DataError
@@ -13,7 +14,12 @@ from datasets.synthetic import faces as synthetic
 from datasets.synthetic.faces import embedded_faces
 from morphable.model import EMBEDDED_HEAD, FaceModel
 from recon3d.reconstruction import prepare as prepare_recon3d
+from recon3d.reconstruction import prepare_packed
 from recon3d.reconstruction import prepare_synthetic as synthetic_recon3d
+from recon3d.regression.data import PackedSample, pack_crops
+from recon3d.regression.decode import FaceDecoder
+from recon3d.regression.drawn import draw_faces, random_faces
+from recon3d.regression.params import Layout
 
 REFERENCE = prepare_recon3d.reference_points("head")
 
@@ -90,6 +96,28 @@ def test_folders_that_disagree(photos, tmp_path, capsys):
     (tmp_path / "tf/mask/face1.png").unlink()
     with pytest.raises(DataError, match="face1.png: missing"):
         find_entries(tmp_path / "tf")
+
+
+def test_packed_crops_keep_the_shape_of_their_fits(tmp_path, capsys):
+    head = FaceModel.load(EMBEDDED_HEAD)
+    layout, side = Layout(*head.sizes[:2]), 160
+    parameters = random_faces(head, layout, 4, side, 3)
+    points = FaceDecoder(head, layout, head.landmarks["ibug68"])(parameters)[..., :2]
+    points[..., 1] = side - points[..., 1]
+    points[3] = torch.nan
+    drawn = [image for image, _ in draw_faces(head, layout, parameters, side)]
+    samples = (PackedSample(drawn[i], parameters[i].numpy(), f"f{i}", points[i].numpy()) for i in range(4))
+    pack_crops(samples, 4, tmp_path / "packed", layout, 120, "head", say=print)
+    assert prepare_packed.main([str(tmp_path / "packed"), str(tmp_path / "out")]) == 0
+    assert "3 faces" in capsys.readouterr().out
+    samples = [read_sample(entry, REFERENCE) for entry in find_entries(tmp_path / "out")]
+    np.testing.assert_array_equal(samples[1].truth, parameters[1, 12:].numpy())
+    aligned = [align(five_of_68(sample.landmarks), REFERENCE, "x") for sample in samples]
+    assert np.ptp([a.scale for a in aligned]) < 1e-3 * aligned[0].scale  # all faces have one size and place now
+    part = (PackedSample(drawn[0], parameters[0, :62].numpy(), "f", points[0].numpy()) for _ in range(1))
+    pack_crops(part, 1, tmp_path / "part", Layout(), 120, "head", say=print)
+    assert prepare_packed.main([str(tmp_path / "part"), str(tmp_path / "out2")]) == 2
+    assert "hold a part of face model" in capsys.readouterr().err
 
 
 def test_rendered_faces_come_with_the_shape_that_they_were_made_from(tmp_path, monkeypatch, capsys):

@@ -34,6 +34,13 @@ def test_landmarks_weigh_nose_and_inner_lips_twenty_times():
     assert float(losses.landmark_loss(found, truth, weights)) == pytest.approx((25 + 20) / (68 * 2))
 
 
+def test_l1_of_landmarks_counts_coordinates_alike():
+    truth = torch.zeros(2, 68, 2)
+    found = truth.clone()
+    found[0, 30] = torch.tensor([3.0, -4.0])
+    assert float(losses.landmark_l1(found, truth)) == pytest.approx(7 / (2 * 68 * 2))
+
+
 def test_perceptual_is_one_minus_cosine():
     a, b = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 5.0]])
     assert float(losses.perceptual_loss(a, b)) == pytest.approx((1 - math.sqrt(0.5)) / 2)
