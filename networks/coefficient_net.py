@@ -62,6 +62,7 @@ class CoefficientNet(nn.Module):
         if config.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone '{config.backbone}'; choose one of: {', '.join(BACKBONES)}.")
         self.config = config
+        self.frozen = False  # whether the backbone stays as it is, its batch norms too
         if config.backbone in MOBILENETS:
             self.backbone = MobileNetV1(MOBILENETS[config.backbone])
         elif config.backbone in TRUNKS:
@@ -82,18 +83,39 @@ class CoefficientNet(nn.Module):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
+    def freeze_backbone(self) -> list[nn.Parameter]:
+        """Train the heads alone from now on. Returns: their parameters. Raises: ValueError for a single head, which is
+        part of the backbone.
+        """
+        if self.config.one_head:
+            raise ValueError("a single head is part of its backbone")
+        self.frozen = True
+        self.backbone.requires_grad_(False)
+        self.train(self.training)
+        return list(self.final_layers.parameters())
+
+    def train(self, mode: bool = True) -> "CoefficientNet":
+        """As of every module, but a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
         """Coefficients in the order of the heads."""
         return self.with_features(images)[0]
 
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(coefficients (B, P), pooled features (B, `features`)), the latter for mesh refinement."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            pooled = self._pooled(images)
+        if self.config.one_head:
+            return self.backbone.fc(pooled), pooled
+        return torch.cat([head(pooled[..., None, None]).flatten(1) for head in self.final_layers], 1), pooled
+
+    def _pooled(self, images: Tensor) -> Tensor:
         net = self.backbone
         if self.config.backbone in HALF_SIZE:
-            pooled = net.pooled(normalise(avg_pool2d(images, 2) * 255))
-        else:
-            x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
-            pooled = net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x))))).flatten(1)
-        if self.config.one_head:
-            return net.fc(pooled), pooled
-        return torch.cat([head(pooled[..., None, None]).flatten(1) for head in self.final_layers], 1), pooled
+            return net.pooled(normalise(avg_pool2d(images, 2) * 255))
+        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        return net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x))))).flatten(1)

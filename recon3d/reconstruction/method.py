@@ -51,7 +51,8 @@ class ReconstructionMethod:
             accelerator,
         )
         self.describe, self.identity, self.validation, self.supervised = describe, identity, validation, supervised
-        self.optimizers = {"all": torch.optim.Adam(networks.parameters(), settings.lr)}
+        trained = networks.network.freeze_backbone() if settings.freeze_backbone else networks.parameters()
+        self.optimizers = {"all": torch.optim.Adam(trained, settings.lr)}
         self.landmark_weights = losses.landmark_weights(accelerator.device)
         self.weights = weights_of(settings)
         self.augmentation = augmentation_of(settings)

@@ -43,6 +43,9 @@ class ReconstructionSettings(LoopSettings):
         "torchvision's ImageNet weights of the ResNet; of the others a regressor of their kind; default random",
         group="model",
     )
+    freeze_backbone: bool = option(
+        False, "train the heads alone, on the features that --init-path gives", group="model"
+    )
     slide_contour: bool = option(
         True, "jaw landmarks lie on the silhouette where the face is turned away, as annotators draw", group="model"
     )

@@ -24,6 +24,8 @@ def make_networks(
     settings: ReconstructionSettings, model: FaceModel, resumed: LoadedReconstructor | None, snapshots: Path
 ) -> ReconstructionNet:
     """A new network that fits the model, or the resumed one. Raises: CheckpointError."""
+    if settings.freeze_backbone and settings.one_head:
+        raise ConfigError("--freeze-backbone: --one-head makes the head part of the backbone; drop one of both.")
     if resumed is not None:
         return resumed.net
     net = ReconstructionNet(config_for(model, settings.backbone, settings.one_head), settings.face_model)

@@ -43,6 +43,17 @@ def test_a_gradient_reaches_every_parameter():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+def test_a_frozen_backbone_stays_as_it_is():
+    network = CoefficientNet(CoefficientNetConfig("mobilenet_half", 4, 3, 2))
+    heads = network.freeze_backbone()
+    before = {name: tensor.clone() for name, tensor in network.backbone.state_dict().items()}
+    network.train()(torch.rand(2, 3, 64, 64)).sum().backward()
+    assert {id(p) for p in heads} == {id(p) for p in network.parameters() if p.grad is not None}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.backbone.state_dict().items())
+    with pytest.raises(ValueError, match="part of its backbone"):
+        CoefficientNet(CoefficientNetConfig("mobilenet_half", one_head=True)).freeze_backbone()
+
+
 def test_unknown_backbone():
     with pytest.raises(ValueError, match="unknown backbone 'vgg'"):
         CoefficientNet(CoefficientNetConfig("vgg"))
