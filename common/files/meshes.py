@@ -284,13 +284,23 @@ def write_glb(path: Path, mesh: Mesh, metres_per_unit: float = METRES_PER_DM) ->
             baseColorTexture=image, metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
         )
         if mesh.texture.shape[2] == 4:
-            material.alphaMode = "BLEND"
+            # unwrapped textures are opaque or empty; blending would let viewers draw inner parts over the face
+            material.alphaMode, material.alphaCutoff = "MASK", 0.5
         out.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
     elif mesh.colours is not None:
         colours = np.clip(mesh.colours[source], 0, 1)
         linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
         out.visual.vertex_colors = (linear * 255).round().astype(np.uint8)
-    write_file(path, out.export(file_type="glb", include_normals=True))
+    finish = None if mesh.texture is not None else _add_matt_material
+    write_file(path, out.export(file_type="glb", include_normals=True, tree_postprocessor=finish))
+
+
+def _add_matt_material(tree: dict) -> None:
+    """Skin instead of glTF's default, which is metal, on every part of a glTF tree."""
+    tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}, "doubleSided": True}]
+    for mesh in tree["meshes"]:
+        for part in mesh["primitives"]:
+            part["material"] = 0
 
 
 def _lines(form: str, table: np.ndarray) -> str:

@@ -115,16 +115,40 @@ def test_glb_keeps_the_order_of_a_mesh_without_seams(tmp_path):
     np.testing.assert_allclose(other.visual.uv, uv, atol=1e-6)
 
 
+def tree_of(path) -> dict:
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
+
+
+def colours_of(path) -> np.ndarray:
+    """(N, 4) of COLOR_0; trimesh gives none where there is a material."""
+    data, tree = path.read_bytes(), tree_of(path)
+    accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]]
+    view = tree["bufferViews"][accessor["bufferView"]]
+    start = 20 + struct.unpack("<I", data[12:16])[0] + 8 + view["byteOffset"]
+    return np.frombuffer(data[start : start + 4 * accessor["count"]], np.uint8).reshape(-1, 4) / 255
+
+
 def test_glb_has_linear_vertex_colours(tmp_path):
     write_glb(tmp_path / "a.glb", coloured())
-    other = trimesh.load(tmp_path / "a.glb", process=False, force="mesh")
+    colours = colours_of(tmp_path / "a.glb")
     # the sRGB curve at 0.5, 0.2, 0.4, 0.6 (IEC 61966-2-1)
-    np.testing.assert_allclose(other.visual.vertex_colors[1, :3] / 255, [0, 0.2140, 0], atol=0.002)
-    np.testing.assert_allclose(other.visual.vertex_colors[3, :3] / 255, [0.0331, 0.1329, 0.3185], atol=0.002)
+    np.testing.assert_allclose(colours[1, :3], [0, 0.2140, 0], atol=0.002)
+    np.testing.assert_allclose(colours[3, :3], [0.0331, 0.1329, 0.3185], atol=0.002)
     data = (tmp_path / "a.glb").read_bytes()
     assert data[:4] == b"glTF" and struct.unpack("<I", data[8:12])[0] == len(data)
-    content = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
-    assert "NORMAL" in content["meshes"][0]["primitives"][0]["attributes"]
+    assert "NORMAL" in tree_of(tmp_path / "a.glb")["meshes"][0]["primitives"][0]["attributes"]
+
+
+def test_glb_is_matt_and_its_texture_cuts_instead_of_blending(tmp_path):
+    write_glb(tmp_path / "colours.glb", coloured())
+    tree = tree_of(tmp_path / "colours.glb")
+    assert tree["meshes"][0]["primitives"][0]["material"] == 0
+    assert tree["materials"][0]["pbrMetallicRoughness"]["metallicFactor"] == 0  # glTF's default is metal
+    uv = np.random.default_rng(1).uniform(0, 1, (4, 2))
+    rgba = np.zeros((4, 4, 4), np.uint8)
+    write_glb(tmp_path / "b.glb", tetrahedron(uv=uv, uv_triangles=tetrahedron().triangles, texture=rgba))
+    assert tree_of(tmp_path / "b.glb")["materials"][0]["alphaMode"] == "MASK"
 
 
 def test_screen_coordinates_become_right_handed():
