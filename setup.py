@@ -84,6 +84,7 @@ setup(
         "faces.drawing.report": ["page.html"],
         "faces.morphable": ["assets/*"],
         "faces.pretrained": free_weights(),
+        "faces.webpage": ["samples/*.jpg"],
     },
     cmdclass={"build_py": OneImportName},
 )

@@ -19,8 +19,8 @@ from morphable.scene import Scene
 
 DEPTH_STEP_MM = 0.1
 _STEP_KEY, _OFFSET_KEY = "depth_step_mm", "depth_offset_mm"
-_LIGHT = (0.35, 0.45, 0.82)  # toward the light: from above the viewer's right shoulder
-_AMBIENT, _DIFFUSE, _CLAY = 0.35, 0.65, (0.86, 0.86, 0.9)
+LIGHT = (0.35, 0.45, 0.82)  # toward the light: from above the viewer's right shoulder
+AMBIENT, DIFFUSE, _CLAY = 0.35, 0.65, (0.86, 0.86, 0.9)
 
 
 def write_depth(path: Path, depth_mm: Tensor) -> None:
@@ -99,15 +99,22 @@ def normal_map(scene: Scene) -> np.ndarray:
     return _to_bytes(torch.where(scene.mask[..., None], (unit + 1) / 2, 0.0))
 
 
-def shaded(scene: Scene, colours: Tensor | None = None) -> np.ndarray:
+def shaded(
+    scene: Scene,
+    colours: Tensor | None = None,
+    light: tuple[float, float, float] = LIGHT,
+    ambient: float = AMBIENT,
+    diffuse: float = DIFFUSE,
+) -> np.ndarray:
     """The meshes under one lamp, (H, W, 3) uint8, background black.
 
-    Args: colours (n, V, 3) 0 … 1, or None for grey clay.
+    Args: colours (n, V, 3) 0 … 1, or None for grey clay; light: direction toward the lamp, x right, y up, z toward the
+        viewer; ambient: brightness without the lamp; diffuse: what it adds where it shines straight.
     """
-    light = torch.tensor(_LIGHT).to(scene.posed)
-    diffuse = (scene.normals @ (light / light.norm())).clamp_min(0)
+    direction = torch.tensor(light).to(scene.posed)
+    facing = (scene.normals @ (direction / direction.norm())).clamp_min(0)
     base = torch.tensor(_CLAY).to(scene.posed).expand_as(scene.posed) if colours is None else colours
-    return _to_bytes(scene.draw(base * (_AMBIENT + _DIFFUSE * diffuse[..., None])))
+    return _to_bytes(scene.draw(base * (ambient + diffuse * facing[..., None])))
 
 
 def over_photo(photo: np.ndarray, picture: np.ndarray, mask: Tensor, strength: float = 0.6) -> np.ndarray:

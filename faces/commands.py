@@ -10,6 +10,7 @@ from pathlib import Path
 EVALUATIONS = ("landmarks", "depthnet", "recon3d")
 EXTRAS = {  # of pyproject.toml, and the modules that each adds
     "train": ("accelerate", "matplotlib", "tensorboard", "torchvision"),
+    "app": ("gradio",),
     "onnx": ("onnx", "onnxruntime"),
 }
 

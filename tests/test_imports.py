@@ -22,6 +22,7 @@ FLOORS = {  # a package imports packages of lower floors only, and neighbours no
     "depthnet": 4,
     "recon3d": 4,
     "batch": 5,
+    "webpage": 5,
 }
 RECON3D = {  # and inside recon3d likewise
     "identity": 0,

@@ -47,6 +47,7 @@ SMALL = {
     "train_depthnet.py": ["--epochs", "1", "-b", "16", "--device", "cpu"],
     "train_facewarp_cyclegan.py": ["--epochs", "1", "--base", "8", "--blocks", "1", "--size", "32", "--device", "cpu"],
     "warp_face.py": [],
+    "app.py": ["--dry-run"],  # it serves until it is stopped; tests/webpage opens the page
     "train_3dmm.py": ["--epochs", "1", "-b", "2", "--device", "cpu"],
     "train_recon3d.py": ["--epochs", "1", "-b", "1", "--device", "cpu"],
     "datasets.synthetic.depth": ["--train", "8", "--valid", "4", "--per-pose", "1"],
