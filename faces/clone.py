@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -70,4 +70,4 @@ class _Beside(MetaPathFinder, Loader):
     def get_code(self, fullname: str) -> CodeType | None:
         """What `python -m faces.NAME` runs."""
         spec = importlib.util.find_spec(fullname.removeprefix(PREFIX))
-        return None if spec is None else spec.loader.get_code(spec.name)  # a source file's loader has it
+        return spec.loader.get_code(spec.name) if spec and isinstance(spec.loader, InspectLoader) else None

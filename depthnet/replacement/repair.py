@@ -11,7 +11,7 @@ from common.errors import DataError
 from datasets.crop import Crop, crop_from_landmarks
 from depthnet.lifting import Lifter
 from depthnet.replacement.domains import FaceCrops, frontal_target, move_faces, remove_faces
-from depthnet.replacement.training import load_cyclegan, to_unit
+from depthnet.replacement.models import load_cyclegan, to_unit
 from geometry.face_template import TRIANGLES_68
 from geometry.schemes import IBUG_68
 

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
-from common.checkpoint import read_snapshot
 from common.config import LocalConfig, check_session, option
 from common.errors import ConfigError
 from common.logs import console
@@ -19,11 +18,11 @@ from depthnet.lifting import Lifter
 from depthnet.models import load_model
 from depthnet.pairs import PositionBatch
 from depthnet.replacement.domains import BUILDERS, Domains, load_crops, load_domains
+from depthnet.replacement.models import KIND, load_cyclegan, to_unit
 from networks.cyclegan import CycleGAN, CycleGANConfig, discriminator_parameters, generator_parameters
 from training.loop import EpochPosition
 from training.settings import LoopSettings
 
-KIND = "cyclegan"
 ROWS = 6  # of the picture
 
 
@@ -64,11 +63,6 @@ class CycleGANSettings(LoopSettings):
             raise ConfigError(
                 "--beta compares A with B, which have 6 and 3 channels in --task background; leave it out."
             )
-
-
-def to_unit(images: Tensor) -> Tensor:
-    """uint8 → −1 … 1."""
-    return images.float() / 127.5 - 1
 
 
 class CycleGANMethod:
@@ -168,14 +162,3 @@ def load_or_build(settings: CycleGANSettings, domains: Domains, folder: Path | N
     """Networks for the domains' channels, new or of a snapshot. Raises: CheckpointError, ConfigError."""
     config = CycleGANConfig(domains.a.shape[1], domains.b.shape[1], settings.base, settings.blocks)
     return CycleGAN(config) if folder is None else load_cyclegan(folder, config)
-
-
-def load_cyclegan(folder: Path, config: CycleGANConfig | None = None) -> CycleGAN:
-    """Networks of a snapshot. Raises: CheckpointError, also for another kind; ConfigError for other sizes than
-    config's.
-    """
-    snapshot = read_snapshot(folder, "a CycleGAN", KIND)
-    networks = snapshot.restore(lambda: CycleGAN(CycleGANConfig(**snapshot.info["networks"])))
-    if config is not None and networks.config != config:
-        raise ConfigError(f"{folder}: has {networks.config}, but the flags say {config}; give the flags of that run.")
-    return networks

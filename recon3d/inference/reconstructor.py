@@ -34,7 +34,7 @@ from recon3d.reconstruction.renderer import FaceRenderer, Geometry, Picture
 from recon3d.refinement.frozen import FrozenNetworks
 from recon3d.refinement.refiner import MeshRefiner, load_refiner
 from recon3d.refinement.texture_inputs import texture_inputs
-from recon3d.refinement.texture_method import TextureRefiner, load_texture_refiner
+from recon3d.refinement.texture_refiner import TextureRefiner, load_texture_refiner
 
 BATCH = 32
 APPEARANCES = ("auto", "photo", "network")

@@ -19,7 +19,7 @@ from recon3d.reconstruction.coefficients import Coefficients, split
 from recon3d.reconstruction.data import PhotoBatch, true_shapes
 from recon3d.reconstruction.models import ReconstructionNet
 from recon3d.reconstruction.renderer import FaceRenderer
-from recon3d.refinement.method import RefinementBatch
+from recon3d.refinement.batch import RefinementBatch
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ One batch serves features, shapes and losses. (GCN_ResNet draws three different 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,34 +15,10 @@ from common.runtime import apply_gradients
 from geometry.mesh.normals import vertex_normals
 from geometry.units import MM_PER_DM
 from morphable.model import FaceModel
+from recon3d.refinement.batch import RefinementBatch
 from recon3d.refinement.refiner import MeshRefiner
 from recon3d.regression.method import box_nme
 from training.loop import EpochPosition
-
-
-@dataclass(frozen=True)
-class RefinementBatch:
-    """What a refiner sees and is judged by; no gradient flows into it.
-
-    Attributes:
-        features: (B, Z) of frozen networks.  vertices: (B, N, 3) the face model's shape, unposed, dm.
-        rotation, translation: (B, 3, 3) and (B, 3) dm, model → camera.
-        landmarks: (B, 68, 2) continuous px, y down, in the regressor's crop; NaN = unknown; None where there are none.
-        truth: (B, N, 3) true shape, unposed, of synthetic faces, rows of NaN for others; None where no face has one.
-    """
-
-    features: Tensor
-    vertices: Tensor
-    rotation: Tensor
-    translation: Tensor
-    landmarks: Tensor | None = None
-    truth: Tensor | None = None
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Tensor]) -> "RefinementBatch":
-        """From named tensors; others than the attributes are left out. Raises: TypeError naming one that is missing."""
-        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
-
 
 # refined shapes (B, N, 3), unposed dm, and their batch → (B, 68, 2) px in the crop
 Landmarks = Callable[[Tensor, RefinementBatch], Tensor]

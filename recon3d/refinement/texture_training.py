@@ -25,7 +25,8 @@ from recon3d.refinement.pyramid import cached_pyramid
 from recon3d.refinement.settings import TextureSettings
 from recon3d.refinement.texture_inputs import texture_inputs
 from recon3d.refinement.texture_losses import TextureBatch, TextureWeights
-from recon3d.refinement.texture_method import TextureMethod, TextureRefiner, load_texture_refiner
+from recon3d.refinement.texture_method import TextureMethod
+from recon3d.refinement.texture_refiner import TextureRefiner, load_texture_refiner
 from recon3d.refinement.training import batches_of, loop_options, open_frozen
 from training.loop import train
 

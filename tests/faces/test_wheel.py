@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.pretrained import PRETRAINED, model_entries
+from faces.commands import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_INSTALLED = {"benchmarks", "tests", "exps", "setup.py"}
@@ -51,9 +52,12 @@ def installed(wheel):
 
 @pytest.fixture
 def outside(installed, tmp_path, monkeypatch):
-    """Runs a program in a folder outside the clone, where Hugging Face's `datasets` has been installed, too."""
-    (tmp_path / "others/datasets").mkdir(parents=True)
-    (tmp_path / "others/datasets/__init__.py").write_text('__version__ = "hugging face"\n')
+    """Runs a program in a folder outside the clone, beside Hugging Face's `datasets`, without the extras' packages."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/datasets.py").write_text('__version__ = "hugging face"\n')
+    for name in ("skimage", "pytest", *(module for modules in EXTRAS.values() for module in modules)):
+        text = f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')\n"
+        (tmp_path / f"others/{name}.py").write_text(text)
     (tmp_path / "work").mkdir()
     paths = os.pathsep.join(map(str, (installed, tmp_path / "others")))
     environment = os.environ | {"PYTHONPATH": paths, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
@@ -109,6 +113,7 @@ def imported_modules(tree: ast.AST) -> list[str]:
 
 
 USE = """
+import importlib
 import sys
 from pathlib import Path
 import datasets
@@ -133,6 +138,8 @@ for name in ("landmarks_fast", "depthnet_gan", "regressor_120", "head", "reconst
     model = load_model(name, device="cpu")
     (face,) = model(image)
     assert face.landmarks.shape[0] == 68 and type(model).__module__.startswith("faces."), name
+for task in ("landmarks", "depthnet", "recon3d.fitting", "recon3d.inference", "recon3d.regression"):
+    importlib.import_module(f"faces.{task}.demo")
 """
 
 
@@ -147,7 +154,7 @@ def test_a_program_outside_the_clone_uses_it_beside_other_datasets(outside, tmp_
     assert {"landmarks_fast", "reconstructor_gcn", "albedo_photos"} <= fetched and "head" not in fetched
 
 
-def test_console_commands(installed, outside):
+def test_console_commands(installed, outside, tmp_path):
     commands = {path.name: str(path) for path in (installed / "bin").iterdir()}
     scripts = {path.stem for path in ROOT.glob("*.py")} - {"setup", "eval_aae_landmarks"}
     names = {f"faces-{script.replace('_', '-')}" for script in scripts if not script.startswith("eval_")}
@@ -158,6 +165,10 @@ def test_console_commands(installed, outside):
     }
     run = outside(commands["faces-models"])
     assert run.returncode == 0 and "landmarks_300w" in run.stdout, run.stderr
+    assert outside(commands["faces-eval"], "hair").returncode == 2
+    run = outside(commands["faces-eval"], "landmarks", "--help")
+    assert run.returncode == 2 and "pip install 'faces-in-pytorch[train]'" in run.stderr, run.stderr
+    for name in EXTRAS["train"]:
+        (tmp_path / f"others/{name}.py").unlink()
     run = outside(commands["faces-eval"], "landmarks", "--help")
     assert run.returncode == 0 and "usage: faces-eval landmarks" in run.stdout, run.stderr
-    assert outside(commands["faces-eval"], "hair").returncode == 2

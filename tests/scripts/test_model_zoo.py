@@ -12,7 +12,7 @@ from common.errors import CheckpointError, UserError
 from common.pretrained import list_models, model_entry
 from datasets.face import Face
 from depthnet.predictor import DepthPredictor
-from depthnet.replacement.training import load_cyclegan
+from depthnet.replacement.models import load_cyclegan
 from landmarks.detector import LandmarkDetector
 from landmarks.net_models import load_net
 from morphable.model import FaceModel
@@ -20,7 +20,7 @@ from recon3d.identity.features import load_small_identity
 from recon3d.inference.reconstructor import Reconstructor
 from recon3d.reconstruction.models import load_reconstructor
 from recon3d.refinement.refiner import load_refiner
-from recon3d.refinement.texture_method import load_texture_refiner
+from recon3d.refinement.texture_refiner import load_texture_refiner
 from recon3d.regression.models import load_regressor
 from recon3d.regression.regressor import FaceRegressor
 

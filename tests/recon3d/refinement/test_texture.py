@@ -21,7 +21,8 @@ from recon3d.refinement.texture_losses import (
     visibility,
     weighted_sum,
 )
-from recon3d.refinement.texture_method import TextureMethod, TextureRefiner
+from recon3d.refinement.texture_method import TextureMethod
+from recon3d.refinement.texture_refiner import TextureRefiner
 from tests.recon3d.refinement.shapes import grid
 from training.loop import EpochPosition
 

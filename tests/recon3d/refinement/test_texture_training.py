@@ -23,7 +23,7 @@ from recon3d.reconstruction.models import ReconstructionNet
 from recon3d.reconstruction.renderer import FaceRenderer
 from recon3d.refinement.frozen import FrozenNetworks
 from recon3d.refinement.texture_inputs import inner_skin
-from recon3d.refinement.texture_method import load_texture_refiner
+from recon3d.refinement.texture_refiner import load_texture_refiner
 from recon3d.refinement.texture_training import TexturePreparation
 from tests.recon3d.drawn_photos import draw_photos
 
