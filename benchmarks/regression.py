@@ -73,16 +73,16 @@ def main(arguments: list[str] | None = None) -> None:
     photo, box = photo_and_box(options.photo, options.faceboxes)
     crops = [crop_from_detection(box + 2 * i, regressor.size, photo.shape) for i in range(8)]
 
-    one = best_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeats)
-    eight = best_ms(lambda: regressor.regress_crops([photo] * 8, crops), few) / 8
-    (face,) = regressor.regress_crops([photo], crops[:1])
+    one = best_ms(lambda: regressor.predict_crops([photo], crops[:1]), repeats)
+    eight = best_ms(lambda: regressor.predict_crops([photo] * 8, crops), few) / 8
+    (face,) = regressor.predict_crops([photo], crops[:1])
     row("crop, regression, 68 points and pose, PyTorch", one)
     row("the same, per face of 8; one at a time", eight, one)
     with tempfile.TemporaryDirectory() as folder:
         export(ExportedRegressor(loaded.model, face_model, dense=False), Path(folder) / "net.onnx")
         regressor.use_onnx(Path(folder) / "net.onnx")
         row(
-            "the same, onnxruntime; PyTorch", best_ms(lambda: regressor.regress_crops([photo], crops[:1]), repeats), one
+            "the same, onnxruntime; PyTorch", best_ms(lambda: regressor.predict_crops([photo], crops[:1]), repeats), one
         )
     basis = torch.cat([face_model.identity, face_model.expression], 2).flatten(0, 1)
     weights = torch.randn(basis.shape[1])

@@ -100,6 +100,11 @@ class Crop:
             return None
         return tuple(whole.tolist())
 
+    def outline(self) -> np.ndarray:
+        """(4,) left, top, right, bottom of its corners in the photo."""
+        corners = self.invert(np.array([[0.0, 0.0], [self.size, 0.0], [0.0, self.size], [self.size, self.size]]))
+        return np.concatenate([corners.min(0), corners.max(0)])
+
     def centre(self, size: int) -> "Crop":
         """The central size × size part, at the integer offset floor((self.size − size) / 2)."""
         matrix = self.matrix.copy()
@@ -220,6 +225,15 @@ def turned_crop(rule: Callable[[np.ndarray], Crop], points: np.ndarray, angle_ra
     linear = upright.matrix[:, :2]
     offset = upright.matrix[:, 2] + linear @ (centre - turn @ centre)
     return Crop(np.hstack([linear @ turn, offset[:, None]]), upright.size)
+
+
+def landmark_roll(landmarks: np.ndarray, scheme: LandmarkScheme) -> float:
+    """In-plane angle in radians of a face with landmarks (K, 2+); 0 for a scheme without eyes and chin."""
+    if not (scheme.right_eye_corners and scheme.left_eye_corners) or scheme.chin is None:
+        return 0.0
+    points = np.asarray(landmarks, dtype=np.float64)[:, :2]
+    right, left = (points[list(eye)].mean(axis=0) for eye in (scheme.right_eye_corners, scheme.left_eye_corners))
+    return face_roll(right, left, (right + left) / 2, points[scheme.chin])
 
 
 def face_roll(right: np.ndarray, left: np.ndarray, eyes: np.ndarray, chin: np.ndarray) -> float:

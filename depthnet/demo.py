@@ -8,8 +8,8 @@ import numpy as np
 from common.files.atomic import write_file
 from depthnet.lifting import Lifter, animation_angles
 from depthnet.warping.tasks import render_rotation
-from drawing.movies import write_movie
 from geometry.schemes import IBUG_68
+from video.movies import write_movie
 
 if TYPE_CHECKING:  # turning a face needs no matplotlib
     from matplotlib.figure import Figure

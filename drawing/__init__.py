@@ -1,1 +1,1 @@
-"""Pictures and movies of points, surfaces, pose and curves."""
+"""Pictures of points, surfaces, pose and curves."""

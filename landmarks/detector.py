@@ -6,6 +6,7 @@ faces = detector(image, [box], box_kind="dlib")   # boxes of your own, and what 
 faces = detector(image, crops=[square])      # squares that the network sees as they are
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ import torch
 from common.errors import CheckpointError, DataError
 from common.pretrained import DEFAULT_LANDMARKS, full_name
 from common.runtime import choose_device
-from datasets.crop import Crop, crop_from_box, crop_from_landmarks, turned_crop
-from datasets.detection.boxes import CROP_KIND, Detection, check_box, crop_of_detection
+from datasets.crop import Crop, crop_from_box, crop_from_landmarks, landmark_roll, turned_crop
+from datasets.detection.boxes import CROP_KIND, UPRIGHT_RAD, Detection, check_box, crop_of_detection
 from datasets.detection.detect import DEFAULT_DETECTOR, DetectFaces, make_detector
 from datasets.detection.locate import locate as locate_face
 from datasets.face import Face
@@ -225,6 +226,32 @@ class LandmarkDetector:
         except DataError:  # one hopeless box must not cost the other faces of the batch
             return crop
         return refined if 1 / MOST_RESIZED < refined.scale / crop.scale < MOST_RESIZED else crop
+
+    @torch.inference_mode()
+    def predict_detections(self, image: np.ndarray, detections: Sequence[Detection]) -> list[Face]:
+        """Faces of one photo that were detected elsewhere. Raises: DataError for a bad box."""
+        if not detections:
+            return []
+        return self._faces(self.read([image], [0] * len(detections), detections), detections)
+
+    @torch.inference_mode()
+    def predict_crops(self, images: Sequence[np.ndarray], crops: list[Crop]) -> list[Face]:
+        """One face in each crop of each photo, in one pass: for crops by landmarks, as in tracking."""
+        if not crops:
+            return []
+        data = self._cut(images, range(len(crops)), crops)
+        prediction = predict(self.networks, data, self.permutation)
+        landmarks = self._to_photo(prediction, crops)
+        reading = Reading(data, crops, landmarks, prediction, self._features(prediction, crops, landmarks, None))
+        return self._faces(reading, [Detection(crop.outline(), float("nan"), CROP_KIND) for crop in crops])
+
+    def next_crop(self, face: Face) -> Crop:
+        """Where a face is looked for in the next frame of a video; turned along where it leans. Raises: DataError."""
+        angle = face.crop.angle_rad
+        roll = landmark_roll(face.landmarks, self.scheme)
+        if abs(math.remainder(roll - angle, 2 * math.pi)) > UPRIGHT_RAD:
+            angle = roll if abs(roll) > UPRIGHT_RAD else 0.0
+        return turned_crop(self.crop_by_landmarks, face.landmarks, angle)
 
     def crop_by_landmarks(self, landmarks: np.ndarray) -> Crop:
         """The crop of an upright face by its landmarks, as the model was trained on. Raises: DataError."""

@@ -18,11 +18,12 @@ FLOORS = {  # a package imports packages of lower floors only, and neighbours no
     "training": 1,
     "datasets": 2,
     "drawing": 2,
-    "landmarks": 3,
-    "depthnet": 4,
-    "recon3d": 4,
-    "batch": 5,
-    "webpage": 5,
+    "video": 3,
+    "landmarks": 4,
+    "depthnet": 5,
+    "recon3d": 5,
+    "batch": 6,
+    "webpage": 6,
 }
 RECON3D = {  # and inside recon3d likewise
     "identity": 0,

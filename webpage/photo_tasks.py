@@ -24,7 +24,6 @@ from depthnet.demo import crop_face, depth_figure, flatten
 from depthnet.predictor import DepthPredictor
 from depthnet.scores.figures import save_figure
 from depthnet.warping.tasks import render_rotation
-from drawing.movies import write_movie
 from drawing.pose import draw_pose
 from landmarks.detector import LandmarkDetector
 from landmarks.pictures import face_tiles, photo_with_faces
@@ -36,6 +35,7 @@ from recon3d.fitting.photo_results import Reconstruction, write_results
 from recon3d.fitting.photometric import refine_photos
 from recon3d.regression.drawing import draw_over, draw_sparse
 from recon3d.regression.regressor import FaceRegressor
+from video.movies import write_movie
 from webpage.head import HeadShape
 
 if TYPE_CHECKING:

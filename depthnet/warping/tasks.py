@@ -20,8 +20,8 @@ from depthnet.settings import WarpSettings
 from depthnet.warping.faces import Detect, PhotoFace, file_depth, read_face
 from depthnet.warping.facewarper import dataset_items, render_dataset, serve, write_item
 from depthnet.warping.warper import composite, warp_faces
-from drawing.movies import SUFFIXES, write_movie
 from geometry.face_template import to_68
+from video.movies import SUFFIXES, write_movie
 
 FRAMES_AT_ONCE = 64
 SOURCE_DEPTH = "--source-depth"

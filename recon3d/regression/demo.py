@@ -28,8 +28,11 @@ from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import load_regressor
 from recon3d.regression.profiling import spread
 from recon3d.regression.regressor import STEPS, FaceRegressor
-from recon3d.regression.tracking import SMOOTHINGS
-from recon3d.regression.video import KINDS, VideoOptions, is_video, process_video
+from recon3d.regression.video import KINDS, frame_drawer
+from video.process import VideoOptions, process_video
+from video.reader import Span, is_video, video_stem
+from video.smoothing import SMOOTHINGS
+from video.tracking import DETECT_EVERY
 
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
 HOLE = 0.02  # of a texture's side: half the width of holes that are filled in
@@ -39,7 +42,7 @@ HOLE = 0.02  # of a texture's side: half the width of holes that are filled in
 class MeshSettings:
     """demo.py --task mesh: RADAN's and 3DDFA's --dump switches, or 3DDFA_V2's --opt."""
 
-    inputs: list[str] = option([], "photos, videos (.mp4 …) or <video0> for a webcam", positional=True)
+    inputs: list[str] = option([], "photos, videos (.mp4 …) or webcam:0", positional=True)
     task: str = option("mesh", "mesh", choices=("mesh",), group="run")
     files: list[str] = option([], "photos, as the papers' demos name them", "-f", group="data")
     device: str = option("auto", "auto, cpu, cuda or mps", group="run")
@@ -80,8 +83,12 @@ class MeshSettings:
     )
     n_pre: int = option(1, "videos: earlier frames in the mean", "-n_pre", group="protocol", minimum=0)
     n_next: int = option(1, "videos: later frames in the mean", "-n_next", group="protocol", minimum=0)
-    start: int = option(-1, "videos: first frame, -1 = all", "-s", group="data", minimum=-1)
-    end: int = option(-1, "videos: frame to stop before, -1 = all", "-e", group="data", minimum=-1)
+    start: str = option("-1", "videos: first frame (120) or time (4.5s, 1:30); -1 = all", "-s", group="data")
+    end: str = option("-1", "videos: frame or time to stop before; -1 = all", "-e", group="data")
+    every: int = option(1, "videos: take every n-th frame", group="data", minimum=1)
+    detect_every: int = option(
+        DETECT_EVERY, "videos: frames between detections; 0 = only when a face is lost", group="protocol", minimum=0
+    )
     onnx: Path | None = option(
         None, "run this export of the checkpoint (python -m recon3d.regression.export) with onnxruntime", group="model"
     )
@@ -149,16 +156,19 @@ def run_photo(path: Path, out: Path, regressor: FaceRegressor, settings: MeshSet
 
 
 def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
-    """One video per drawn result. Raises: DataError for results that a video cannot show, or without any face."""
-    for kind in settings.opt or ["2d_sparse"]:
+    """One video per drawn result, and one table. Raises: DataError for results that a video cannot show, without any
+    face, and for a damaged file, after writing what it holds.
+    """
+    span = Span.parse(settings.start, settings.end, settings.every)
+    options = VideoOptions(span, settings.smoothing, settings.n_pre, settings.n_next, settings.detect_every)
+    for number, kind in enumerate(settings.opt or ["2d_sparse"]):
         if kind not in KINDS:
             raise DataError(f"-o {kind} is for photos; videos show one of: {', '.join(KINDS)}.")
-        path = out / f"{Path(name).stem.strip('<>')}_{kind}.mp4"
-        options = VideoOptions(kind, settings.smoothing, settings.n_pre, settings.n_next, settings.start, settings.end)
-        frames, with_faces = process_video(name, path, regressor, options)
-        console().info(f"Save visualization result to {path} ({frames} frames, {with_faces} with a face)")
-        if not with_faces:
-            raise DataError("no frame has a face; use another --detector.")
+        path = out / f"{video_stem(name)}_{kind}.mp4"
+        outputs = [path] if number else [path, out / f"{video_stem(name)}.csv"]
+        result = process_video(name, outputs, regressor, frame_drawer(regressor, kind), options, regressor)
+        console().info(f"Save visualization result to {path} ({result.summary})")
+        result.check()
 
 
 def make_regressor(settings: MeshSettings, local: LocalConfig) -> FaceRegressor:

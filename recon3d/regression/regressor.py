@@ -133,20 +133,33 @@ class FaceRegressor:
             found = [[Detection(np.asarray(box, dtype=float), float("nan")) for box in photo] for photo in boxes]
         owners = [i for i, photo in enumerate(found) for _ in photo]
         detections = [detection for photo in found for detection in photo]
-        crops = [
-            crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)
-        ]
-        photos = [images[i] for i in owners]
-        if self.steps == 2:
-            crops = self._second_crops(photos, crops)
-        faces = self.regress_crops(photos, crops, detections)
+        faces = self._detected(images, owners, detections)
         results: list[list[Face]] = [[] for _ in images]
         for owner, face in zip(owners, faces, strict=True):
             results[owner].append(face)
         return results
 
     @torch.inference_mode()
-    def regress_crops(
+    def _detected(self, images: Sequence[np.ndarray], owners: Sequence[int], detections: list[Detection]) -> list[Face]:
+        """A face for each detection; detections[i] is of images[owners[i]]."""
+        crops = [
+            crop_from_detection(d.box, self.size, images[i].shape, self.authors) for d, i in zip(detections, owners)
+        ]
+        photos = [images[i] for i in owners]
+        if self.steps == 2:
+            crops = self._second_crops(photos, crops)
+        return self.predict_crops(photos, crops, detections)
+
+    def predict_detections(self, image: np.ndarray, detections: Sequence[Detection]) -> list[Face]:
+        """Faces of one photo that were detected elsewhere. Raises: DataError for a bad box."""
+        return self._detected([image], [0] * len(detections), list(detections))
+
+    def next_crop(self, face: Face) -> Crop:
+        """Where a face is looked for in the next frame of a video. Raises: DataError where no crop can be made."""
+        return crop_from_points(face.landmarks, self.size)
+
+    @torch.inference_mode()
+    def predict_crops(
         self, images: Sequence[np.ndarray], crops: list[Crop], detections: list[Detection] | None = None
     ) -> list[Face]:
         """One face in each crop of each photo, in one pass: for crops by landmarks, as in tracking."""
@@ -162,7 +175,7 @@ class FaceRegressor:
     ) -> list[Face]:
         scales = crop_scales(crops, parameters)
         pose = self.pose(parameters)
-        given = detections or [Detection(_outline(crop), float("nan")) for crop in crops]
+        given = detections or [Detection(crop.outline(), float("nan")) for crop in crops]
         per_dm = (pose.scale / scales).cpu().tolist()
         rows = zip(
             given,
@@ -351,8 +364,3 @@ class FaceRegressor:
         depth = screen[..., 2:] - screen[..., 2:].mean(1, keepdim=True)  # t_z is no distance
         flat = metric_screen(torch.cat([screen[..., :2], depth], dim=-1), scale, FOCAL * max(size))
         return Scene(flat, centred, self.face_model.triangles, size)
-
-
-def _outline(crop: Crop) -> np.ndarray:
-    corners = crop.invert(np.array([[0.0, 0.0], [crop.size, crop.size]]))
-    return np.concatenate([corners.min(0), corners.max(0)])

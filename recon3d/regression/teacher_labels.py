@@ -98,7 +98,7 @@ def _fitted(
     labelled: list[_Labelled], teacher: FaceRegressor, model: FaceModel, size: int, layout: Layout
 ) -> Iterator[PackedSample]:
     crops = [crop_from_points(one.points, teacher.size) for one in labelled]
-    faces = teacher.regress_crops([one.image for one in labelled], crops)
+    faces = teacher.predict_crops([one.image for one in labelled], crops)
     landmarks = np.stack([one.points for one in labelled])
     taught = np.stack([face.landmarks for face in faces]).astype(np.float64)
     yaw = np.array([face.angles_deg[1] for face in faces])

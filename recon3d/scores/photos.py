@@ -69,7 +69,7 @@ def score_photos(
 
 def _cropped(regressor: FaceRegressor, images: list[np.ndarray], truth: np.ndarray) -> np.ndarray:
     """(B, 68, 2) landmarks in crops by the annotated ones."""
-    faces = regressor.regress_crops(images, [crop_from_points(points, regressor.size) for points in truth])
+    faces = regressor.predict_crops(images, [crop_from_points(points, regressor.size) for points in truth])
     return np.stack([face.landmarks[:, :2] for face in faces])
 
 

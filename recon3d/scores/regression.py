@@ -311,7 +311,7 @@ def _parts(count: int, size: int) -> Iterator[range]:
 def _regress(regressor: FaceRegressor, images: list[np.ndarray], crops: list[Crop]) -> list[Face]:
     """Of photos, or of crops that were cut already: then the points go back through the roi that they were cut from."""
     if any(image.shape[:2] != (regressor.size, regressor.size) for image in images):
-        return regressor.regress_crops(images, crops)
+        return regressor.predict_crops(images, crops)
     return regressor.regress_cut(images, crops)
 
 

@@ -25,9 +25,9 @@ from depthnet.lifting import (
 from depthnet.models import load_model
 from depthnet.warping.faces import depth_in_sides
 from depthnet.warping.facewarper import read_numbers, serve
-from drawing.movies import write_movie
 from geometry.face_template import to_66, to_68
 from networks.depthnet import DepthNet, DepthNetConfig
+from video.movies import write_movie
 
 EXACT = ("--source-depth", "--save-plots", "0")
 SIZES = {"source": (160, 120), "target": (200, 240)}

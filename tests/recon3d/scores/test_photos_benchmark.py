@@ -41,7 +41,7 @@ def test_photos_are_scored_against_their_points(photos, capsys):
     nme = []
     for i, truth in enumerate(points):
         image = read_image(folder / f"{i}.png")
-        (face,) = regressor.regress_crops([image], [crop_from_points(truth, regressor.size)])
+        (face,) = regressor.predict_crops([image], [crop_from_points(truth, regressor.size)])
         nme.append(box_error(face.landmarks, truth))
     result = json.loads((folder / "s.json").read_text())
     assert result["n"] == FACES and result["nme"] == pytest.approx(np.mean(nme), rel=1e-3)
@@ -79,5 +79,5 @@ def test_boxes_start_two_passes_and_landmarks_one():
     (first,) = FaceRegressor.from_pretrained("regressor_120", steps=1)(photo, [box])
     again = crop_from_points(first.landmarks, regressor.size)
     assert np.allclose(face.crop.matrix, again.matrix) and not np.allclose(face.crop.matrix, first.crop.matrix)
-    (given,) = regressor.regress_crops([photo], [again])
+    (given,) = regressor.predict_crops([photo], [again])
     assert np.array_equal(given.crop.matrix, again.matrix) and np.allclose(given.landmarks, face.landmarks)

@@ -1,0 +1,1 @@
+"""Videos of faces: read, track, smooth over time, write."""
