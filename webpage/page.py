@@ -36,6 +36,7 @@ WAITING = 16  # requests in the queue; a further one is told to come again
 CSS = """
 footer {display: none !important}
 .gradio-container {max-width: 1280px !important; margin: 0 auto !important}
+#results .grid-wrap, #results .grid-container {max-height: none !important; min-height: 0 !important; height: auto}
 #message p {font-size: 1.02rem}
 #message.wrong p {color: #c2261a}
 """
@@ -162,7 +163,7 @@ class Page:
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
                 said = gr.Markdown("The embedded head, CC0: free for any use.", elem_id="head_message")
-                picture = gr.Image(label="Head", height=512, elem_id="head", buttons=["download", "fullscreen"])
+                picture = gr.Image(label="Head", elem_id="head", buttons=["download", "fullscreen"])
                 with gr.Row():
                     yaw = gr.Slider(-90, 90, 0, step=1, label="yaw (°)", elem_id="head_yaw")
                     pitch = gr.Slider(-45, 45, 0, step=1, label="pitch (°)")
