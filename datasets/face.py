@@ -1,12 +1,13 @@
 """The result of every predictor, one face of one photo, and the shape that all predictors have."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from common.errors import DataError
 from datasets.crop import Crop
 
 
@@ -52,14 +53,11 @@ class Face:
             "scheme": self.scheme,
             "landmarks": np.round(self.landmarks, 3).tolist(),
             "depth": None if self.depth is None else np.round(self.depth, 3).tolist(),
-            "pose_deg": None if self.angles_deg is None else self._pose(),
+            "pose_deg": None if self.angles_deg is None else _pose(self.angles_deg),
             "parameters": None if self.parameters is None else np.asarray(self.parameters, dtype=float).tolist(),
             "crop": {"size": self.crop.size, "matrix": np.round(self.crop.matrix, 6).tolist()},
         }
         return {name: value for name, value in content.items() if value is not None}
-
-    def _pose(self) -> dict[str, float]:
-        return {name: round(float(a), 3) for name, a in zip(("pitch", "yaw", "roll"), self.angles_deg, strict=True)}
 
 
 class Predictor(Protocol):
@@ -76,6 +74,20 @@ class Predictor(Protocol):
     ) -> list[list[Face]]:
         """Faces of several photos, one list per photo."""
         ...
+
+
+def stacked(values: Iterable[np.ndarray | None], what: str) -> np.ndarray:
+    """(B, …) of B faces' values. Raises: DataError where a face lacks them, naming `what`."""
+    rows = []
+    for value in values:
+        if value is None:
+            raise DataError(f"a face has no {what}; give faces of a method that estimates them.")
+        rows.append(value)
+    return np.stack(rows)
+
+
+def _pose(angles_deg: np.ndarray) -> dict[str, float]:
+    return {name: round(float(a), 3) for name, a in zip(("pitch", "yaw", "roll"), angles_deg, strict=True)}
 
 
 def _rounded(value: float, digits: int) -> float | None:

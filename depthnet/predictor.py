@@ -7,6 +7,7 @@ faces = predictor(image)                     # (H, W, 3) uint8 RGB → list of F
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class DepthPredictor:
         snapshots: Path | None = None,
         *,
         device: str = "auto",
-        **options: object,
+        **options: Any,
     ) -> "DepthPredictor":
         """By bundled name, session, session/epoch or path.
 
@@ -43,7 +44,7 @@ class DepthPredictor:
         lifter = Lifter(load_model(name, snapshots), choose_device(device))
         return cls(lifter, LandmarkFinder(snapshots=snapshots, device=device, **options))
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: object) -> list[Face]:
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: Any) -> list[Face]:
         """Faces of one photo, surest detection first; depth in photo pixels, toward the viewer.
 
         Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector; box_kind and crops

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from geometry.heatmaps import render_heatmaps
 from landmarks.confidence import Calibration, read_calibration
 from landmarks.inference import Prediction, predict, to_pictures, validation_transform
 from landmarks.models import LoadedModel, load_model
+from landmarks.net_models import LoadedNet
+from networks.aae import AAE
 from networks.landmark_heads import HEATMAP_SIZE
 
 DRAWN_SIGMA = 2.5  # px of 128, of heatmaps drawn from points
@@ -81,7 +84,7 @@ class LandmarkDetector:
 
     def __init__(
         self,
-        model: LoadedModel,
+        model: LoadedModel | LoadedNet,
         *,
         device: str = "auto",
         detector: str | DetectFaces = DEFAULT_DETECTOR,
@@ -93,7 +96,7 @@ class LandmarkDetector:
             raise CheckpointError(f"{model.folder}: has no landmark head; train one with train_aae_landmarks.py.")
         self.detect, self.passes, self.locate = make_detector(detector), passes, locate
         self.device = choose_device(device)
-        self.networks = model.networks.to(self.device, memory_format=torch.channels_last).eval()
+        self.networks = model.networks.to(self.device).to(memory_format=torch.channels_last).eval()
         self.scheme, self.crop_source = model.scheme, model.crop_source
         self.extend: tuple[float, float] | None = crop_extension(model.info, model.folder)
         self.calibration: Calibration = read_calibration(model.info, model.folder)
@@ -103,7 +106,7 @@ class LandmarkDetector:
 
     @classmethod
     def from_pretrained(
-        cls, name: str = DEFAULT_LANDMARKS, snapshots: Path | None = None, **options: object
+        cls, name: str = DEFAULT_LANDMARKS, snapshots: Path | None = None, **options: Any
     ) -> "LandmarkDetector":
         """By bundled name, session, session/epoch or path.
 
@@ -126,8 +129,8 @@ class LandmarkDetector:
         Raises: DataError for a picture that is empty or not uint8, for a box or crop that is not four numbers, not
             finite, without area or outside it, and for boxes and crops at once.
         """
-        boxes, crops = ([given] if given is not None else None for given in (boxes, crops))
-        return self.predict_batch([image], boxes, box_kind=box_kind, crops=crops)[0]
+        given, squares = ([one] if one is not None else None for one in (boxes, crops))
+        return self.predict_batch([image], given, box_kind=box_kind, crops=squares)[0]
 
     def predict_batch(
         self,
@@ -168,15 +171,15 @@ class LandmarkDetector:
         normalize, prediction = self.networks.config.normalize, reading.prediction
         shown = to_pictures(reading.data, normalize) if pictures else [np.empty(0)] * len(faces)
         rebuilt, maps = self._drawn(prediction) if pictures else ([np.empty(0)] * len(faces),) * 2
-        for owner, *parts in zip(owners, faces, shown, rebuilt, maps, strict=True):
-            results[owner].append(Analysis(*parts))
+        for owner, face, picture, again, heatmaps in zip(owners, faces, shown, rebuilt, maps, strict=True):
+            results[owner].append(Analysis(face, picture, again, heatmaps))
         return results
 
-    def _drawn(self, prediction: Prediction) -> tuple[Sequence[np.ndarray], np.ndarray]:
+    def _drawn(self, prediction: Prediction) -> tuple[Sequence[np.ndarray] | np.ndarray, np.ndarray]:
         """Reconstructions (empty without an autoencoder) and heatmaps (of a direct network drawn as sure as its
         points).
         """
-        if prediction.heatmaps is None:
+        if prediction.heatmaps is None or not isinstance(self.networks, AAE):
             scale = HEATMAP_SIZE / self.size
             maps = render_heatmaps(prediction.landmarks.float() * scale, HEATMAP_SIZE, DRAWN_SIGMA, prediction.scores)
             return [np.empty(0)] * len(maps), maps.cpu().numpy()
@@ -259,7 +262,7 @@ class LandmarkDetector:
             return crop_from_landmarks(landmarks, self.scheme, self.size)
         return crop_from_box(landmark_box(landmarks), self.size, UNBOUNDED, *self.extend)
 
-    def _cut(self, images: list[np.ndarray], owners: list[int], crops: list[Crop]) -> torch.Tensor:
+    def _cut(self, images: Sequence[np.ndarray], owners: Sequence[int], crops: list[Crop]) -> torch.Tensor:
         cut = np.stack([crop.extract(images[i]) for crop, i in zip(crops, owners, strict=True)])
         tensor = torch.from_numpy(cut).permute(0, 3, 1, 2).to(self.device)
         empty = torch.zeros(len(cut), 0, 2, device=tensor.device)

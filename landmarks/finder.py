@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class LandmarkFinder:
         *,
         box: np.ndarray | None = None,
         box_kind: str = "landmarks",
-        **options: object,
+        **options: Any,
     ) -> None:
         self.name, self.snapshots, self.options = name, snapshots, options
         self.box, self.box_kind = box, box_kind
@@ -50,7 +50,7 @@ class LandmarkFinder:
         """The networks. Raises: CheckpointError, DataError as `LandmarkDetector` does."""
         return LandmarkDetector.from_pretrained(self.name, self.snapshots, **self.options)
 
-    def __call__(self, image: np.ndarray, boxes: Boxes | None = None, **given: object) -> list[Face]:
+    def __call__(self, image: np.ndarray, boxes: Boxes | None = None, **given: Any) -> list[Face]:
         """Faces of one photo, surest detection first; arguments (box_kind, crops) and errors as of
         `LandmarkDetector`.
         """
@@ -59,7 +59,7 @@ class LandmarkFinder:
         return self.detector(image, boxes, **given)
 
     def predict_batch(
-        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes] | None = None, **given: object
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes] | None = None, **given: Any
     ) -> list[list[Face]]:
         """Faces of several photos, one list per photo; arguments as of `LandmarkDetector.predict_batch`."""
         return self.detector.predict_batch(images, boxes, **given)

@@ -15,7 +15,7 @@ MAX_PIXELS = 50_000_000
 MAX_NAME, MAX_PART = 2000, 255  # characters of a name, bytes of one part of it, that file systems take
 
 
-def read_image(path: Path, span: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_image(path: str | Path, span: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode a photo of any mode (grey, palette, RGBA, CMYK, 16-bit), turned upright by its EXIF tag.
 
     Args: path; span, (offset, size) of a photo inside a tar file (`common.files.tar`); max_pixels, a limit that is
@@ -25,7 +25,7 @@ def read_image(path: Path, span: tuple[int, int] | None = None, max_pixels: int 
     """
     path = Path(path)
     try:
-        with Image.open(path if span is None else io.BytesIO(_read_span(path, *span))) as image:
+        with Image.open(path if span is None else io.BytesIO(_read_span(Path(path), *span))) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise DataError(
@@ -64,7 +64,8 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return image.size[::-1] if turned else image.size
+            width, height = image.size
+            return (height, width) if turned else (width, height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace or remove the file.") from None
 

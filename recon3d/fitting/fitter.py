@@ -8,6 +8,7 @@ screen = fitter.screen(faces)                # (faces, vertices, 3) photo px and
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from common.config import LocalConfig, read_local_config
 from common.pretrained import DEFAULT_LANDMARKS
-from datasets.face import Face
+from datasets.face import Face, stacked
 from geometry.cameras import weak_perspective
 from landmarks.finder import LandmarkFinder
 from morphable.fit import DETECTOR_NOISE, Fit, FitSettings, fit_landmarks
@@ -57,7 +58,7 @@ class FaceFitter:
         landmark_model: str = DEFAULT_LANDMARKS,
         photometric: bool = False,
         noise: float = DETECTOR_NOISE,
-        **options: object,
+        **options: Any,
     ) -> "FaceFitter":
         """By name or path of a face model, as `load_face_model` takes it.
 
@@ -70,7 +71,7 @@ class FaceFitter:
         finder = LandmarkFinder(landmark_model, snapshots or local.snapshots, **options)
         return cls(load_face_model(name, local), finder, photometric=photometric, noise=noise)
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: object) -> list[Face]:
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: Any) -> list[Face]:
         """Faces of one photo, surest detection first; empty when there is none.
 
         Landmarks are those of the fitted model: (K, 3) photo px, z toward the viewer. Parameters are the two px where
@@ -83,7 +84,7 @@ class FaceFitter:
         return self.fit(image, self.finder(image, boxes, **given))
 
     def predict_batch(
-        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None, **given: object
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[np.ndarray]] | None = None, **given: Any
     ) -> list[list[Face]]:
         """Faces of several photos, one list per photo."""
         found = self.finder.predict_batch(images, boxes, **given)
@@ -116,8 +117,8 @@ class FaceFitter:
         """(faces, V, 3) all vertices: x, y in continuous photo px and depth, smaller = nearer, in photo px."""
         if not faces:
             return torch.zeros(0, self.face_model.num_vertices, 3)
-        parameters = torch.from_numpy(np.stack([face.parameters for face in faces]))
+        parameters = torch.from_numpy(stacked((face.parameters for face in faces), "parameters"))
         identity, expression = parameters[:, PLACE:].split(self.face_model.sizes[:2], dim=1)
-        rotation = torch.from_numpy(np.stack([face.rotation for face in faces]))
+        rotation = torch.from_numpy(stacked((face.rotation for face in faces), "rotation"))
         scale = parameters.new_tensor([face.scale for face in faces])
         return weak_perspective(self.face_model.shape(identity, expression), rotation, scale, parameters[:, :PLACE])

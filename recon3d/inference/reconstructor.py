@@ -8,6 +8,7 @@ from faces.landmarks_in_photo(0); faces.scene(0); faces.coefficients.neutral()
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -197,18 +198,18 @@ class Reconstructor:
         loaded = load_reconstructor(name, local.snapshots)
         source = face_model or loaded.net.face_model
         model = open_face_model(source, local, loaded.net)
-        device = choose_device(device)
+        chosen = choose_device(device)
         if refiner == "auto":
             refiner = f"{name}_gcn" if (PRETRAINED / f"{name}_gcn/config.json").is_file() else "none"
         mesh = None if refiner == "none" else load_refiner(refiner, local.snapshots)
         colour = None if texture == "none" else load_texture_refiner(texture, local.snapshots)
         infos = {name: found.info for name, found in ((refiner, mesh), (texture, colour)) if found is not None}
         used = [info["inputs"]["identity"] for info in infos.values() if (info.get("inputs") or {}).get("identity")]
-        identity = load_identity(*used[0], device) if used else None
+        identity = load_identity(used[0][0], used[0][1], chosen) if used else None
         reconstructor = cls(
             loaded.net,
             model,
-            device=device,
+            device=chosen,
             refiner=mesh and mesh.refiner,
             texture=colour and colour.network,
             identity=identity,
@@ -218,7 +219,7 @@ class Reconstructor:
             reconstructor.frozen.check(info, trained)
         return reconstructor
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: object) -> list[Face]:
+    def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: Any) -> list[Face]:
         """Faces of one photo, their landmarks found by the bundled landmark model; empty when there is none.
 
         Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector; box_kind and crops
@@ -266,11 +267,13 @@ class Reconstructor:
         parts = [self.frozen.look(part.to(self.device).float() / 255) for part in pixels.split(BATCH)]
         features, output = (torch.cat(values).float() for values in zip(*parts, strict=True))
         coefficients = split(self.model, output)
-        movement = None if self.refiner is None else self._movement(features, coefficients)
-        repaint = None if self.texture is None else self._repaint(features, coefficients, images)
+        movement = None if self.refiner is None else self._movement(self.refiner, features, coefficients)
+        repaint = None if self.texture is None else self._repaint(self.texture, features, coefficients, images)
         return self.draw(photos, np.stack(five), alignments, images, coefficients, movement, repaint)
 
-    def _repaint(self, features: Tensor, coefficients: Coefficients, images: np.ndarray) -> Tensor:
+    def _repaint(
+        self, refiner: TextureRefiner, features: Tensor, coefficients: Coefficients, images: np.ndarray
+    ) -> Tensor:
         """(B, V, 3) from the face model's albedo to the refined one."""
         masks = (
             torch.from_numpy(np.stack([skin_mask(image) for image in images]))[:, None].to(self.device).float() / 255
@@ -280,16 +283,14 @@ class Reconstructor:
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)
             parts.append(
-                self.texture(
-                    texture_inputs(self.renderer, coefficients[part], features[part], pixels[part], masks[part])
-                )
+                refiner(texture_inputs(self.renderer, coefficients[part], features[part], pixels[part], masks[part]))
             )
         return torch.cat(parts) - self.renderer.albedo(coefficients)
 
-    def _movement(self, features: Tensor, coefficients: Coefficients) -> Tensor:
+    def _movement(self, refiner: MeshRefiner, features: Tensor, coefficients: Coefficients) -> Tensor:
         """(B, V, 3) dm, from the face model's shape to the refined one."""
         shape = self.model.shape(coefficients.identity, coefficients.expression)
-        parts = [self.refiner(*part) for part in zip(features.split(BATCH), shape.split(BATCH), strict=True)]
+        parts = [refiner(*part) for part in zip(features.split(BATCH), shape.split(BATCH), strict=True)]
         return torch.cat(parts) - shape
 
     @torch.no_grad()
@@ -315,7 +316,10 @@ class Reconstructor:
         albedo = own if repaint is None else own + repaint
         colours = network_colours = renderer.lit(network, geometry, albedo)
         if self.appearance is not None:
-            coefficients, renderer = self._as_seen(images, network, geometry, one_person), self.appearance
+            coefficients, renderer = (
+                self._as_seen(self.appearance, images, network, geometry, one_person),
+                self.appearance,
+            )
             albedo = own = renderer.albedo(coefficients)
             colours = renderer.lit(coefficients, geometry, albedo)
         crops = [alignment.crop(SIZE_PX) for alignment in alignments]
@@ -336,9 +340,10 @@ class Reconstructor:
             renderer,
         )
 
-    def _as_seen(self, images: np.ndarray, network: Coefficients, geometry: Geometry, one_person: bool) -> Coefficients:
+    def _as_seen(
+        self, renderer: FaceRenderer, images: np.ndarray, network: Coefficients, geometry: Geometry, one_person: bool
+    ) -> Coefficients:
         """The coefficients with albedo and light of the photos in the place of the network's."""
-        renderer = self.appearance
         photos = torch.from_numpy(images).to(geometry.screen) / 255
         placed = Placed.before_camera(geometry.screen, renderer.camera.focal, renderer.normals(geometry))
         skin = renderer.face_weights[:, 0]

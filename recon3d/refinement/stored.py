@@ -5,6 +5,7 @@ there.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
@@ -68,13 +69,16 @@ class OnFaceMesh(nn.Module):
         save_snapshot(folder, tensors, {**self.describe(), **(describe or {})})
 
 
+Network = TypeVar("Network", bound=OnFaceMesh)
+
+
 @dataclass(frozen=True)
-class Stored:
+class Stored(Generic[Network]):
     """Attributes: network; info, config.json of the snapshot; folder that it came from; tensors of other networks
     beside it.
     """
 
-    network: OnFaceMesh
+    network: Network
     info: dict
     folder: Path
     others: dict[str, torch.Tensor]
@@ -85,9 +89,9 @@ def load_stored(
     snapshots: Path | None,
     kind: str,
     title: str,
-    build: Callable[[dict, MeshPyramid], OnFaceMesh],
+    build: Callable[[dict, MeshPyramid], Network],
     prefix: str = "",
-) -> Stored:
+) -> Stored[Network]:
     """Load by bundled name, session, session/epoch or path.
 
     Args: snapshots: folder of sessions, None: that of local_config.ini; kind, of config.json, and its title in

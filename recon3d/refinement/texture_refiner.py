@@ -35,7 +35,7 @@ class TextureRefiner(OnFaceMesh):
         return {"kind": KIND, "generator": asdict(self.config), "layout": self.layout, **super().describe()}
 
 
-def load_texture_refiner(name: str | Path, snapshots: Path | None = None) -> Stored:
+def load_texture_refiner(name: str | Path, snapshots: Path | None = None) -> Stored[TextureRefiner]:
     """Load by bundled name, session, session/epoch or path; a critic's tensors are among `others`.
 
     Args: snapshots: folder of sessions, default that of local_config.ini.

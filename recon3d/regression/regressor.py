@@ -8,6 +8,7 @@ screen = regressor.screen(faces)             # (faces, vertices, 3) photo px and
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from common.runtime import choose_device
 from datasets.crop import Crop
 from datasets.detection.boxes import Detection
 from datasets.detection.detect import DEFAULT_DETECTOR, DetectFaces, make_detector
-from datasets.face import Face
+from datasets.face import Face, stacked
 from geometry.rotations import euler_from_rotation, nearest_rotation
 from morphable.model import FaceModel
 from morphable.scene import Scene, metric_screen
@@ -37,6 +38,9 @@ from recon3d.regression.face_models import open_face_model
 from recon3d.regression.models import LoadedRegressor, fits, load_regressor, normalise
 from recon3d.regression.params import POSE, Parts, join
 from recon3d.regression.roi import crop_from_detection, crop_from_points, rounded
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 SCHEME = "ibug68"
 FOCAL = 1.2  # assumed focal length in longer sides of the photo
@@ -83,7 +87,7 @@ class FaceRegressor:
         self._dense: FaceDecoder | None = None
         self._quick: quick.QuickShapes | None = None
         self._frozen = None  # made at the first use
-        self._session = None  # of onnxruntime, see `use_onnx`
+        self._session: InferenceSession | None = None  # see `use_onnx`
         self.detect = make_detector(detector, weights)
 
     @classmethod
@@ -94,7 +98,7 @@ class FaceRegressor:
         snapshots: Path | None = None,
         *,
         local: LocalConfig | None = None,
-        **options: object,
+        **options: Any,
     ) -> "FaceRegressor":
         """By bundled name, session, session/epoch, or path (the authors' checkpoints too).
 
@@ -216,10 +220,11 @@ class FaceRegressor:
         parts = [self._forward(batch) for batch in pixels.split(BATCH)]
         parameters = torch.cat([p for p, _ in parts])
         landmarks = to_photo(self.in_crops(self.sparse(parameters), crops), crops)
-        if parts[0][1] is None:
+        heads = [h for _, h in parts if h is not None]
+        if not heads:
             return parameters, list(landmarks.cpu().numpy()), [None] * len(crops)
         middle = self.size / 2
-        head = torch.cat([h for _, h in parts]) * middle + middle
+        head = torch.cat(heads) * middle + middle
         head = to_photo(self.convention.image_points(head, crop_scales(crops, head)), crops)
         return parameters, list(landmarks.cpu().numpy()), list(head.cpu().numpy())
 
@@ -244,16 +249,16 @@ class FaceRegressor:
             raise DataError(f"{path}: no export of this checkpoint; make it with python -m recon3d.regression.export.")
         self._session, self._with_head = session, "head_landmarks" in shapes
 
-    def _forward_onnx(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _forward_onnx(self, session: "InferenceSession", pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         names = ["parameters", "head_landmarks"] if self._with_head else ["parameters"]
-        parameters, *head = self._session.run(names, {"crops": np.ascontiguousarray(pixels.cpu().numpy())})
+        parameters, *head = session.run(names, {"crops": np.ascontiguousarray(pixels.cpu().numpy())})
         middle = self.size / 2
         points = (torch.from_numpy(head[0]) - middle) / middle if head else None
         return torch.from_numpy(parameters).to(self.device), points
 
     def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         if self._session is not None:
-            return self._forward_onnx(pixels)
+            return self._forward_onnx(self._session, pixels)
         if self.device.type == "cpu":
             if self._frozen is None:
                 self._frozen = quick.frozen(self.model.network, self.size)
@@ -332,7 +337,7 @@ class FaceRegressor:
         """(faces, V, 3) all vertices: x, y in continuous photo px and depth, smaller = nearer, in photo px."""
         if not faces:
             return torch.zeros(0, self.face_model.num_vertices, 3, device=self.device)
-        parameters = torch.from_numpy(np.stack([face.parameters for face in faces])).to(self.device)
+        parameters = torch.from_numpy(stacked((face.parameters for face in faces), "parameters")).to(self.device)
         return self.screen_of(parameters, [face.crop for face in faces])
 
     @torch.inference_mode()
