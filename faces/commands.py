@@ -12,6 +12,7 @@ EXTRAS = {  # of pyproject.toml, and the modules that each adds
     "train": ("accelerate", "matplotlib", "tensorboard", "torchvision"),
     "app": ("gradio",),
     "onnx": ("onnx", "onnxruntime"),
+    "scale": ("pyarrow", "ray"),
 }
 
 
