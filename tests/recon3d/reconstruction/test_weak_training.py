@@ -74,7 +74,7 @@ def test_training_writes_numbers_strips_and_snapshots_and_resumes_exactly(place,
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
-def test_a_mobilenet_begins_with_a_regressors_weights_and_learns_true_shapes(place):
+def test_a_small_backbone_begins_with_a_regressors_weights_and_learns_true_shapes(place):
     data = place / "supervised"
     shutil.copytree(place / "prepared", data)
     model = FaceModel.load(EMBEDDED_HEAD)
@@ -95,10 +95,10 @@ def test_a_mobilenet_begins_with_a_regressors_weights_and_learns_true_shapes(pla
         "--lr",
         "1e-9",
     ]
-    assert train_recon3d.main([*rest, "--backbone", "mobilenet_half", "--init-path", "regressor_120"]) == 0
+    assert train_recon3d.main([*rest, "--backbone", "landmark_trunk", "--init-path", "regressor_120"]) == 0
     old = load_regressor("regressor_120").model.network.state_dict()
     new = load_reconstructor("m", place / "data/models/snapshots").net.network.backbone.state_dict()
-    assert torch.allclose(old["blocks.3.pointwise.weight"], new["blocks.3.pointwise.weight"], atol=1e-6)
+    assert torch.allclose(old["stages.3.0.conv1.weight"], new["stages.3.0.conv1.weight"], atol=1e-6)
     rows = [line.split(",") for line in (place / "out/logs/m/scalars.csv").read_text().splitlines()]
     (shape,) = {float(row[-1]) for row in rows if "shape" in row and "train" in row}
     weights = skin_weights(model)
