@@ -2,6 +2,7 @@
 
     python train_aae_unsupervised.py --sessionname my_model --dataset-train vggface2 affectnet --daug 4 --epochs 1
     python train_aae_unsupervised.py -r my_model/00001 --with-gan 1 --with-ssim-loss 1 --daug 4 --epochs 3
+    python train_aae_unsupervised.py --dataset-train https://example.org/faces --dataset-val affectnet  # sharded set
     accelerate launch --num_processes 4 train_aae_unsupervised.py ...        # several GPUs or machines
 
 Reads the datasets named in local_config.ini (packing their crops once), writes snapshots to
@@ -14,7 +15,7 @@ from common.config import LocalConfig
 from common.scripts import run_script
 from landmarks.autoencoder import AutoencoderMethod
 from landmarks.baselines import linear_faces_of
-from landmarks.data import training_set, training_transform
+from landmarks.data import streamed_set, training_set, training_transform
 from landmarks.settings import UnsupervisedSettings
 from landmarks.training import (
     critic_changes,
@@ -33,7 +34,10 @@ def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> Non
     run = start(settings, local)  # device, seeds, and the model to continue from
     settings = run.settings  # with the sizes of that model
 
-    faces, _, names = training_set(settings.dataset_train, settings.train_split, settings, local, with_landmarks=False)
+    streamed = streamed_set(settings.dataset_train, settings, local, with_landmarks=False)
+    faces, _, names = streamed or training_set(
+        settings.dataset_train, settings.train_split, settings, local, with_landmarks=False
+    )
 
     networks = make_networks(run, fresh_discriminator=settings.reset, **critic_changes(settings))
     config = networks.config
@@ -46,7 +50,7 @@ def train_autoencoder(settings: UnsupervisedSettings, local: LocalConfig) -> Non
         describe=describe(run, networks, run.resumed.scheme if run.resumed else None, names),
         validation=unsupervised_validation(run, settings, config),
         perceptual=perceptual_loss(run, settings, config),
-        baseline=lambda: linear_faces_of(faces, config.input_size, config.z_dim, settings.seed),
+        baseline=None if streamed else lambda: linear_faces_of(faces, config.input_size, config.z_dim, settings.seed),
     )
     run_loop(run, method, faces, session_name(settings, local, default="aae"))
 

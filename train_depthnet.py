@@ -54,7 +54,7 @@ def train_depthnet(settings: TrainSettings, local: LocalConfig) -> None:
         describe(settings, faces),
     )
 
-    options = LoopOptions.from_settings(settings, local, session)
+    options = LoopOptions.from_settings(settings, local, session, compile=False)  # the method does, with CUDA graphs
     folder = load_folder(resume, local)
     train(method, Positions(len(faces)), collate_positions, lambda i: f"pair {i}", options, accelerator, folder)
 

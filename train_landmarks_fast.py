@@ -3,6 +3,7 @@
     python train_landmarks_fast.py --dataset w300 --epochs 200
     python train_landmarks_fast.py --dataset w300 data/packed/rendered --repeats 8 1 --epochs 60 --precision bf16
     python train_landmarks_fast.py -r landmark_net --dataset w300 --new-stage 1 --epochs 300
+    python train_landmarks_fast.py --dataset data/shards/rendered --dataset-val w300 -j 4    # datasets.commands.pack
     accelerate launch --num_processes 4 train_landmarks_fast.py ...                  # several GPUs or machines
 
 Reads the datasets named in local_config.ini, or folders of packed crops; writes snapshots to
@@ -18,8 +19,9 @@ from common.config import LocalConfig
 from common.logs import console
 from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
+from datasets.loader import collate
 from datasets.resident import ResidentFaces
-from landmarks.data import training_set, validation_set
+from landmarks.data import streamed_set, training_set, validation_set
 from landmarks.net_settings import LandmarkNetSettings
 from landmarks.net_training import LandmarkNetMethod, describe, load_networks, new_networks, repeated
 from networks.aae import count_parameters
@@ -31,8 +33,15 @@ def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> N
     accelerator = make_accelerator(settings.device, settings.precision)
     seed_everything(settings.seed, accelerator.process_index)
 
-    faces, scheme, names = training_set(settings.dataset, settings.train_split, settings, local, with_landmarks=True)
-    resident = ResidentFaces(repeated(faces, settings.repeats), accelerator.device)
+    streamed = streamed_set(settings.dataset, settings, local, with_landmarks=True)
+    faces, scheme, names = streamed or training_set(
+        settings.dataset, settings.train_split, settings, local, with_landmarks=True
+    )
+    if streamed is None:
+        resident = ResidentFaces(repeated(faces, settings.repeats), accelerator.device)
+        data, join = resident, resident.collate
+    else:
+        data, join = faces, collate
     keys = settings.dataset_val or settings.dataset
     held_out, _ = validation_set(keys, settings.test_split, settings, local, with_landmarks=True)
     validation = ResidentFaces(held_out, accelerator.device)
@@ -52,7 +61,7 @@ def train_landmarks_fast(settings: LandmarkNetSettings, local: LocalConfig) -> N
         console().info("  ".join(f"{name}={value:.4f}" for name, value in method.evaluate(0).items()))
         return
     options = LoopOptions.from_settings(settings, local, session_name(settings, local, default="landmark_net"))
-    train(method, resident, resident.collate, faces.name, options, accelerator, folder)
+    train(method, data, join, faces.name, options, accelerator, folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

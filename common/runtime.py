@@ -124,11 +124,15 @@ def average_buffers(module: nn.Module, accelerator: Accelerator) -> None:
             buffer.copy_(mean / accelerator.num_processes)
 
 
-def apply_gradients(optimizer: Optimizer, accelerator: Accelerator, max_norm: float = 0.0) -> None:
+def apply_gradients(optimizer: Optimizer, accelerator: Accelerator, max_norm: float = 0.0) -> bool:
     """Average gradients over the processes (one flat all-reduce), clip by norm (0 = off), step, clear.
+
+    Returns: whether it did; while the gradients of more parts of the batch are to come it waits.
 
     A parameter without a gradient on any process is not stepped; where only some have one, the others count as zeros.
     """
+    if not accelerator.sync_gradients:
+        return False
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     if accelerator.num_processes > 1:
         _average(parameters, accelerator.num_processes)
@@ -136,6 +140,7 @@ def apply_gradients(optimizer: Optimizer, accelerator: Accelerator, max_norm: fl
         nn.utils.clip_grad_norm_(parameters, max_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    return True
 
 
 def _average(parameters: list[nn.Parameter], processes: int) -> None:

@@ -169,22 +169,26 @@ class SampleReader(Dataset):
             return error
 
 
-def _write(dataset: FaceDataset, folder: Path, progress: bool) -> None:
+def readable_samples(dataset: FaceDataset, progress: bool) -> Iterator[Sample]:
+    """All samples but those that cannot be read, which are named once and counted.
+
+    Raises: DataError above 1 % of them or 20 in a row.
+    """
     reader = SampleReader(dataset)
+    bad = row = 0
+    for index in tqdm(range(len(reader)), desc=f"packing {dataset.title}", disable=not progress):
+        sample = reader[index]
+        if isinstance(sample, DataError):
+            bad, row = bad + 1, row + 1
+            tqdm.write(f"skipped: {sample}")
+            _check_bad(dataset, bad, row)
+            continue
+        row = 0
+        yield sample
 
-    def readable() -> Iterator[Sample]:
-        bad = row = 0
-        for index in tqdm(range(len(reader)), desc=f"packing {dataset.title}", disable=not progress):
-            sample = reader[index]
-            if isinstance(sample, DataError):
-                bad, row = bad + 1, row + 1
-                tqdm.write(f"skipped: {sample}")
-                _check_bad(dataset, bad, row)
-                continue
-            row = 0
-            yield sample
 
-    if not _write_samples(folder, readable(), dataset.image_size):
+def _write(dataset: FaceDataset, folder: Path, progress: bool) -> None:
+    if not _write_samples(folder, readable_samples(dataset, progress), dataset.image_size):
         raise DataError(f"{dataset.title}: none of the {len(dataset)} photos of split '{dataset.split}' can be read.")
 
 

@@ -93,8 +93,7 @@ class AutoencoderMethod:
             self.optimizers["D"] = make_optimizer(networks.D.parameters(), 0.5 * settings.lr, settings)
         networks.D_z.train()
         networks.D.train()
-        self.encode = torch.compile(networks.Q) if settings.compile else networks.Q
-        self.decode = torch.compile(networks.P) if settings.compile else networks.P
+        self.compilable = [networks.Q, networks.P]  # not D, whose penalty needs a second derivative
         self._pictures: dict[str, np.ndarray] = {}
 
     def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
@@ -102,8 +101,8 @@ class AutoencoderMethod:
         raw = batch.to(self.accelerator.device)
         data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)
         with self.accelerator.autocast():
-            z = self.encode(data.images)
-            output = self.decode(z).float()
+            z = self.networks.Q(data.images)
+            output = self.networks.P(z).float()
         z = z.float()
         terms = {"z_mu": z.detach().mean()}
         loss = self._reconstruction(output, data, terms)
@@ -152,7 +151,7 @@ class AutoencoderMethod:
         if settings.with_gen_loss:
             between = z + torch.rand(len(z), 1, device=z.device) * (z[torch.randperm(len(z), device=z.device)] - z)
             with self.accelerator.autocast():
-                fakes["gen"] = self.decode(between).float()
+                fakes["gen"] = self.networks.P(between).float()
         shares = {"rec": 1 - settings.w_gen, "gen": settings.w_gen} if settings.with_gen_loss else {"rec": 1.0}
         if step % settings.update_D_freq == 0:
             losses = {k: self._critic_loss(data.images, fake.detach()) for k, fake in fakes.items()}

@@ -7,6 +7,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from common.config import LocalConfig
+from common.errors import ConfigError
 from common.logs import console
 from common.runtime import is_main_process
 from datasets.augment import Augmentation, BatchTransform
@@ -15,6 +16,7 @@ from datasets.loader import FaceSet, choose_rows, collate
 from datasets.packing import PackedDataset, pack
 from datasets.registry import DATASETS, build_dataset
 from datasets.sample import FaceDataset
+from datasets.shards import ShardedFaces, is_sharded
 from geometry.schemes import LandmarkScheme, generic_scheme
 from landmarks.settings import FaceSettings
 from networks.blocks import PIXEL_MEAN
@@ -73,12 +75,39 @@ def training_set(
     keys: list[str], split: str, settings: FaceSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None, list[str]]:
     """All training datasets, their few-shot rows chosen; with the scheme and the datasets' names."""
+    refuse_sharded(keys, "this training")
     packed, scheme, names = open_all(keys, split, settings, local)
     rows = [choose_rows(len(p), settings.train_count, settings.train_seed, settings.train_start) for p in packed]
     faces = FaceSet(packed, rows, with_landmarks)
     if settings.train_count_multi is not None:
         faces = faces.subset(choose_rows(len(faces), settings.train_count_multi, settings.seed))
     return faces, scheme, names
+
+
+def streamed_set(
+    keys: list[str], settings: FaceSettings, local: LocalConfig, with_landmarks: bool
+) -> tuple[ShardedFaces, LandmarkScheme | None, list[str]] | None:
+    """A sharded set in the place of the training datasets; None where no key names one.
+
+    Raises: ConfigError for more than one set, other crops than --input-size, or options that choose rows.
+    """
+    sharded = [key for key in keys if is_sharded(key)]
+    if not sharded:
+        return None
+    if len(keys) > 1:
+        raise ConfigError(f"{sharded[0]}: a sharded set is trained on alone; pack all data into one.")
+    if settings.train_count is not None or settings.train_count_multi is not None or settings.train_start:
+        raise ConfigError(f"{keys[0]}: rows are not chosen from a sharded set; leave --train-count and such out.")
+    faces = ShardedFaces(keys[0], local.data / "shards", settings.shuffle_buffer, with_landmarks)
+    if faces.index.image_size != settings.input_size:
+        raise ConfigError(f"{keys[0]}: has crops for --input-size {faces.index.image_size}; give that, or pack again.")
+    if with_landmarks and not faces.index.points:
+        raise ConfigError(f"{keys[0]}: has no landmarks; pack a set with them.")
+    if is_main_process():
+        shards = faces.index.shards
+        console().info(f"{keys[0]}: {len(faces):,} crops in {len(shards)} tar files")
+    scheme = faces.index.scheme or (generic_scheme(faces.index.points) if faces.index.points else None)
+    return faces, scheme, [faces.index.name]
 
 
 def open_all(
@@ -107,9 +136,19 @@ def validation_set(
     keys: list[str], split: str | None, settings: FaceSettings, local: LocalConfig, with_landmarks: bool
 ) -> tuple[FaceSet, LandmarkScheme | None]:
     """All validation datasets, at most --val-count rows of each; split None = each one's held-out one."""
+    refuse_sharded(keys, "validation")
     packed, scheme, _ = open_all(keys, split, settings, local)
     rows = [np.arange(len(p) if settings.val_count is None else min(len(p), settings.val_count)) for p in packed]
     return FaceSet(packed, rows, with_landmarks), scheme
+
+
+def refuse_sharded(keys: list[str], what: str) -> None:
+    """Raises: ConfigError for a sharded set where one cannot be used."""
+    sharded = next((key for key in keys if is_sharded(key)), None)
+    if sharded is not None:
+        raise ConfigError(
+            f"{sharded}: {what} needs a dataset or packed crops, not a sharded set; name such (--dataset-val)."
+        )
 
 
 def crop_extension(keys: list[str], crop_source: str) -> tuple[float, float] | None:

@@ -41,10 +41,8 @@ class LandmarkMethod:
         """describe: content of config.json; validation: (loader, transform, names) or None."""
         self.networks, self.settings, self.accelerator = networks, settings, accelerator
         self.transform, self.scheme, self.describe, self.validation = transform, scheme, describe, validation
-        self.encode, self.head, self.lift = (
-            torch.compile(part) if settings.compile and part is not None else part
-            for part in (networks.Q, getattr(networks, "LMH", None), getattr(networks, "LMH_3D", None))
-        )
+        self.encode, self.head, self.lift = (getattr(networks, name, None) for name in ("Q", "LMH", "LMH_3D"))
+        self.compilable = [part for part in (self.encode, self.head, self.lift) if part is not None]
         self.heatmap_loss = AdaptiveWingLoss() if settings.use_adaptive_wing_loss else heatmap_l2
         self.optimizers = self._prepare_networks()
         self._pictures: dict[str, np.ndarray] = {}

@@ -52,19 +52,19 @@ class LandmarkNetMethod:
         betas = (settings.beta1, settings.beta2)
         optimizer = torch.optim.AdamW(networks.net.parameters(), settings.lr, betas, weight_decay=settings.weight_decay)
         self.optimizers = {"net": optimizer}
-        self.forward = torch.compile(networks.net) if settings.compile else networks.net
+        self.compilable = [networks.net]
 
     def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:
         """One update of the network and of the average."""
         raw = batch.to(self.accelerator.device)
         data = self.transform(raw.images, raw.landmarks, raw.visibility, raw.indices, step)
         with self.accelerator.autocast():
-            readouts = self.forward(data.images.contiguous(memory_format=torch.channels_last))
+            readouts = self.networks.net(data.images.contiguous(memory_format=torch.channels_last))
         truth = half_sides(data)
         terms = readout_loss(readouts, truth, data.visibility)
         self.accelerator.backward(terms["loss"])
-        apply_gradients(self.optimizers["net"], self.accelerator, self.settings.clip_norm)
-        self.networks.update()
+        if apply_gradients(self.optimizers["net"], self.accelerator, self.settings.clip_norm):
+            self.networks.update()
         return terms | {"nme": self._errors(readouts.joint.points.detach(), data).nanmean()}
 
     def _errors(self, points: Tensor, data: Batch) -> Tensor:

@@ -47,6 +47,9 @@ class FaceSettings(DegradationSettings, LoopSettings):
         choices=tuple(range(9)),
         group="augmentation",
     )
+    shuffle_buffer: int = option(
+        16384, "samples of a sharded set that are mixed with each other", group="data", minimum=1
+    )
     align: bool = option(False, "level the eyes in landmark crops", group="data")
     crop_source: str = option(
         "bb_ground_truth", "rule that cuts faces out of photos", choices=CROP_SOURCES, group="data"
@@ -59,7 +62,6 @@ class FaceSettings(DegradationSettings, LoopSettings):
         group="data",
     )
     precision: str = option("no", "no (float32) or bf16 (autocast)", choices=PRECISIONS, group="run")
-    compile: bool = option(False, "torch.compile the networks", group="run")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from common.runtime import is_main_process, make_accelerator, seed_everything, s
 from datasets.augment import BatchTransform
 from datasets.loader import FaceSet, collate
 from datasets.resident import ResidentFaces
+from datasets.shards import ShardedFaces
 from geometry.schemes import LandmarkScheme
 from landmarks.data import (
     mean_shape,
@@ -112,7 +113,7 @@ def describe(run: Run, networks: AAE, scheme: LandmarkScheme | None, datasets: l
     return model_config(networks, scheme, run.settings.crop_source, datasets=datasets, settings=settings)
 
 
-def run_loop(run: Run, method, faces: FaceSet, session: str) -> None:
+def run_loop(run: Run, method, faces: FaceSet | ShardedFaces, session: str) -> None:
     """Train, or with --eval (or without the phase "train") validate once."""
     if run.settings.eval or "train" not in run.settings.phases:
         scores = method.evaluate(0)
@@ -125,6 +126,8 @@ def run_loop(run: Run, method, faces: FaceSet, session: str) -> None:
     options = LoopOptions.from_settings(run.settings, run.local, session, pictures)
     data, join = faces, collate
     if run.settings.resident:
+        if isinstance(faces, ShardedFaces):
+            raise ConfigError("--resident: a sharded set is streamed, not held in memory; leave it out.")
         data = ResidentFaces(faces, run.accelerator.device, progress=is_main_process())
         join = data.collate
     train(method, data, join, faces.name, options, run.accelerator, resume_folder(run))

@@ -5,6 +5,7 @@ progress, logs, snapshots, exact resume, signals and the stop on values that are
 """
 
 import dataclasses
+import itertools
 import math
 import shutil
 import signal
@@ -27,9 +28,11 @@ from common.config import LocalConfig
 from common.errors import CheckpointError, ConfigError, DivergenceError, Interrupted
 from common.logs import console
 from common.runtime import average_buffers, gather_objects, main_object, random_state, restore_random_state
+from training.batch_norm import synchronise_batch_norm
 from training.lock import session_lock
+from training.recompute import recompute_blocks
 from training.runlog import RunLog
-from training.sampling import EpochBatches
+from training.sampling import EpochBatches, ShardBatches, Sharded, StepBatches
 from training.schedules import learning_rate_factor
 from training.settings import LoopSettings, warmup_share
 
@@ -94,6 +97,16 @@ class WithHistograms(Protocol):
         """Tensors by name, of the last evaluation or of the weights."""
 
 
+@runtime_checkable
+class WithCompilable(Protocol):
+    """A method that says which of its modules --compile is for; else it is `networks`.
+
+    Attributes: compilable: modules that the step calls.
+    """
+
+    compilable: list[nn.Module]
+
+
 @dataclass(frozen=True)
 class LoopOptions:
     """How a run proceeds.
@@ -107,6 +120,8 @@ class LoopOptions:
         schedule, warmup, milestones: see `training.schedules`.
         patience: evaluations without a better score before stopping, 0 = off.
         keep: newest numbered snapshots to keep, 0 = all.  new_stage: begin the schedule and the optimisers anew.
+        accumulate: pieces that a process's share of a batch goes through in, one after the other.
+        recompute: see `training.recompute`.  sync_batchnorm: see `training.batch_norm`.  compile: torch.compile.
     """
 
     session: Path
@@ -127,6 +142,10 @@ class LoopOptions:
     workers: int = 0
     milestones: tuple[int, ...] = ()
     new_stage: bool = False
+    accumulate: int = 1
+    recompute: bool = False
+    sync_batchnorm: bool = False
+    compile: bool = False
 
     @classmethod
     def from_settings(
@@ -243,11 +262,10 @@ def _train(
 ) -> Position:
     refuse_to_mix(options.session, resume)
     position = restore(method, options, accelerator, resume)
+    prepare_networks(method, options, accelerator)
     log = RunLog(options.log_folder, accelerator.is_main_process)
     repeated = Repeated(dataset, options.repeat)
-    batches = EpochBatches(
-        len(repeated), options.batch_size, options.seed, accelerator.process_index, accelerator.num_processes
-    )
+    batches = make_batches(repeated, options, accelerator)
     say: Callable[[str], None] = console().info if accelerator.is_main_process else (lambda text: None)
     with SignalGuard() as guard:
         run = Running(method, options, accelerator, position, log, guard, names)
@@ -275,6 +293,34 @@ def _train(
     return position
 
 
+def prepare_networks(method: Method, options: LoopOptions, accelerator: Accelerator) -> None:
+    """What options change about networks without changing their weights or names."""
+    if options.sync_batchnorm and accelerator.num_processes > 1:
+        synchronise_batch_norm(method.networks)
+    if options.recompute:
+        recompute_blocks(method.networks)
+    if options.compile:
+        for module in method.compilable if isinstance(method, WithCompilable) else [method.networks]:
+            module.compile()
+
+
+def make_batches(data: Repeated, options: LoopOptions, accelerator: Accelerator) -> StepBatches:
+    """The order of samples; of a dataset in files such that they are read one after the other.
+
+    Raises: ConfigError for sizes that do not fit.
+    """
+    order = {"seed": options.seed, "rank": accelerator.process_index, "world": accelerator.num_processes}
+    try:
+        if isinstance(data.dataset, Sharded):
+            lengths = list(data.dataset.shard_lengths) * options.repeat
+            return ShardBatches(
+                lengths, options.batch_size, buffer=data.dataset.buffer, parts=options.accumulate, **order
+            )
+        return EpochBatches(len(data), options.batch_size, parts=options.accumulate, **order)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+
+
 def refuse_to_mix(session: Path, resume: Path | None) -> None:
     """A session is one run: what is resumed by its name must be the run that wrote last.
 
@@ -289,13 +335,13 @@ def refuse_to_mix(session: Path, resume: Path | None) -> None:
         )
 
 
-def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[str, float]:
+def run_epoch(run: Running, loader: DataLoader, batches: StepBatches) -> dict[str, float]:
     """All remaining batches of one epoch; means of the terms."""
     method, options, accelerator, position = run.method, run.options, run.accelerator, run.position
     meters, recent = Means(), Means()
     watch = FiniteWatch(run.names, interval=1 if accelerator.device.type == "cpu" else options.print_every)
     bar = tqdm(
-        start_workers(loader),
+        grouped(start_workers(loader), options.accumulate),
         total=len(batches),
         initial=position.batches_done,
         disable=not accelerator.is_main_process,
@@ -304,18 +350,18 @@ def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[s
         dynamic_ncols=True,
     )
     waiting = time.monotonic()
-    for batch in bar:
+    for parts in bar:
         started = time.monotonic()
         _set_learning_rates(method, options, position, len(batches))
         epoch = EpochPosition(position.epoch - position.stage_start, position.batches_done, len(batches))
-        terms = method.training_step(batch, position.stage_step, epoch)
-        watch.see(terms, batch.indices)
+        terms, indices = take_step(method, parts, accelerator, position.stage_step, epoch)
+        watch.see(terms, indices)
         meters.add(terms)
         recent.add(terms)
         position.step += 1
         position.stage_step += 1
         position.batches_done += 1
-        position.images += len(batch.indices) * accelerator.num_processes
+        position.images += len(indices) * accelerator.num_processes
         now = time.monotonic()
         position.seconds += now - waiting
         position.stage_seconds += now - waiting
@@ -339,6 +385,33 @@ def run_epoch(run: Running, loader: DataLoader, batches: EpochBatches) -> dict[s
             break
     watch.check()
     return meters.take()
+
+
+def grouped(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:
+    """The batches of one step each."""
+    while parts := list(itertools.islice(batches, count)):
+        yield parts
+
+
+def take_step(
+    method: Method, parts: list[Batch], accelerator: Accelerator, step: int, epoch: EpochPosition
+) -> tuple[dict[str, Tensor], Tensor]:
+    """One update by the mean gradient of the parts; the means of their terms, and their samples.
+
+    Accelerate divides every part's loss by their number, and `apply_gradients` waits for the last one.
+    """
+    if len(parts) == 1:
+        return method.training_step(parts[0], step, epoch), parts[0].indices
+    accelerator.gradient_accumulation_steps = len(parts)
+    found: dict[str, list[Tensor]] = {}
+    try:
+        for number, batch in enumerate(parts, start=1):
+            accelerator.sync_gradients = number == len(parts)
+            for name, term in method.training_step(batch, step, epoch).items():
+                found.setdefault(name, []).append(term.detach())
+    finally:
+        accelerator.sync_gradients, accelerator.gradient_accumulation_steps = True, 1
+    return {name: torch.stack(terms).mean() for name, terms in found.items()}, torch.cat([b.indices for b in parts])
 
 
 def time_is_up(options: LoopOptions, position: Position, accelerator: Accelerator) -> bool:

@@ -42,6 +42,12 @@ class LoopSettings:
         group="optimisation",
         minimum=1,
     )
+    accumulate: int = option(
+        1, "pieces that a process's share of a batch goes through in, for less memory", group="run", minimum=1
+    )
+    recompute: bool = option(False, "compute activations a second time instead of keeping them", group="run")
+    sync_batchnorm: bool = option(False, "batch norm over the samples of all processes", group="run")
+    compile: bool = option(False, "torch.compile the networks", group="run")
     save_every: int = option(1, "epochs between snapshots", group="logging", minimum=1)
     keep: int = option(0, "newest numbered snapshots to keep, 0 = all", group="logging", minimum=0)
     eval_every: int = option(1, "epochs between validations and pictures", group="logging", minimum=1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from common.errors import ConfigError
 from common.runtime import apply_gradients
 from morphable.model import FaceModel
 from recon3d.regression import losses
@@ -61,6 +62,9 @@ class RegressionMethod:
         self.sampler = losses.PointSampler(face_model, self.layout, settings.resample_num, SCHEME)
         self.landmarks = FaceDecoder(face_model, self.layout, face_model.landmarks[SCHEME]).to(accelerator.device)
         self.optimizers = {"all": make_optimizer(networks.network.parameters(), settings)}
+        if settings.loss == "meta" and settings.accumulate > 1:
+            raise ConfigError("--accumulate: meta-joint trains on whole batches; leave it out, or take another --loss.")
+        self.compilable = [networks.network]
         self._candidates: dict[str, tuple[nn.Module, Optimizer]] = {}
 
     def training_step(self, batch, step: int, epoch: EpochPosition) -> dict[str, Tensor]:

@@ -94,6 +94,42 @@ class Differing(Toy):
         return {"score": float(epoch if self.rank == 0 else -epoch)}
 
 
+class Normed(Toy):
+    """Batch norm before the regression; keeps the curve of its losses."""
+
+    def __init__(self, accelerator):
+        super().__init__(accelerator, noise=False)
+        self.networks = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 1))
+        synchronise(self.networks, accelerator)
+        self.optimizers = {"all": torch.optim.Adam(self.networks.parameters(), 0.05)}
+        self.losses = []
+
+    def training_step(self, batch, step, epoch):
+        terms = super().training_step(batch, step, epoch)
+        self.losses.append(float(terms["loss"]))
+        return terms
+
+
+def run_normed(folder, epochs, resume=None):
+    """Train `Normed` with batch norm over all processes; how many snapshots this one wrote is returned, too."""
+    from common.checkpoint import read_tensors
+    from training import loop
+
+    accelerator = make_accelerator("cpu")
+    seed_everything(5, accelerator.process_index)
+    method, written = Normed(accelerator), []
+    if resume is not None:
+        method.networks.load_state_dict(read_tensors(Path(resume) / "model.safetensors"))
+    write = loop.save_snapshot
+    loop.save_snapshot = lambda place, *rest: (written.append(place.name), write(place, *rest))
+    try:
+        chosen = options(folder, epochs=epochs, sync_batchnorm=True)
+        train(method, Numbers(), collate, str, chosen, accelerator, resume)
+    finally:
+        loop.save_snapshot = write
+    return {"losses": method.losses, "weights": method.networks.state_dict(), "written": written}
+
+
 def options(folder, **changes):
     defaults = {"epochs": 4, "batch_size": 4, "eval_every": 2, "print_every": 2, "seed": 5}
     folders = {"session": folder / "session", "log_folder": folder / "logs", "report_folder": folder / "reports"}
@@ -139,5 +175,9 @@ if __name__ == "__main__":
     if what == "processes":
         method = run(folder, toy={"noise": False}, epochs=3)
         torch.save(method.networks.state_dict(), folder / f"rank{method.accelerator.process_index}.pt")
+    if what == "normed":
+        resume = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+        found = run_normed(folder, int(sys.argv[3]), resume)
+        torch.save(found, folder / f"rank{torch.distributed.get_rank()}.pt")
     if what == "differing":
         run_differing(folder)
