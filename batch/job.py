@@ -101,7 +101,9 @@ def work(settings: BatchSettings, local: LocalConfig, inputs: list[str], folder:
         for done in run_engine(settings, local, folder, run, iter(missing)):
             new, faces, failed = new + done.photos, faces + done.faces, failed + done.failed
             bar.set_postfix(faces=faces, failed=failed, refresh=False)
-            bar.update(new + missing.photos_before - bar.n)
+            skipped = missing.photos_before - bar.initial  # counts in the bar, not in its rate
+            bar.initial, bar.n = bar.initial + skipped, bar.n + skipped
+            bar.update(done.photos)
     seconds = max(time.monotonic() - started, 1e-9)
     before = f", {missing.photos_before:,} were done before" if missing.photos_before else ""
     console().info(f"{new:,} photos in {seconds:.1f} s, {new / seconds:.1f} photos/s{before}.")

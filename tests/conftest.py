@@ -14,6 +14,14 @@ from datasets.synthetic.faces import write_dataset
 DATA_VARIABLE = "FACES_TEST_DATA"  # folder of the real photos; without it, the one beside the checkout if it exists
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of a GPU are skipped where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)

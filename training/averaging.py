@@ -1,7 +1,7 @@
 """The running average of a network's weights beside the network that learns."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 RAMP = 10  # updates over which the average forgets where training began
@@ -22,23 +22,26 @@ class WithAverage(nn.Module):
         super().__init__()
         self.net = net
         self.decay = decay
-        self.ema = AveragedModel(net, multi_avg_fn=self._blend, use_buffers=True)
+        self.ema = AveragedModel(net, use_buffers=True)
         self.ema.requires_grad_(False)
 
+    @torch.no_grad()
     def update(self) -> None:
-        """Take the weights after one more step into the average."""
-        self.ema.update_parameters(self.net)
+        """Take the weights after one more step into the average; the first time they become it.
+
+        `AveragedModel.update_parameters` does so too, but waits for the device twice to learn whether it is the first.
+        """
+        number = self.ema.n_averaged
+        share = 1 - torch.clamp((1 + number) / (RAMP + number), max=self.decay)
+        share = torch.where(number == 0, torch.ones_like(share), share)
+        for old, new in zip(self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, share.to(old))
+            else:
+                old.copy_(new)
+        number.add_(1)
 
     @property
     def averaged(self) -> nn.Module:
         """The network with the averaged weights."""
         return self.ema.module
-
-    @torch.no_grad()
-    def _blend(self, averaged: list[Tensor], current: list[Tensor], number: Tensor) -> None:
-        share = 1 - torch.clamp((1 + number) / (RAMP + number), max=self.decay)
-        for old, new in zip(averaged, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, share.to(old))
-            else:
-                old.copy_(new)

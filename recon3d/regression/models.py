@@ -41,7 +41,7 @@ class ParameterRegressor(nn.Module):
     @property
     def whitening(self) -> Whitening:
         """As stored, on the device."""
-        return Whitening(self.mean, self.std)
+        return Whitening.of_buffers(self.mean, self.std)
 
     def forward(self, crops: Tensor) -> Tensor:
         """(B, 3, S, S) RGB, uint8 or float 0 … 255 → (B, P) parameters."""

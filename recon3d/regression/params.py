@@ -88,6 +88,13 @@ class Whitening:
         constant = std <= CONSTANT * exact.abs().amax(0).clamp(min=1e-30)
         return cls(exact.mean(0).float(), torch.where(constant, torch.ones_like(std), std).float())
 
+    @classmethod
+    def of_buffers(cls, mean: Tensor, std: Tensor) -> "Whitening":
+        """Of values that were checked when they were set: on a GPU a check waits for the device."""
+        whitening = object.__new__(cls)
+        whitening.__dict__.update(mean=mean, std=std)
+        return whitening
+
     def whiten(self, parameters: Tensor) -> Tensor:
         """(B, P) → zero mean, unit spread."""
         return (parameters - self.mean.to(parameters)) / self.std.to(parameters)

@@ -155,7 +155,7 @@ def test_triton_in_its_interpreter_agrees_with_torch():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.cuda
 @pytest.mark.parametrize("impl", ["torch", "triton"])
 @pytest.mark.parametrize("perspective", [False, True])
 def test_a_gpu_gives_the_same_ids(impl, perspective):
