@@ -95,7 +95,7 @@ class DepthNetMethod(KeypointMethod):
             terms["depth"] = supervised.detach().mean()
         if self.d is not None and step % s.update_g_every == 0:
             loss = loss - self._frozen(lift(pairs.source, depth)).sum()
-        loss.backward()
+        self.accelerator.backward(loss)
         apply_gradients(self.optimizers["g"], self.accelerator)
         terms["loss"] = loss.detach()
         if self.d is not None:
@@ -113,12 +113,12 @@ class DepthNetMethod(KeypointMethod):
         real, fake = lift(source, real_depth), lift(source, fake_depth)
         # one batch norm batch each, as published
         real_score, fake_score = self.d(real).mean(dim=1), self.d(fake).mean(dim=1)
-        (fake_score - real_score).sum().backward()
+        self.accelerator.backward((fake_score - real_score).sum())
         apply_gradients(self.optimizers["d"], self.accelerator)
         terms = {"d_real": real_score.detach().mean(), "d_fake": fake_score.detach().mean()}
         if self.settings.dnorm:
             penalty = gradient_penalty(self.d, real)
-            (self.settings.dnorm * penalty.sum()).backward()
+            self.accelerator.backward(self.settings.dnorm * penalty.sum())
             apply_gradients(self.optimizers["d"], self.accelerator)
             terms["d_norm"] = penalty.detach().mean()
         return terms
@@ -148,7 +148,7 @@ class AIGNMethod(KeypointMethod):
         adversarial = torch.stack([(d(p) - 1).square().mean() for d, p in zip(self.networks.d, points, strict=True)])
         self.networks.d.requires_grad_(True)
         loss = s.lamb * error.sum() + adversarial.sum()
-        loss.backward()
+        self.accelerator.backward(loss)
         apply_gradients(self.optimizers["g"], self.accelerator)
         real = torch.cat([pairs.source.mT, pairs.depth[:, :, None]], dim=2)
         critic = self._critic_step(real, points.detach())
@@ -157,13 +157,13 @@ class AIGNMethod(KeypointMethod):
     def _critic_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         scores = [(d(r), d(f)) for d, r, f in zip(self.networks.d, real, fake, strict=True)]
         loss = torch.stack([(r - 1).square().mean() + f.square().mean() for r, f in scores])
-        loss.sum().backward()
+        self.accelerator.backward(loss.sum())
         apply_gradients(self.optimizers["d"], self.accelerator)
         terms = {"d_loss": loss.detach().mean()}
         if self.settings.dnorm:
             parts = zip(self.networks.d, real, strict=True)
             penalty = torch.cat([gradient_penalty(lambda x, d=d: d(x[0])[None], r.flatten(1)[None]) for d, r in parts])
-            (self.settings.dnorm * penalty.sum()).backward()
+            self.accelerator.backward(self.settings.dnorm * penalty.sum())
             apply_gradients(self.optimizers["d"], self.accelerator)
             terms["d_norm"] = penalty.detach().mean()
         return terms

@@ -15,7 +15,7 @@ drawn w300
 HOME_CONFIG=$CONFIG
 CAMPAIGN=${CAMPAIGN:-data/campaign}
 PIECE=${PIECE:-540}
-side=256 ae=(-b 256 --precision bf16 --compile 1) lms=(--width 96 -b 256 --precision bf16) reg=(-b 256) rec=(-b 64 --precision bf16)
+side=256 ae=(-b 128 --precision bf16 --compile 1) lms=(--width 96 -b 256 --precision bf16) reg=(-b 256) rec=(-b 64 --precision bf16)
 minutes=(24 12 12 12) parts=(lfpw afw helen)
 if [ "${SMOKE:-0}" = 1 ]; then
   CAMPAIGN=$WORK/campaign side=128 minutes=(0.002 0.002 0.002 0.002) parts=(lfpw)

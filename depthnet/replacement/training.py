@@ -109,7 +109,7 @@ class CycleGANMethod:
         loss = adversarial + s.lamb * cycle
         if s.beta:
             loss = loss + s.beta * (n.ab(b) - b).abs().mean()
-        loss.backward()
+        self.accelerator.backward(loss)
         apply_gradients(self.optimizers["g"], self.accelerator)
         for parameter in discriminator_parameters(n):
             parameter.requires_grad_(True)
@@ -117,7 +117,7 @@ class CycleGANMethod:
             self._score(d(real), True) + self._score(d(fake.detach()), False)
             for d, real, fake in ((n.da, a, fake_a), (n.db, b, fake_b))
         )
-        critic.backward()
+        self.accelerator.backward(critic)
         apply_gradients(self.optimizers["d"], self.accelerator)
         return {"loss": loss.detach(), "adv": adversarial.detach(), "cycle": cycle.detach(), "d": critic.detach()}
 
