@@ -30,7 +30,7 @@ def fast(place, *arguments):
 
 
 def test_landmarks_train_and_resume_to_the_bit(place):
-    validation = ["--dataset-val", "w300", "--schedule", "constant"]
+    validation = ["--dataset-val", "w300", "--schedule", "constant", "--warmup", "0"]
     assert fast(place, "--sessionname", "straight", "-e", "2", *validation) == 0
     assert fast(place, "--sessionname", "parts", "-e", "1", *validation) == 0
     assert fast(place, "-r", "parts", "-e", "2", *validation) == 0

@@ -106,7 +106,7 @@ class Normed(Toy):
 
     def training_step(self, batch, step, epoch):
         terms = super().training_step(batch, step, epoch)
-        self.losses.append(float(terms["loss"]))
+        self.losses.append(float(terms["loss"].detach()))
         return terms
 
 
