@@ -56,13 +56,16 @@ class OneEuroFilter:
     Args: min_cutoff_hz at rest; beta, rise of the cut-off (Hz per unit of speed); speed_cutoff_hz, of the speed itself.
     """
 
-    def __init__(self, min_cutoff_hz: float = 1.5, beta: float = 0.4, speed_cutoff_hz: float = 1.0) -> None:
+    def __init__(self, min_cutoff_hz: float = 2.0, beta: float = 1.0, speed_cutoff_hz: float = 1.0) -> None:
         self.min_cutoff_hz, self.beta, self.speed_cutoff_hz = min_cutoff_hz, beta, speed_cutoff_hz
         self._state: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}  # key → time, value, speed
 
-    def __call__(self, keys: Sequence[int], values: np.ndarray, seconds: float) -> np.ndarray:
-        """(F, …) next values of the things named by keys, at a time → (F, …) smoothed."""
+    def __call__(
+        self, keys: Sequence[int], values: np.ndarray, seconds: float, units: np.ndarray | float = 1.0
+    ) -> np.ndarray:
+        """(F, …) next values of the things named by keys, at a time → (F, …) smoothed; units (F, …) of their speed."""
         values = np.asarray(values, dtype=np.float64)
+        units = np.broadcast_to(units, values.shape)
         self._state = {key: state for key, state in self._state.items() if seconds - state[0] < FORGOTTEN_S}
         smoothed = values.copy()
         speeds = np.zeros_like(values)
@@ -71,7 +74,7 @@ class OneEuroFilter:
             times, old, speed = (np.stack(part) for part in zip(*(self._state[keys[row]] for row in known)))
             step = (seconds - times).reshape(-1, *[1] * (values.ndim - 1))
             speed = speed + _weight(self.speed_cutoff_hz, step) * ((values[known] - old) / step - speed)
-            weight = _weight(self.min_cutoff_hz + self.beta * np.abs(speed), step)
+            weight = _weight(self.min_cutoff_hz + self.beta * np.abs(speed) / units[known], step)
             smoothed[known], speeds[known] = old + weight * (values[known] - old), speed
         self._state.update({key: (seconds, smoothed[row], speeds[row]) for row, key in enumerate(keys)})
         return smoothed
@@ -99,7 +102,9 @@ def smooth_tracks(
 
 
 def _one_euro(frames: Iterable[FrameFaces], parameters: PhotoParameters) -> Iterator[FrameFaces]:
-    """Filtered in units of the face's side and of the coefficients' spread, so that speed means the same for all."""
+    """The speed is measured in units of the face's side and of the coefficients' spread, so that it means the same for
+    all; the values are not, because a unit that changes with the face would move them.
+    """
     low_pass = OneEuroFilter()
     for shown in frames:
         faces = [tracked.face for tracked in shown.faces]
@@ -107,7 +112,7 @@ def _one_euro(frames: Iterable[FrameFaces], parameters: PhotoParameters) -> Iter
             units = np.stack([parameters.parameter_units(face) for face in faces])
             values = np.stack([parameters.photo_parameters(face) for face in faces])
             numbers = [tracked.number for tracked in shown.faces]
-            values = low_pass(numbers, values / units, shown.frame.seconds) * units
+            values = low_pass(numbers, values, shown.frame.seconds, units)
             shown = _with_values(shown, values, parameters)
         yield shown
 

@@ -82,6 +82,17 @@ def test_one_euro_is_that_of_the_paper():
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("how", ["mean", "one_euro"])
+def test_a_face_that_rests_stays_while_its_crop_changes(how):
+    """An opening mouth makes the crop larger; that must not move the other points."""
+    points = np.column_stack([UNIT[:, :2] * 70 + 300, UNIT[:, 2]])
+    frames = []
+    for t in range(20):
+        crop = square_crop(np.array([300.0, 300.0]), 100 + 20 * np.sin(t), 120)
+        frames.append(shown(t, TrackedFace(0, face(crop, points))))
+    assert np.abs(landmarks(smooth(frames, how)) - points[:, :2]).max() < 1e-9
+
+
 def test_a_batch_is_smoothed_as_each_alone():
     rng = np.random.default_rng(0)
     together, alone = OneEuroFilter(), {key: OneEuroFilter() for key in range(3)}
