@@ -1,31 +1,32 @@
 #!/usr/bin/env bash
-# The bundled models pretrained/reconstructor and reconstructor_gcn: R-Net on MobileNet x0.5 and its mesh refiner for the embedded head,
-# weakly on the 1,988 usable training photos of 300-W (twice an epoch) and on 4,992 rendered faces, whose shape is known. No paper's row.
-# Expected: NME near pretrained/reconstructor/README.md on the 224 LFPW test photos. Hardware: 1 CPU core, about 50 min.
-# Needs w300 in local_config.ini. It begins with the trunk of pretrained/regressor_120.
+# The bundled models pretrained/reconstructor and reconstructor_gcn: R-Net's heads on the frozen trunk of pretrained/regressor_120 and
+# its mesh refiner for the embedded head, on the packed crops of bundled_regressor.sh (photos with the shapes of their fits) and on
+# rendered faces, whose shape is known. Light and albedo are not learnt: they are solved for in closed form. No paper's row.
+# Expected: NME near pretrained/reconstructor/README.md on the 224 LFPW test photos. Hardware: 2 CPU cores, about 45 min.
+# Needs w300 in local_config.ini; $PACKED: more folders of recon3d.regression.prepare taught.
 # SMOKE=1 runs the same commands in seconds on a few rendered photos, to see that they work; its numbers mean nothing.
 source "$(dirname "$0")/common.sh"
 drawn w300
 photos=$("$PYTHON" -c 'import sys; from pathlib import Path; from common.config import read_local_config
 print(read_local_config(Path(sys.argv[1])).dataset("w300"))' "$CONFIG")/images
-parts=(lfpw afw helen) data=()
-[ "${SMOKE:-0}" = 1 ] && parts=(lfpw)
-for part in "${parts[@]}"; do
-  "$PYTHON" -m recon3d.reconstruction.prepare --images "$photos/train/$part" --out "$WORK/aligned/$part"
-  data+=("$WORK/aligned/$part")
+[ -d "$WORK/taught_300w" ] || "$PYTHON" -m recon3d.regression.prepare taught --config "$CONFIG" --from "$photos/train" \
+  --out "$WORK/taught_300w"
+data=()
+for packed in "$WORK/taught_300w" ${PACKED:-}; do
+  "$PYTHON" -m recon3d.reconstruction.prepare_packed "$packed" "$WORK/aligned/$(basename "$packed")" --count 2500
+  data+=("$WORK/aligned/$(basename "$packed")")
 done
-"$PYTHON" -m recon3d.reconstruction.prepare --images "$photos/test/common/lfpw" --out "$WORK/aligned/test"
-common=(--config "$CONFIG" --val-data "$WORK/aligned/test")
 if [ "${SMOKE:-0}" = 1 ]; then
-  seen=("${data[@]}") rnet=(-e 1 -b 2 --train-count 2 --val-count 2) gcn=(-e 1 -b 2 --train-count 2 --val-count 2 --views 1)
+  rnet=(-e 1 -b 2 --train-count 2) gcn=(-e 1 -b 2 --train-count 2 --views 1)
 else
   "$PYTHON" -m recon3d.reconstruction.prepare_synthetic "$WORK/aligned/synthetic" --root "${SYNTHETIC:-data/synthetic}"
-  seen=("$WORK/aligned/synthetic" "${data[@]}") data=("${data[@]}" "${data[@]}" "$WORK/aligned/synthetic")
-  rnet=(-e 8 -b 32 --lr 1e-3 --schedule cosine --warmup 0.0625 --clip-norm 10) gcn=(-e 2 -b 16 --views 1 --w-truth 200 --w-normal 30 --lr 3e-3)
+  data+=("$WORK/aligned/synthetic")
+  rnet=(-e 5 -b 64 --lr 4e-4 --schedule cosine --warmup 0.05 --precision bf16)
+  gcn=(-e 2 -b 16 --views 1 --w-truth 200 --w-normal 30 --lr 3e-3)
 fi
-"$PYTHON" train_recon3d.py "${common[@]}" --data "${data[@]}" --backbone mobilenet_half --init-path regressor_120 \
-  --sessionname reconstructor_head "${rnet[@]}"
-"$PYTHON" train_recon3d.py "${common[@]}" --data "${seen[@]}" --stage gcn --rnet reconstructor_head --sessionname refiner_head "${gcn[@]}"
+"$PYTHON" train_recon3d.py --config "$CONFIG" --data "${data[@]}" --backbone landmark_trunk --init-path regressor_120 --freeze-backbone 1 \
+  --w-color 0 --lm-norm l1 --w-lm 0.08 --clip-norm 10 --sessionname reconstructor_head "${rnet[@]}"
+"$PYTHON" train_recon3d.py --config "$CONFIG" --data "${data[@]}" --stage gcn --rnet reconstructor_head --sessionname refiner_head "${gcn[@]}"
 "$PYTHON" -m recon3d.inference.bundle reconstructor_head "$WORK/reconstructor" --refiner refiner_head --config "$CONFIG"
 [ "${SMOKE:-0}" = 1 ] || for name in reconstructor reconstructor_gcn; do
   mkdir -p "pretrained/$name" && cp "$WORK/$name"/* "pretrained/$name/"
