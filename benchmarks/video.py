@@ -24,10 +24,10 @@ from datasets.synthetic.turning import TurningHead
 from landmarks.detector import LandmarkDetector
 from recon3d.regression.regressor import FaceRegressor
 from video.overlay import draw_tracks
-from video.process import process_video
+from video.process import VideoOptions, process_video
 from video.reader import Frame, VideoReader
 from video.smoothing import SMOOTHINGS, LandmarkParameters, smooth_tracks
-from video.tracking import FaceTracker, FrameFaces, track_faces
+from video.tracking import FrameFaces, track_faces
 from video.writer import open_writer
 
 FPS = 25.0
@@ -78,7 +78,7 @@ def measure_smoothing(count: int, seeds: int, size_px: int) -> None:
     videos = [turning_video(count, seed, size_px) for seed in range(seeds)]
     height = float(np.ptp(videos[0][1][0, :, 1]))
     for name, (follower, parameters) in methods.items():
-        tracked = [list(track_faces(frames, FaceTracker(follower))) for frames, _ in videos]
+        tracked = [list(track_faces(frames, follower)) for frames, _ in videos]
         plain = None
         for how in SMOOTHINGS:
             numbers = []
@@ -126,10 +126,10 @@ def measure_speed(count: int, size_px: int, detect_every: list[int], folder: Pat
     row("frame encoded, processor time", per_frame(encode)[0])
     slowest = None
     for every in sorted(detect_every):
-        tracking = per_frame(lambda every=every: sum(1 for _ in track_faces(frames, FaceTracker(detector, every))))[0]
-        tracker = FaceTracker(detector, every)
+        tracking = per_frame(lambda every=every: sum(1 for _ in track_faces(frames, detector, every)))[0]
+        options = VideoOptions(detect_every=every)
         outputs = [folder / "out.mp4", folder / "out.csv"]
-        whole, wall = per_frame(lambda t=tracker, w=outputs: process_video(str(source), w, t, draw_tracks))
+        whole, wall = per_frame(lambda o=options, w=outputs: process_video(str(source), w, detector, draw_tracks, o))
         row(f"frame from file to file, detection every {every}, processor time", whole, slowest)
         note(
             f"of it tracking {tracking:.1f} ms; {1e3 / whole:.1f} frames a second of processor time,"

@@ -15,7 +15,7 @@ from common.logs import console
 from video.reader import CameraReader, Frame, Span, open_video
 from video.smoothing import LandmarkParameters, PhotoParameters, smooth_tracks
 from video.tables import open_table
-from video.tracking import FrameFaces, TrackedFace, Tracker, track_faces
+from video.tracking import DETECT_EVERY, FaceFollower, FrameFaces, TrackedFace, track_faces
 from video.window import NO_DISPLAY, Window, has_display
 from video.writer import open_writer
 
@@ -29,13 +29,14 @@ class VideoOptions:
     """How a video is processed.
 
     Attributes: span of its frames; smoothing, one of `video.smoothing.SMOOTHINGS`, with before and after, frames that
-        a mean reaches.
+        a mean reaches; detect_every, frames between detections.
     """
 
     span: Span = field(default_factory=Span)
     smoothing: str = "one_euro"
     before: int = 1
     after: int = 1
+    detect_every: int = DETECT_EVERY
 
 
 @dataclass
@@ -71,7 +72,7 @@ class VideoResult:
 def process_video(
     name: str,
     outputs: Sequence[Path],
-    tracker: Tracker,
+    follower: FaceFollower,
     draw: Draw,
     options: VideoOptions = VideoOptions(),
     parameters: PhotoParameters | None = None,
@@ -82,15 +83,15 @@ def process_video(
     with Ctrl-C. When a file is damaged, or Ctrl-C ends it, what was read until then is written.
 
     Args: outputs: files to write: .mp4 (drawn frames, with the sound of the source), .csv and .json (see
-        `video.tables`); tracker: a `FaceTracker` or `FaceLinker`; parameters that are smoothed, default the
-        landmarks alone.
+        `video.tables`); follower: a `LandmarkDetector`, a `FaceRegressor` or alike; parameters that are
+        smoothed, default the landmarks alone.
     Raises: DataError when there is no frame, or a file cannot be written; KeyboardInterrupt after writing.
     """
     reader = open_video(name, options.span)
     camera = isinstance(reader, CameraReader)
     frames = _Until(reader)
     result = VideoResult(list(outputs))
-    tracked = track_faces(frames, tracker)
+    tracked = track_faces(frames, follower, options.detect_every)
     shown = smooth_tracks(tracked, options.smoothing, parameters or LandmarkParameters(), options.before, options.after)
     bar = tqdm(shown, desc=Path(name).name, total=reader.expected_frames, unit="frame", leave=False)
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Faces of a video: followed by their own landmarks, found again when lost, under numbers that they keep."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -185,47 +185,11 @@ class FaceTracker:
             return None
 
 
-class FaceLinker:
-    """Numbers for the faces of a method that looks at every frame anew and cannot be told where to look.
-
-    A face continues the one that overlaps it most, or one that was lost and looked alike, as in `FaceTracker`.
-    Args: predict: image → its faces.
-    """
-
-    def __init__(self, predict: Callable[[np.ndarray], list[Face]]) -> None:
-        self.predict = predict
-        self._tracks: dict[int, _Track] = {}
-        self._next, self._frame = 0, -1
-
-    def __call__(self, image: np.ndarray) -> list[TrackedFace]:
-        """(H, W, 3) uint8 RGB → faces in order of their numbers."""
-        self._frame += 1
-        found = [(face, _thumbnail(image, face.crop)) for face in self.predict(image)]
-        pairs = []
-        for index, (face, look) in enumerate(found):
-            for number, track in self._tracks.items():
-                overlap, alike = _overlap(face.crop, track.face.crop), _likeness(look, track.look)
-                if track.seen == self._frame - 1 and overlap >= BOX_OVERLAP and alike >= MIN_LIKENESS:
-                    pairs.append((2 + overlap, index, number))
-                elif alike >= (SAME_THERE if overlap >= OVERLAP else SAME_ELSEWHERE):
-                    pairs.append((alike, index, number))
-        numbers: dict[int, int] = {}
-        for _, index, number in sorted(pairs, reverse=True):
-            if index not in numbers and number not in numbers.values():
-                numbers[index] = number
-        for index, (face, look) in enumerate(found):
-            if index not in numbers:
-                numbers[index], self._next = self._next, self._next + 1
-            self._tracks[numbers[index]] = _Track(face, look, self._frame)
-        self._tracks = {n: track for n, track in self._tracks.items() if self._frame - track.seen < REMEMBERED}
-        return [TrackedFace(number, found[index][0]) for number, index in sorted((n, i) for i, n in numbers.items())]
-
-
-Tracker = Callable[[np.ndarray], list[TrackedFace]]  # frame after frame; a `FaceTracker` or a `FaceLinker`
-
-
-def track_faces(frames: Iterable[Frame], tracker: Tracker) -> Iterator[FrameFaces]:
+def track_faces(
+    frames: Iterable[Frame], follower: FaceFollower, detect_every: int = DETECT_EVERY
+) -> Iterator[FrameFaces]:
     """The frames of a video with their faces."""
+    tracker = FaceTracker(follower, detect_every)
     for frame in frames:
         yield FrameFaces(frame, tracker(frame.image))
 

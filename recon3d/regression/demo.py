@@ -32,7 +32,7 @@ from recon3d.regression.video import KINDS, frame_drawer
 from video.process import VideoOptions, process_video
 from video.reader import Span, is_video, video_stem
 from video.smoothing import SMOOTHINGS
-from video.tracking import DETECT_EVERY, FaceTracker
+from video.tracking import DETECT_EVERY
 
 OPTIONS = ("2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj")
 HOLE = 0.02  # of a texture's side: half the width of holes that are filled in
@@ -160,14 +160,13 @@ def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSett
     face, and for a damaged file, after writing what it holds.
     """
     span = Span.parse(settings.start, settings.end, settings.every)
-    options = VideoOptions(span, settings.smoothing, settings.n_pre, settings.n_next)
+    options = VideoOptions(span, settings.smoothing, settings.n_pre, settings.n_next, settings.detect_every)
     for number, kind in enumerate(settings.opt or ["2d_sparse"]):
         if kind not in KINDS:
             raise DataError(f"-o {kind} is for photos; videos show one of: {', '.join(KINDS)}.")
         path = out / f"{video_stem(name)}_{kind}.mp4"
-        tracker = FaceTracker(regressor, settings.detect_every)
         outputs = [path] if number else [path, out / f"{video_stem(name)}.csv"]
-        result = process_video(name, outputs, tracker, frame_drawer(regressor, kind), options, regressor)
+        result = process_video(name, outputs, regressor, frame_drawer(regressor, kind), options, regressor)
         console().info(f"Save visualization result to {path} ({result.summary})")
         result.check()
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from tests.video.squares import UNIT, DrawnFollower, face, frame
-from video.tracking import REMEMBERED, FaceLinker, FaceTracker
+from video.tracking import REMEMBERED, FaceTracker
 
 
 def test_faces_keep_their_numbers_and_lost_ones_are_found_again():
@@ -98,15 +98,3 @@ def test_detection_runs_every_n_th_frame_and_reads_only_faces_that_are_new():
     for _ in range(16):
         tracker(frame((100, 100), (400, 200)))
     assert (follower.searches, follower.detections) == (4, 2)
-
-
-def test_a_method_that_looks_at_every_frame_anew_gets_the_same_numbers():
-    follower = DrawnFollower()
-    linker = FaceLinker(lambda image: follower.predict_detections(image, follower.detect(image)))
-    numbers = []
-    for t in range(24):
-        first, second = (100 + 6 * t, 100), (450 - 4 * t, 250)
-        shown = frame(first, second) if t < 8 else frame(first) if t < 16 else frame(second, first, seeds=[1, 0])
-        numbers.append({f.number: f.face.landmarks[:, 1].mean() > 175 for f in linker(shown)})
-    assert numbers == [{0: False, 1: True}] * 8 + [{0: False}] * 8 + [{0: False, 1: True}] * 8
-    assert [f.number for f in linker(frame((100, 330), seeds=[6]))] == [2]

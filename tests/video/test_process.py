@@ -14,7 +14,6 @@ from tests.video.squares import DrawnFollower, frame
 from video import process
 from video.process import VideoOptions, process_video
 from video.reader import Frame, Span, VideoReader
-from video.tracking import FaceTracker
 from video.window import has_display
 from video.writer import open_writer
 
@@ -32,10 +31,6 @@ def clip(tmp_path_factory):
     return path
 
 
-def tracker():
-    return FaceTracker(DrawnFollower())
-
-
 def crosses(image, faces):
     image = image.copy()
     for tracked in faces:
@@ -46,7 +41,7 @@ def crosses(image, faces):
 
 def test_video_csv_and_json_tell_the_same(clip, tmp_path):
     outputs = [tmp_path / f"a{suffix}" for suffix in (".mp4", ".csv", ".json")]
-    result = process_video(str(clip), outputs, tracker(), crosses, VideoOptions(smoothing="none"))
+    result = process_video(str(clip), outputs, DrawnFollower(), crosses, VideoOptions(smoothing="none"))
     assert (result.frames, result.with_faces, result.tracks) == (12, 12, {0, 1})
     assert result.summary == "12 frames, 12 with a face, 2 people"
     rows = list(csv.DictReader(outputs[1].open()))
@@ -67,7 +62,7 @@ def test_video_csv_and_json_tell_the_same(clip, tmp_path):
 @pytest.mark.parametrize("how", ["none", "mean", "one_euro"])
 def test_every_frame_is_written_once(clip, tmp_path, how):
     options = VideoOptions(Span.parse("1", "11", 3), smoothing=how)
-    process_video(str(clip), [tmp_path / "a.mp4", tmp_path / "a.csv"], tracker(), crosses, options)
+    process_video(str(clip), [tmp_path / "a.mp4", tmp_path / "a.csv"], DrawnFollower(), crosses, options)
     frames = list(VideoReader(tmp_path / "a.mp4"))
     assert [f.seconds for f in frames] == pytest.approx([0, 3 / FPS, 6 / FPS, 9 / FPS], abs=2e-3)
     assert sorted({int(r["frame"]) for r in csv.DictReader((tmp_path / "a.csv").open())}) == [1, 4, 7, 10]
@@ -77,7 +72,7 @@ def test_frames_without_faces_stay_and_are_told(tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", 6, sound="aac")
     black = DrawnFollower()
     black.detect = lambda image: []
-    result = process_video(str(clip), [tmp_path / "a.mp4", tmp_path / "a.csv"], FaceTracker(black), crosses)
+    result = process_video(str(clip), [tmp_path / "a.mp4", tmp_path / "a.csv"], black, crosses)
     with pytest.raises(DataError, match="no frame has a face; use another --detector"):
         result.check()
     assert np.abs(list(VideoReader(tmp_path / "a.mp4"))[5].image.astype(int) - picture(5)).mean() < 6
@@ -110,10 +105,10 @@ def test_what_was_read_before_the_end_is_kept(tmp_path, monkeypatch, interrupt):
     outputs = [tmp_path / "a.mp4", tmp_path / "a.csv"]
     if interrupt:
         with pytest.raises(KeyboardInterrupt):
-            process_video(str(clip), outputs, tracker(), crosses)
+            process_video(str(clip), outputs, DrawnFollower(), crosses)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     else:
-        result = process_video(str(clip), outputs, tracker(), crosses)
+        result = process_video(str(clip), outputs, DrawnFollower(), crosses)
         with pytest.raises(DataError, match=r"damaged after frame 4 \(bad data\); the frames before it are written"):
             result.check()
     assert len(list(VideoReader(tmp_path / "a.mp4"))) == 5 + interrupt
@@ -121,12 +116,12 @@ def test_what_was_read_before_the_end_is_kept(tmp_path, monkeypatch, interrupt):
 
 def test_a_failure_while_drawing_leaves_nothing(clip, tmp_path):
     with pytest.raises(ZeroDivisionError):
-        process_video(str(clip), [tmp_path / "a.mp4", tmp_path / "a.csv"], tracker(), lambda *_: 1 / 0)
+        process_video(str(clip), [tmp_path / "a.mp4", tmp_path / "a.csv"], DrawnFollower(), lambda *_: 1 / 0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_shows_the_source(clip, tmp_path, capsys):
-    process_video(str(clip), [tmp_path / "a.mp4"], tracker(), crosses)
+    process_video(str(clip), [tmp_path / "a.mp4"], DrawnFollower(), crosses)
     shown = capsys.readouterr().err
     assert "clip.mp4" in shown and "/12" in shown and ".tmp" not in shown
 
@@ -147,7 +142,7 @@ def test_few_frames_are_held_at_a_time(tmp_path, monkeypatch):
                 assert sum(ref() is not None for ref in alive) < 6
 
     monkeypatch.setattr(process, "open_video", lambda name, span: Counting(False))
-    process_video(str(clip), [tmp_path / "a.csv"], tracker(), crosses, VideoOptions(smoothing="mean"))
+    process_video(str(clip), [tmp_path / "a.csv"], DrawnFollower(), crosses, VideoOptions(smoothing="mean"))
     assert len(alive) == 30
 
 
