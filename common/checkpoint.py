@@ -20,12 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from common.config import read_local_config
-from common.errors import CheckpointError
+from common.errors import CheckpointError, DataError
 from common.files.atomic import flush, publish_folder, temporary_name
+from common.files.inputs import check_file
 from common.pretrained import PRETRAINED, published_folder
 
 FORMAT = 1
 MAX_BYTES = 4 * 2**30
+MAX_CONFIG_BYTES = 16 * 2**20
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -80,8 +82,9 @@ def read_config(folder: Path) -> dict:
     """config.json of a snapshot. Raises: CheckpointError naming the file."""
     path = Path(folder) / "config.json"
     try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        check_file(path, MAX_CONFIG_BYTES)
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a snapshot ({error}); check -r/--resume.") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(
@@ -96,11 +99,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(f"{path}: larger than {MAX_BYTES:,} bytes; refused.")
+        check_file(path, MAX_BYTES)
         tensors = load_file(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: damaged or no safetensors file ({error}); copy it again.") from None
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
@@ -115,11 +119,12 @@ def read_state(path: Path) -> dict:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(f"{path}: larger than {MAX_BYTES:,} bytes; refused.")
+        check_file(path, MAX_BYTES)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
     except CheckpointError:
         raise
     except Exception as error:  # noqa: BLE001  a damaged or hostile pickle may raise anything; none of it may pass

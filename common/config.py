@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.aliases import FALSE, OLD_FLAGS, TRUE, hyphens, replace_old_flags
-from common.errors import ConfigError
+from common.errors import ConfigError, DataError
+from common.files.inputs import check_file
+
+MAX_CONFIG_BYTES = 2**20
 
 GROUPS = ("run", "data", "model", "optimisation", "loss", "augmentation", "protocol", "logging", "output")  # of --help
 
@@ -274,7 +277,11 @@ def read_local_config(file: Path | None = None) -> LocalConfig:
         return LocalConfig(None, {}, {})
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
     try:
-        with Path(file).open(encoding="utf-8") as stream:
+        check_file(Path(file), MAX_CONFIG_BYTES)
+    except DataError as error:
+        raise ConfigError(f"{error} Give another --config.") from None
+    try:
+        with Path(file).open(encoding="utf-8-sig") as stream:
             parser.read_file(stream)
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         first = str(error).splitlines()[0]
@@ -283,6 +290,9 @@ def read_local_config(file: Path | None = None) -> LocalConfig:
         ) from None
     base = Path(file).resolve().parent
     sections = {name: dict(parser[name]) for name in parser.sections()}
+    bad = [key for key, value in sections.get("Paths", {}).items() if "\0" in value]
+    if bad:
+        raise ConfigError(f"{file}: [Paths] {bad[0]} holds a NUL byte, which is in no file name; correct it.")
     paths = {key: base / _expanded(value) for key, value in sections.get("Paths", {}).items() if value}
     return LocalConfig(Path(file), paths, sections.get("Runtime", {}), sections.get("Models", {}))
 

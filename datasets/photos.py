@@ -9,6 +9,9 @@ import numpy as np
 
 from common.errors import DataError
 from common.files.images import IMAGE_SUFFIXES, read_image
+from common.files.inputs import check_file
+
+MAX_BOX_PX = 20_000  # the crop of a larger box would be smoothed for minutes
 
 
 def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path | np.ndarray]]:
@@ -27,12 +30,18 @@ def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path 
 
 def _expand(text: str) -> list[Path]:
     path = Path(text)
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):  # too long, NUL
+        check_file(path)
     if path.is_dir():
-        photos = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        photos = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
         if not photos:
             raise DataError(f"{path}: the folder holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
         return photos
-    if path.is_file():
+    if path.exists():
         return [path]
     matches = sorted(Path(p) for p in glob.glob(text))
     if not matches:
@@ -92,6 +101,8 @@ def parse_box(text: str) -> np.ndarray:
         raise DataError(f"--box '{text}': expected four numbers x,y,w,h in photo pixels.") from None
     if not np.isfinite([x, y, width, height]).all() or width <= 0 or height <= 0:
         raise DataError(f"--box '{text}': width and height must be above 0.")
+    if np.abs([x, y, width, height]).max() > MAX_BOX_PX:
+        raise DataError(f"--box '{text}': beyond {MAX_BOX_PX:,} px; give a box of the photo.")
     return np.array([x, y, x + width, y + height])
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from common.errors import DataError
 from common.files.atomic import write_file
+from common.files.inputs import check_file
 from morphable.model import FaceModel
 from morphable.scene import Scene
 
@@ -54,8 +55,9 @@ def read_depth(path: Path) -> Tensor:
     """(H, W) float32 mm of a file that `write_depth` wrote, NaN in the background. Raises: DataError naming the
     file.
     """
+    check_file(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             step, offset = float(image.text[_STEP_KEY]), float(image.text[_OFFSET_KEY])
             values = np.asarray(image).astype(np.float64)
     except (OSError, AttributeError, KeyError, ValueError, SyntaxError) as error:

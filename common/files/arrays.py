@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import DataError
+from common.files.inputs import check_file
 
 MAX_NPZ_BYTES = 2**30  # unpacked
 # What NumPy raises for damaged files, beside ValueError: an empty one, a broken header, a broken archive, absurd
@@ -31,6 +32,7 @@ _UNREADABLE = (
 
 def read_npy(path: Path) -> np.ndarray:
     """The array of a `.npy` file. Raises: DataError naming the file when it is missing, damaged or holds objects."""
+    check_file(path)
     try:
         # Mapped, because a header that claims more than the file holds is then refused before memory is asked for.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -46,6 +48,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     """Named arrays of a `.npz` file. Raises: DataError naming the file when it is missing, damaged, too large or lacks
     one.
     """
+    check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_NPZ_BYTES:

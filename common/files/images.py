@@ -9,9 +9,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from common.errors import DataError
+from common.files.inputs import check_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 50_000_000
+# Pillow takes a file for what its content says: a renamed EPS would start Ghostscript, an ICO decodes before its size is known.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MAX_NAME, MAX_PART = 2000, 255  # characters of a name, bytes of one part of it, that file systems take
 
 
@@ -24,16 +27,16 @@ def read_image(path: str | Path, span: tuple[int, int] | None = None, max_pixels
     Raises: DataError naming the file when it is missing, no image, cut short or larger than the limit.
     """
     path = Path(path)
+    check_file(path)
     try:
-        with Image.open(path if span is None else io.BytesIO(_read_span(Path(path), *span))) as image:
+        source = path if span is None else io.BytesIO(_read_span(Path(path), *span))
+        with Image.open(source, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise DataError(
                     f"{path}: {width}×{height} pixels exceed the limit of {max_pixels:,}; scale the photo down."
                 )
             return _to_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
     except DataError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -61,8 +64,9 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of an upright photo from its header alone. Raises: DataError naming the file."""
+    check_file(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             width, height = image.size
             return (height, width) if turned else (width, height)

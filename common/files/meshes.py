@@ -155,12 +155,12 @@ def read_ply(path: Path) -> Mesh:
         return _parse_ply(lines[1:], body)
     except OSError as error:
         raise MeshFileError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError, RuntimeError) as error:
         raise MeshFileError(f"{path}: not a PLY file of triangles ({error}).") from None
 
 
 def _parse_ply(header: list[list[str]], body: bytes) -> Mesh:
-    form = next(words[1] for words in header if words[0] == "format")
+    form = next((words[1] for words in header if words[0] == "format"), None)
     elements: dict[str, tuple[int, list]] = {}
     for words in header:
         if words[0] == "element":

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import DataError
+from common.files.inputs import check_file
 
 MAX_TEXT_BYTES = 16 * 2**20
-MAX_COORDINATE = 1e9  # px; float32 would turn much larger values into infinity
+MAX_COORDINATE = 1e6  # px; no photo is as large, and crops of such faces would take minutes
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """A text file of limited size. Raises: DataError naming the file."""
+    check_file(path, max_bytes)
     try:
-        if path.stat().st_size > max_bytes:
-            raise DataError(f"{path}: larger than {max_bytes:,} bytes, so not an annotation file.")
-        return path.read_text(encoding="utf-8", errors="strict")
+        return path.read_text(encoding="utf-8-sig", errors="strict")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
@@ -43,7 +43,8 @@ def read_pts(path: Path, num_points: int | None = None) -> np.ndarray:
             raise DataError(f"{path}:{number}: expected 'x y', found '{line.strip()[:60]}'.") from None
         if not (abs(x) < MAX_COORDINATE and abs(y) < MAX_COORDINATE):  # NaN fails too
             raise DataError(
-                f"{path}:{number}: coordinate '{line.strip()[:60]}' is not finite; correct or remove the file."
+                f"{path}:{number}: coordinate '{line.strip()[:60]}' is not finite or beyond {MAX_COORDINATE:,.0f} px;"
+                " correct or remove the file."
             )
         points.append((x, y))
     check_count(path, len(points), num_points)
@@ -96,7 +97,9 @@ def read_json_points(path: Path, num_points: int | None = None) -> np.ndarray:
     if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise DataError(f"{path}: expected a list of [x, y] landmarks.")
     if not (np.abs(points) < MAX_COORDINATE).all():
-        raise DataError(f"{path}: a landmark is not finite; correct or remove the file.")
+        raise DataError(
+            f"{path}: a landmark is not finite or beyond {MAX_COORDINATE:,.0f} px; correct or remove the file."
+        )
     check_count(path, len(points), num_points)
     if swap:
         points = points[:, [1, 0, *range(2, points.shape[1])]]
