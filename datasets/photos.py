@@ -10,6 +10,7 @@ import numpy as np
 from common.errors import DataError
 from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.inputs import check_file
+from common.files.outputs import open_results
 
 MAX_BOX_PX = 20_000  # the crop of a larger box would be smoothed for minutes
 
@@ -107,9 +108,9 @@ def parse_box(text: str) -> np.ndarray:
 
 
 def make_folder(path: Path) -> None:
-    """Raises: DataError when no results can be written there."""
+    """Make a folder of results (`common.files.outputs`). Raises: DataError when none can be written there."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        open_results(path)
         usable = os.access(path, os.W_OK | os.X_OK)
     except OSError:
         usable = False

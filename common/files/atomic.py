@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from common.files.outputs import claim
+
 MAX_STEM = 100  # characters of a name that its temporary one repeats; file systems take 255 bytes
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp(\.\w+)?")
@@ -28,7 +30,7 @@ def replacing(path: Path, keep_suffix: bool = False) -> Iterator[Path]:
     Folders are made. When the block raises, or writes nothing, what stood under the name stays.
 
     Args: keep_suffix: for writers that take the format from the name; else the suffix is `.tmp`.
-    Raises: OSError.
+    Raises: OSError; DataError in a folder of results, see `common.files.outputs.claim`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +39,7 @@ def replacing(path: Path, keep_suffix: bool = False) -> Iterator[Path]:
         yield temporary
         if temporary.exists():
             flush(temporary)
+            claim(path, temporary)
             os.replace(temporary, path)
             flush(path.parent)
     finally:

@@ -13,7 +13,8 @@ from common.files.inputs import check_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 50_000_000
-# Pillow takes a file for what its content says: a renamed EPS would start Ghostscript, an ICO decodes before its size is known.
+# Pillow takes a file for what its content says: a renamed EPS would start Ghostscript, an ICO decodes before its size
+# is known.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MAX_NAME, MAX_PART = 2000, 255  # characters of a name, bytes of one part of it, that file systems take
 

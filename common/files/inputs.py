@@ -1,4 +1,4 @@
-"""The door that a user's files come through: regular ones alone, as a pipe or device would be waited for without end."""
+"""The door that a user's files come through: regular ones alone, as a pipe or device may never end."""
 
 import os
 import stat

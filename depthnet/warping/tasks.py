@@ -13,6 +13,7 @@ from common.errors import DataError
 from common.files.pictures import save_picture
 from common.logs import console
 from common.runtime import choose_device
+from datasets.photos import free_name, make_folder
 from depthnet.lifting import Lifter, animation_angles, fit_affines, rotation_affines, turned_keypoints
 from depthnet.models import load_model
 from depthnet.replacement.repair import Repairer, frontalise, repair_swap
@@ -108,8 +109,10 @@ def warp(settings: WarpSettings, local: LocalConfig, detect: Detect, files: list
     frames = render_targets(settings, local, make_lifter(settings, local), source, targets)
     out = settings.out or local.outputs / "warp" / f"{source_path.stem}.png"
     if len(frames) > 1 and out.suffix.lower() not in SUFFIXES:
+        make_folder(out)
+        taken: set[str] = set()
         for path, frame in zip(target_paths, frames, strict=True):
-            save_picture(out / f"{path.stem}.png", frame)
+            save_picture(out / f"{free_name(path.stem, taken)}.png", frame)
         written = [out]
     elif len(frames) > 1 and len({frame.shape for frame in frames}) > 1:
         raise DataError("the targets have different sizes; give --output-size, or a folder as --out.")
@@ -234,9 +237,13 @@ def turn_to_front(settings: WarpSettings, local: LocalConfig, detect: Detect, fi
     lifter = make_lifter(settings, local)
     repairer = make_repairer(settings, local, "background", lifter)
     out = settings.out or local.outputs / "warp"
+    single = out.suffix.lower() == ".png" and len(paths) == 1
+    taken: set[str] = set()
+    if not single:
+        make_folder(out)
     for path in tqdm(paths, desc="faces", leave=False, disable=len(paths) < 8):
         face = read_face(path, settings.src_kpts_file, settings.kpt_file_separator, detect, settings.scale_depth)
-        name = out if out.suffix.lower() == ".png" and len(paths) == 1 else out / f"{path.stem}_frontal.png"
+        name = out if single else out / f"{free_name(path.stem, taken)}_frontal.png"
         save_picture(name, frontalise(face.image, face.points68, lifter, repairer))
     console().info(f"wrote {len(paths)} frontal faces to {out}")
 
@@ -248,16 +255,18 @@ def export(settings: WarpSettings, local: LocalConfig, detect: Detect, files: li
     target_paths = expand(target_paths)
     source, targets = read_source(settings, source_path, detect), target_faces(settings, target_paths, detect)
     lifter = make_lifter(settings, local)
+    taken: set[str] = set()
     for path, target in zip(target_paths, targets, strict=True):
+        item = free_name(path.name, taken)
         size = output_size(settings.output_size, source, target)
         scaled, resized = source.resized(size), target.resized(size)
         depths, affines = match(settings, lifter, scaled, [resized])
         depth = to_68(depths[0][:, None])[:, 0]
-        write_item(root, path.name, scaled.points68, depth, affines[0], settings.whole_pixels)
-        save_picture(root / "source" / f"{path.name}.png", scaled.image)
-        save_picture(root / "tgt_images" / f"{path.name}.png", resized.image)
+        write_item(root, item, scaled.points68, depth, affines[0], settings.whole_pixels)
+        save_picture(root / "source" / f"{item}.png", scaled.image)
+        save_picture(root / "tgt_images" / f"{item}.png", resized.image)
         if settings.save_plots or (settings.save_plots is None and len(targets) == 1):
-            name = path.name if len(targets) > 1 else ""
+            name = item if len(targets) > 1 else ""
             from depthnet.warping.plots import plot_export  # matplotlib is no requirement of turning faces
 
             plot_export(root, name, scaled.points68, resized.points68, depth, affines[0], size)

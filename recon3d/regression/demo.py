@@ -10,13 +10,14 @@ import torch.nn.functional as F
 
 from common.config import LocalConfig, option
 from common.errors import DataError, MeshFileError
-from common.files.atomic import write_file
+from common.files.atomic import replacing, write_file
 from common.files.images import read_image
 from common.files.meshes import Mesh, write_mesh
 from common.files.pictures import save_picture
 from common.logs import console
 from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.face import Face
+from datasets.photos import free_name, make_folder
 from drawing.pose import draw_pose
 from drawing.surfaces import position_codes, write_depth
 from morphable.meshes import coloured_mesh, in_frame, scene_colours
@@ -130,13 +131,15 @@ def run_mesh(settings: MeshSettings, local: LocalConfig) -> None:
         raise DataError("name a photo, or several: python demo.py --task mesh -f photo.jpg.")
     regressor = make_regressor(settings, local)
     out = settings.out or local.outputs / "mesh"
+    make_folder(out)
+    taken: set[str] = set()
     failed = []
     for name in inputs:
         try:
             if is_video(name):
-                run_video(name, out, regressor, settings)
+                run_video(name, out, free_name(video_stem(name), taken), regressor, settings)
             else:
-                run_photo(Path(name), out, regressor, settings)
+                run_photo(Path(name), out / free_name(Path(name).stem, taken), regressor, settings)
         except (DataError, MeshFileError, OSError) as error:
             failed.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
             console().info(f"failed: {failed[-1]}")
@@ -144,18 +147,18 @@ def run_mesh(settings: MeshSettings, local: LocalConfig) -> None:
         raise DataError(f"{len(failed)} of {len(inputs)} inputs gave no result, the first: {failed[0].rstrip('.')}.")
 
 
-def run_photo(path: Path, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
-    """One photo; one without a face is named."""
+def run_photo(path: Path, stem: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
+    """One photo, its results at `stem` with endings; one without a face is named."""
     image = read_image(path)
     boxes = None if settings.dlib_bbox else read_boxes(path.with_name(path.name + ".bbox"))
     faces = regressor(image, boxes)
     if not faces:
         console().info(f"{path}: no face found; use another --detector, or boxes with --dlib_bbox false")
         return
-    write_results(Photo(out / path.stem, image, faces, regressor), settings)
+    write_results(Photo(stem, image, faces, regressor), settings)
 
 
-def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSettings) -> None:
+def run_video(name: str, out: Path, stem: str, regressor: FaceRegressor, settings: MeshSettings) -> None:
     """One video per drawn result, and one table. Raises: DataError for results that a video cannot show, without any
     face, and for a damaged file, after writing what it holds.
     """
@@ -164,8 +167,8 @@ def run_video(name: str, out: Path, regressor: FaceRegressor, settings: MeshSett
     for number, kind in enumerate(settings.opt or ["2d_sparse"]):
         if kind not in KINDS:
             raise DataError(f"-o {kind} is for photos; videos show one of: {', '.join(KINDS)}.")
-        path = out / f"{video_stem(name)}_{kind}.mp4"
-        outputs = [path] if number else [path, out / f"{video_stem(name)}.csv"]
+        path = out / f"{stem}_{kind}.mp4"
+        outputs = [path] if number else [path, out / f"{stem}.csv"]
         result = process_video(name, outputs, regressor, frame_drawer(regressor, kind), options, regressor)
         console().info(f"Save visualization result to {path} ({result.summary})")
         result.check()
@@ -253,7 +256,8 @@ def _dump_face(photo: Photo, number: int, face: Face, settings: MeshSettings) ->
         write_mesh(path(".ply"), _image_mesh(photo, [number], coloured=False))
         console().info(f"Dump tp {path('.ply')}")  # 3DDFA prints "tp", and scripts may look for it
     if settings.dump_vertex:
-        np.save(path(".npy"), photo.regressor.screen([face])[0].cpu().numpy())
+        with replacing(path(".npy"), keep_suffix=True) as temporary:
+            np.save(temporary, photo.regressor.screen([face])[0].cpu().numpy())
         console().info(f"Dump to {path('.npy')}")
     if settings.dump_pts:
         write_file(path(".txt"), "\n".join(" ".join(f"{v:.3f}" for v in row) for row in face.landmarks.T) + "\n")

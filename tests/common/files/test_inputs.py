@@ -1,4 +1,4 @@
-"""What a user may name by mistake or malice: pipes, devices, renamed formats, names that no system takes, far coordinates."""
+"""What a user may name by mistake or malice: pipes, devices, renamed formats, impossible names, far coordinates."""
 
 import os
 import subprocess
