@@ -12,7 +12,7 @@ def check_file(path: Path, max_bytes: int | None = None) -> None:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
+        raise DataError(f"{path}: cannot be read (no such file).") from None
     except OSError as error:
         raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from None
     except ValueError:  # NUL
