@@ -1,6 +1,6 @@
 """Folders of results: a file that the program did not write, or that was changed since, is never replaced.
 
-Such a folder holds the record `.faces-results`, lines as `sha256sum` writes them, of every result that was written to it.
+Such a folder holds the record `.faces-results`, lines as `sha256sum` writes them, one for each result.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ def open_results(folder: Path) -> None:
 
 
 def claim(path: Path, new: Path) -> None:
-    """Note that the file `new` takes the name `path`, where that lies in a folder of results; call it before the renaming.
+    """Note that the file `new` takes the name `path`, if that lies in a folder of results; call it before renaming.
 
     Raises: DataError when something stands there that the program did not write as it is now.
     """
