@@ -16,6 +16,7 @@ from geometry.schemes import LandmarkScheme
 
 MIN_BOX_SIDE_PX = 10  # boxes below this are annotation noise; the whole photo is used instead
 
+MAX_SHRINK = 32  # of the low-pass, whose cost grows with it; means of pixels come before stronger shrinking
 MAX_WINDOW_PX = 20_000  # larger windows are not copied before they are resampled
 
 
@@ -72,8 +73,12 @@ class Crop:
             return cv2.resize(_padded_window(image, *window), (self.size, self.size), interpolation=cv2.INTER_LINEAR)
         if shrink > 1.5 and not plain:
             image, corner = self._surroundings(image, math.ceil(1.05 * shrink) + 2)
-            image = cv2.GaussianBlur(image, (0, 0), 0.35 * shrink)
             to_centres[:, 2] += to_centres[:, :2] @ corner
+            if shrink > MAX_SHRINK:
+                image, factors = _averaged(image, shrink / MAX_SHRINK)
+                to_centres[:, 2] += to_centres[:, :2] @ (factors / 2 - 0.5)
+                to_centres[:, :2] *= factors
+            image = cv2.GaussianBlur(image, (0, 0), 0.35 * min(shrink, MAX_SHRINK))
         interpolation = cv2.INTER_CUBIC if shrink < 1 and not plain else cv2.INTER_LINEAR
         border = cv2.BORDER_CONSTANT
         return cv2.warpAffine(image, to_centres, (self.size, self.size), flags=interpolation, borderMode=border)
@@ -110,6 +115,13 @@ class Crop:
         matrix = self.matrix.copy()
         matrix[:, 2] -= (self.size - size) // 2
         return Crop(matrix, size)
+
+
+def _averaged(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """The image smaller by about that factor, at least one pixel, and the exact factors (2,) of x and y."""
+    sides = np.array(image.shape[1::-1])
+    smaller = np.maximum(np.round(sides / factor), 1).astype(int)
+    return cv2.resize(image, tuple(smaller.tolist()), interpolation=cv2.INTER_AREA), sides / smaller
 
 
 def _padded_window(image: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:

@@ -11,8 +11,7 @@ from common.errors import DataError
 from common.files.images import IMAGE_SUFFIXES, read_image
 from common.files.inputs import check_file
 from common.files.outputs import open_results
-
-MAX_BOX_PX = 20_000  # the crop of a larger box would be smoothed for minutes
+from common.limits import MAX_BOX_PX
 
 
 def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path | np.ndarray]]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.files.atomic import write_file
+from common.limits import MAX_SHOWN_PX
+from datasets.crop import Crop, square_crop
 from depthnet.lifting import Lifter, animation_angles
 from depthnet.warping.tasks import render_rotation
 from geometry.schemes import IBUG_68
@@ -19,16 +21,12 @@ GREY = 60  # behind a turned face
 MARGIN = 0.35  # around the keypoints' box, of its larger side
 
 
-def crop_face(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A square around the keypoints (K, 2), black beyond the photo, and the keypoints in it."""
+def face_square(points: np.ndarray) -> Crop:
+    """The square around the keypoints (K, 2), in pixels of the photo or, beyond `MAX_SHOWN_PX`, in larger ones."""
     low, high = points.min(axis=0), points.max(axis=0)
-    side = int(np.ceil((high - low).max() * (1 + 2 * MARGIN)))
-    left, top = np.floor((low + high) / 2 - side / 2).astype(int)
-    out = np.zeros((side, side, 3), np.uint8)
-    x0, y0 = max(left, 0), max(top, 0)
-    part = image[y0 : top + side, x0 : left + side]
-    out[y0 - top : y0 - top + part.shape[0], x0 - left : x0 - left + part.shape[1]] = part
-    return out, points - np.array([left, top])
+    side = max(1, int(np.ceil((high - low).max() * (1 + 2 * MARGIN))))
+    corner = np.floor((low + high) / 2 - side / 2)
+    return square_crop(corner + side / 2, side, min(side, MAX_SHOWN_PX))
 
 
 def write_depth(out: Path, label: str, image: np.ndarray, points: np.ndarray, lifter: Lifter) -> list[Path]:
@@ -41,8 +39,9 @@ def write_depth(out: Path, label: str, image: np.ndarray, points: np.ndarray, li
     depth = lifter.photo_depth(points)
     rows = "".join(f"{x:.3f},{y:.3f},{z:.3f}\n" for (x, y), z in zip(points, depth, strict=True))
     write_file(out / f"{label}_depth.csv", rows)
-    crop, shown = crop_face(image, points)
-    save_figure(depth_figure(crop, shown, depth), out / f"{label}_depth.png")
+    square = face_square(points)
+    figure = depth_figure(square.extract(image), square.apply(points), depth * square.scale)
+    save_figure(figure, out / f"{label}_depth.png")
     return [out / f"{label}_depth.png", out / f"{label}_depth.csv"]
 
 
@@ -71,9 +70,12 @@ def depth_figure(crop: np.ndarray, points: np.ndarray, depth: np.ndarray) -> "Fi
 
 
 def write_rotation(out: Path, label: str, image: np.ndarray, points: np.ndarray, lifter: Lifter) -> list[Path]:
-    """<label>_rotate.gif (0° → 45° → −45° → 0°) and <label>_rotate.png (seven yaws side by side) of one face."""
-    depth = lifter.photo_depth(points)
-    crop, shown = crop_face(image, points)
+    """<label>_rotate.gif (0° → 45° → −45° → 0°) and <label>_rotate.png (seven yaws side by side) of one face,
+    whose square is scaled down to `MAX_SHOWN_PX`.
+    """
+    square = face_square(points)
+    crop, shown = square.extract(image), square.apply(points)
+    depth = lifter.photo_depth(points) * square.scale
     quarter = np.pi / 4
     angles = np.concatenate([animation_angles(quarter, -quarter), np.linspace(-quarter, 0, 78)])[::3]
     frames = flatten(render_rotation(crop, shown, depth, "y", angles))

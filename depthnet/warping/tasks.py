@@ -11,6 +11,7 @@ from tqdm import tqdm
 from common.config import LocalConfig
 from common.errors import DataError
 from common.files.pictures import save_picture
+from common.limits import check_frames
 from common.logs import console
 from common.runtime import choose_device
 from datasets.photos import free_name, make_folder
@@ -189,7 +190,10 @@ def render_rotation(
 ) -> np.ndarray:
     """A face turned about its own centre: (N, H, W, 4) RGBA frames for N angles in radians; keypoints and depths in
     pixels.
+
+    Raises: DataError for more frames than memory should hold.
     """
+    check_frames(len(angles), *image.shape[:2], remedy="scale the photo down")
     affines = rotation_affines(points68, depth68, axis, angles)
     parts = []
     for begin in range(0, len(angles), FRAMES_AT_ONCE):

@@ -8,6 +8,7 @@ import torch
 
 from common.config import LocalConfig, option
 from common.errors import DataError
+from common.limits import MAX_TEXTURE
 from common.logs import console
 from datasets.photos import find_photos, free_name, make_folder, parse_save, process_photos
 from landmarks.finder import FinderSettings, open_finder
@@ -59,8 +60,8 @@ def run_fit(settings: FitDemoSettings, local: LocalConfig) -> None:
     Raises: DataError for a wrong option, and at the end when some photo failed.
     """
     kinds = parse_save(settings.save, list(WRITERS))
-    if not 16 <= settings.texture_size <= 8192:
-        raise DataError(f"--texture-size {settings.texture_size}: choose 16 … 8192 texels.")
+    if not 16 <= settings.texture_size <= MAX_TEXTURE:
+        raise DataError(f"--texture-size {settings.texture_size}: choose 16 … {MAX_TEXTURE} texels.")
     if settings.landmarks_from is not None and not settings.landmarks_from.is_dir():
         raise DataError(f"--landmarks-from {settings.landmarks_from}: no such folder.")
     finder = open_finder(settings, local)

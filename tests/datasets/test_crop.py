@@ -1,5 +1,8 @@
 """The one crop: exact inverse, corners, resampling, alignment."""
 
+import time
+
+import cv2
 import numpy as np
 import pytest
 
@@ -82,3 +85,21 @@ def test_scheme_without_chin_or_with_hidden_points(drawn):
     assert np.isfinite(crop.matrix).all()
     with pytest.raises(DataError, match="fewer than 2"):
         crop_from_landmarks(np.full((19, 2), np.nan), AFLW_19, 64)
+
+
+def test_boxes_far_larger_than_the_photo_are_cut_at_once():
+    image = np.full((600, 400, 3), 200, np.uint8)
+    started = time.perf_counter()
+    assert square_crop(np.array([200.0, 300.0]), 4e5, 128).extract(image).max() <= 200
+    assert time.perf_counter() - started < 1  # most of a minute with a low-pass as wide as the box asks for
+
+
+def test_strong_shrinking_from_means_shows_the_same_picture():
+    noise = np.random.default_rng(0).integers(0, 256, (12, 15, 3), np.uint8)
+    image = cv2.resize(noise, (1200, 960), interpolation=cv2.INTER_CUBIC)
+    crop = square_crop(np.array([590.0, 470.0]), 800, 16)
+    shrink = 50
+    to_centres = crop.matrix.copy()
+    to_centres[:, 2] += crop.matrix[:, :2].sum(1) / 2 - 0.5
+    exact = cv2.warpAffine(cv2.GaussianBlur(image, (0, 0), 0.35 * shrink), to_centres, (16, 16))
+    assert np.abs(crop.extract(image).astype(int) - exact).mean() < 1.5 < exact.std()

@@ -53,7 +53,7 @@ def test_demo_on_folder_glob_box_and_same_names(place, tmp_path, astronaut):
         "--out",
     ]
     assert demo.main([*place, *arguments, str(tmp_path / "r")]) == 0
-    assert {p.name for p in (tmp_path / "r").iterdir()} == {"face.json", "face-2.json"}
+    assert {p.name for p in (tmp_path / "r").glob("[!.]*")} == {"face.json", "face-2.json"}
 
 
 def test_demo_goes_on_after_a_failure(place, tmp_path, astronaut, capsys):
@@ -123,11 +123,16 @@ def test_faces_of_one_photo_do_not_overwrite_another_photo(place, tmp_path, astr
     assert len(table["faces"]) == 2 and table["convention"] == "continuous"
 
 
-def test_results_are_replaced(place, tmp_path):
+def test_results_are_replaced_and_other_files_kept(place, tmp_path, capsys):
     out = tmp_path / "out/demo"
     out.mkdir(parents=True)
-    (out / "astronaut.json").write_text("old")
-    assert demo.main([*place, "--save", "json,csv"]) == 0
+    (out / "astronaut.json").write_text("the user's own")
+    assert demo.main([*place, "--save", "json,csv"]) == 2
+    assert "astronaut.json: not written by this program" in capsys.readouterr().err
+    assert (out / "astronaut.json").read_text() == "the user's own"
+    (out / "astronaut.json").unlink()
+    for _ in range(2):
+        assert demo.main([*place, "--save", "json,csv"]) == 0
     assert json.loads((out / "astronaut.json").read_text())["photo"] == "astronaut"
     assert sorted(p.name for p in out.glob("[!.]*")) == ["astronaut.json", "landmarks.csv"]  # no temporary file is left
 
@@ -169,7 +174,7 @@ def test_depth_and_rotation_of_the_astronaut(place, tmp_path):
         ("rotate", {"astronaut_rotate.gif", "astronaut_rotate.png"}),
     ):
         assert demo.main([*place, "--task", task, "--out", str(tmp_path / task)]) == 0
-        assert {p.name for p in (tmp_path / task).iterdir()} == names
+        assert {p.name for p in (tmp_path / task).glob("[!.]*")} == names
     rows = np.loadtxt(tmp_path / "depth/astronaut_depth.csv", delimiter=",")
     assert rows.shape == (68, 3) and abs(rows[:, 2].mean()) < 0.1
     assert rows[27:36, 2].max() < rows[[0, 1, 15, 16], 2].min(), "the nose is nearer than the ears"

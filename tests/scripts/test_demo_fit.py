@@ -95,7 +95,7 @@ def test_bad_landmark_files(place, tmp_path, astronaut, text, message, capsys):
         (["--save", "tiles"], "unknown kind 'tiles'"),
         (["--model-3d", "bust"], "no face model 'bust'"),
         (["--landmarks-from", "nowhere"], "--landmarks-from nowhere: no such folder"),
-        (["--texture-size", "1"], "16 … 8192"),
+        (["--texture-size", "1"], "16 … 4096"),
         (["--box", "1,2"], "four numbers"),
         (["nowhere.jpg"], "no such photo"),
     ],

@@ -111,7 +111,7 @@ def test_options_of_v2(workspace, capsys, tmp_path):
     assert run(workspace, workspace / "nasa.png", "--out", tmp_path, "-o", *kinds) == 0  # dlib finds the face
     out = capsys.readouterr().out
     assert re.search(r"yaw: -?\d+\.\d, pitch: -?\d+\.\d, roll: -?\d+\.\d", out)
-    files = {p.name for p in tmp_path.iterdir()}
+    files = {p.name for p in tmp_path.glob("[!.]*")}
     assert files == {f"nasa_{k}.{k if k in ('ply', 'obj') else 'jpg'}" for k in kinds}
     photo = np.asarray(Image.open(workspace / "nasa.png"), dtype=float)
     for kind in kinds[:5]:
