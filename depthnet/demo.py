@@ -21,12 +21,12 @@ GREY = 60  # behind a turned face
 MARGIN = 0.35  # around the keypoints' box, of its larger side
 
 
-def face_square(points: np.ndarray) -> Crop:
-    """The square around the keypoints (K, 2), in pixels of the photo or, beyond `MAX_SHOWN_PX`, in larger ones."""
+def face_square(points: np.ndarray, most: int = MAX_SHOWN_PX) -> Crop:
+    """The square around the keypoints (K, 2), in pixels of the photo or, where it has more on a side, in `most`."""
     low, high = points.min(axis=0), points.max(axis=0)
     side = max(1, int(np.ceil((high - low).max() * (1 + 2 * MARGIN))))
     corner = np.floor((low + high) / 2 - side / 2)
-    return square_crop(corner + side / 2, side, min(side, MAX_SHOWN_PX))
+    return square_crop(corner + side / 2, side, min(side, most))
 
 
 def write_depth(out: Path, label: str, image: np.ndarray, points: np.ndarray, lifter: Lifter) -> list[Path]:

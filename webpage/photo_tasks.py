@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 
@@ -20,7 +19,7 @@ from common.files.pictures import save_picture
 from common.files.points import format_pts
 from common.pretrained import DEFAULT_LANDMARKS, list_models
 from datasets.face import Face
-from depthnet.demo import crop_face, depth_figure, flatten
+from depthnet.demo import depth_figure, face_square, flatten
 from depthnet.predictor import DepthPredictor
 from depthnet.scores.figures import save_figure
 from depthnet.warping.tasks import render_rotation
@@ -130,9 +129,10 @@ def estimate_depth(photo: np.ndarray, name: str, folder: Path) -> Outcome:
     faces = _found(depth_predictor(name)(photo))
     pictures = []
     for label, face in zip(_labels(faces), faces, strict=True):
-        crop, points = crop_face(photo, face.landmarks[:, :2])
+        square = face_square(face.landmarks[:, :2])
         pictures.append((folder / f"{label}_depth.png", f"{label}: depth of the landmarks"))
-        save_figure(depth_figure(crop, points, -face.depth), pictures[-1][0])
+        points = square.apply(face.landmarks[:, :2])
+        save_figure(depth_figure(square.extract(photo), points, -face.depth * square.scale), pictures[-1][0])
         rows = np.column_stack([face.landmarks[:, :2], face.depth])
         write_file(folder / f"{label}_depth.csv", "".join("{:.3f},{:.3f},{:.3f}\n".format(*row) for row in rows))
     return Outcome(faces, pictures)
@@ -141,11 +141,9 @@ def estimate_depth(photo: np.ndarray, name: str, folder: Path) -> Outcome:
 def turn_face(photo: np.ndarray, name: str, folder: Path) -> Outcome:
     """The surest face turned: seven yaws side by side and a movie; the slider turns it further."""
     face = _found(depth_predictor(name)(photo))[0]
-    cut, points = crop_face(photo, face.landmarks[:, :2].astype(np.float64))
-    zoom = min(1.0, TURNED_PX / len(cut))
-    if zoom < 1:
-        cut = cv2.resize(cut, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-    turnable = Turnable(cut, points * zoom, -face.depth.astype(np.float64) * zoom)
+    square = face_square(face.landmarks[:, :2], TURNED_PX)
+    points, depth = square.apply(face.landmarks[:, :2]), -face.depth.astype(np.float64) * square.scale
+    turnable = Turnable(square.extract(photo), points, depth)
     strip = [turnable.turned(yaw) for yaw in YAWS_DEG]
     save_picture(folder / "face_turned.png", np.concatenate(strip, axis=1))
     there_and_back = 45 * np.sin(np.linspace(0, 2 * math.pi, 48, endpoint=False))
