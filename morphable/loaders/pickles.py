@@ -7,6 +7,7 @@ common/checkpoint.py may use Python's reader of such files.
 
 import codecs
 import pickle
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -109,10 +110,10 @@ def read_object_npy(path: Path) -> object:
             content = _read(path, file)
     except OSError as error:
         raise FaceModelError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except ValueError as error:
-        if isinstance(error, FaceModelError):
-            raise
-        raise FaceModelError(f"{path}: not a readable .npy file ({error}).") from None
+    except FaceModelError:
+        raise
+    except (ValueError, SyntaxError, tokenize.TokenError, OverflowError, MemoryError) as error:  # of a damaged header
+        raise FaceModelError(f"{path}: not a readable .npy file ({str(error).splitlines()[0]}).") from None
     return content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
 
 
