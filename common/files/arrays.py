@@ -22,8 +22,7 @@ _UNREADABLE = (
     SyntaxError,
     OverflowError,
     MemoryError,
-    RecursionError,
-    NotImplementedError,
+    RuntimeError,  # an encrypted archive, a header nested too deep
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,

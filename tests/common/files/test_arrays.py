@@ -115,3 +115,14 @@ def test_aflw2000_without_yaws_has_no_yaw_label(tmp_path, drawn):
     (tmp_path / "csv/aflw2000_3D_yaw.npy").write_bytes(b"")
     with pytest.raises(DataError, match=r"yaw\.npy"):
         build_dataset("aflw20003d", tmp_path, "full", 64, "bb_ground_truth")
+
+
+def test_an_encrypted_archive_is_named(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.eye(2))
+    content = bytearray(path.read_bytes())
+    for place in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):  # the flags of both headers
+        content[place] |= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz: not a \.npz file with arrays 'a' \(.*encrypted"):
+        read_npz(path, ("a",))
