@@ -22,7 +22,7 @@ NEEDED = [name for name in ("gradio", "playwright") if importlib.util.find_spec(
 NEEDED += [] if CHROMIUM else ["Debian's chromium (apt-get install chromium)"]
 pytestmark = pytest.mark.skipif(bool(NEEDED), reason=f"not installed: {', '.join(NEEDED)}")
 
-START_S, ANSWER_MS = 180, 150_000  # an idle machine takes a tenth of either
+START_S, ANSWER_MS = 400, 150_000  # an idle machine takes a tenth of either
 SOFTWARE_GL = ("--no-sandbox", "--enable-unsafe-swiftshader", "--use-gl=angle", "--use-angle=swiftshader")
 SHOTS = os.environ.get("FACES_SHOTS")  # folder for screenshots to look at
 
