@@ -20,8 +20,9 @@ from common.config import read_local_config
 from common.files.images import read_image
 from datasets.detection.detect import DEFAULT_DETECTOR, make_detector
 from datasets.detection.faceboxes import FaceBoxesDetector
+from export.module import write_onnx
+from export.regressor import ExportedRegressor
 from networks.radan import RADAN
-from recon3d.regression.export import ExportedRegressor, export
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.losses import PointSampler, exact_wpdc_weights, fast_wpdc_weights
 from recon3d.regression.models import load_regressor
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     row("crop, regression, 68 points and pose, PyTorch", one)
     row("the same, per face of 8; one at a time", eight, one)
     with tempfile.TemporaryDirectory() as folder:
-        export(ExportedRegressor(loaded.model, face_model, dense=False), Path(folder) / "net.onnx")
+        write_onnx(ExportedRegressor(loaded.model, face_model, dense=False), Path(folder) / "net.onnx")
         regressor.use_onnx(Path(folder) / "net.onnx")
         row(
             "the same, onnxruntime; PyTorch", best_ms(lambda: regressor.predict_crops([photo], crops[:1]), repeats), one

@@ -9,7 +9,7 @@ from torch import Tensor
 
 def rigid_transform(vertices: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
     """R p + t for every vertex: vertices (B, V, 3) or (V, 3), rotation (B, 3, 3), translation (B, 3) → (B, V, 3)."""
-    return vertices @ rotation.mT + translation[:, None]
+    return vertices @ rotation.transpose(-1, -2) + translation[:, None]
 
 
 def weak_perspective(vertices: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def weak_perspective(vertices: Tensor, rotation: Tensor, scale: Tensor, translat
         model's origin falls in the picture.
     Returns: (B, V, 3) screen: x = s (R p)_x + t_x, y = t_y − s (R p)_y, depth = −s (R p)_z in px.
     """
-    posed = vertices @ rotation.mT * scale[:, None, None]
+    posed = vertices @ rotation.transpose(-1, -2) * scale[:, None, None]
     x, y, z = posed.unbind(-1)
     return torch.stack([translation[:, :1] + x, translation[:, 1:] - y, -z], -1)
 

@@ -105,7 +105,7 @@ def _neighbourhood(maps: Tensor, rows: Tensor, columns: Tensor, half: int, spaci
     offsets = torch.arange(-half, half + 1, device=maps.device) * spacing[:, None]
     y, x = rows[:, None] + offsets, columns[:, None] + offsets
     inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    first = torch.arange(len(maps), device=maps.device)[:, None, None] * (height * width)
+    first = torch.arange(maps.shape[0], device=maps.device)[:, None, None] * (height * width)
     index = first + (y.clamp(0, height - 1) * width)[:, :, None] + x.clamp(0, width - 1)[:, None, :]
     return maps.flatten()[index].float(), inside.float()
 

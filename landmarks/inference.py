@@ -43,7 +43,7 @@ def predict_heatmaps(networks: AAE, images: Tensor) -> tuple[Tensor, Tensor]:
 
 def read_coords(networks: AAE, z: Tensor) -> Tensor:
     """z (B, z_dim) → landmarks (B, K, 2) in half crop sides from the crop's centre, read off linearly."""
-    return networks.coords(z.float()).view(len(z), -1, 2)
+    return networks.coords(z.float()).unflatten(1, (-1, 2))
 
 
 def predict(

@@ -242,7 +242,7 @@ def _combine(offset: Tensor | None, basis: Tensor, coefficients: Tensor) -> Tens
     if count > available:
         raise FaceModelError(f"{count} coefficients came for a basis of {available}")
     flat = coefficients @ basis[..., :count].reshape(vertices * 3, count).T
-    flat = flat.reshape(len(coefficients), vertices, 3)
+    flat = flat.unflatten(-1, (vertices, 3))
     return flat if offset is None else offset + flat
 
 

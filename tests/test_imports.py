@@ -24,6 +24,7 @@ FLOORS = {  # a package imports packages of lower floors only, and neighbours no
     "recon3d": 5,
     "batch": 6,
     "webpage": 6,
+    "export": 6,
 }
 RECON3D = {  # and inside recon3d likewise
     "identity": 0,

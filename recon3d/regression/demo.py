@@ -91,7 +91,7 @@ class MeshSettings:
         DETECT_EVERY, "videos: frames between detections; 0 = only when a face is lost", group="protocol", minimum=0
     )
     onnx: Path | None = option(
-        None, "run this export of the checkpoint (python -m recon3d.regression.export) with onnxruntime", group="model"
+        None, "run this export of the checkpoint (python -m export) with onnxruntime", group="model"
     )
     authors: bool = option(False, "crop and decode exactly as 3DDFA's and 3DDFA_V2's code", group="run")
 

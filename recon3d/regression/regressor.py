@@ -229,7 +229,7 @@ class FaceRegressor:
         return parameters, list(landmarks.cpu().numpy()), list(head.cpu().numpy())
 
     def use_onnx(self, path: Path) -> None:
-        """Run an export of this checkpoint (`recon3d.regression.export`) with onnxruntime in the place of PyTorch.
+        """Run an export of this checkpoint (`export`) with onnxruntime in the place of PyTorch.
 
         Raises: DataError when onnxruntime is not installed, or the file is no export of a network with these outputs.
         """
@@ -246,7 +246,7 @@ class FaceRegressor:
         shapes = {output.name: output.shape for output in session.get_outputs()}
         inputs = [value.shape[1:] for value in session.get_inputs()]
         if shapes.get("parameters", [])[1:] != [self.model.layout.size] or inputs != [[3, self.size, self.size]]:
-            raise DataError(f"{path}: no export of this checkpoint; make it with python -m recon3d.regression.export.")
+            raise DataError(f"{path}: no export of this checkpoint; make it with python -m export.")
         self._session, self._with_head = session, "head_landmarks" in shapes
 
     def _forward_onnx(self, session: "InferenceSession", pixels: Tensor) -> tuple[Tensor, Tensor | None]:

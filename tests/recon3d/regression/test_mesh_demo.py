@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 import demo
-import recon3d.regression.export
 from common.errors import CheckpointError
 from common.files.meshes import read_obj, read_ply
 from drawing.surfaces import read_depth
+from export.__main__ import main as export_main
 from networks.regressors import RegressorConfig
 from recon3d.regression.models import LoadedRegressor, ParameterRegressor, load_regressor, save_for_inference
 from recon3d.regression.params import Whitening
@@ -161,7 +161,7 @@ def test_onnx_equals_pytorch(workspace, tmp_path, dense, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     flags = [workspace / "net", "--face-model", workspace / "model.safetensors", "--out", tmp_path / "net.onnx"]
-    assert recon3d.regression.export.main([str(f) for f in flags] + (["--dense"] if dense else [])) == 0
+    assert export_main([str(f) for f in flags] + (["--dense"] if dense else [])) == 0
     assert "of PyTorch" in capsys.readouterr().out
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
     shapes = [o.shape[1:] for o in session.get_outputs()]
@@ -171,8 +171,5 @@ def test_onnx_equals_pytorch(workspace, tmp_path, dense, capsys):
 
 
 def test_export_names_what_is_missing(tmp_path, capsys):
-    assert recon3d.regression.export.main([]) == 2 and "name one checkpoint" in capsys.readouterr().err
-    assert (
-        recon3d.regression.export.main([str(tmp_path / "none.pth")]) == 2
-        and "cannot be read" in capsys.readouterr().err
-    )
+    assert export_main([]) == 2 and "name one checkpoint" in capsys.readouterr().err
+    assert export_main([str(tmp_path / "none.pth")]) == 2 and "cannot be read" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Models as ONNX files that run without PyTorch: python -m export."""
