@@ -272,7 +272,7 @@ class LandmarkDetector:
         points = prediction.landmarks.float().cpu().numpy()
         return [crop.invert(p) for crop, p in zip(crops, points, strict=True)]
 
-    def _faces(self, reading: Reading, detections: list[Detection]) -> list[Face]:
+    def _faces(self, reading: Reading, detections: Sequence[Detection]) -> list[Face]:
         scores = self.calibration.score(reading.features).tolist()
         rows = zip(reading.landmarks, scores, reading.crops, detections, strict=True)
         return [
