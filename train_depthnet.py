@@ -2,6 +2,7 @@
 
     python train_depthnet.py --sessionname fixm --dataset threedfaw --no-gan                 # solve for the affine
     python train_depthnet.py --sessionname gan --dataset threedfaw --dnorm 0.1 --seeds 5  # critic, five seeds at once
+    python train_depthnet.py --sessionname based --dataset threedfaw --base spectral --source-only --no-gan
     python train_depthnet.py --sessionname learnm --dataset threedfaw --no-gan --learn-m     # predict the affine
     python train_depthnet.py --sessionname aign --dataset threedfaw --network aign --lamb 100
     python train_depthnet.py --sessionname gan --resume auto --dnorm 0.1 --seeds 5           # continue
@@ -15,15 +16,21 @@ import sys
 from common.config import LocalConfig
 from common.runtime import make_accelerator, seed_everything, synchronise
 from common.scripts import run_script
-from datasets.readers.threedfaw import load_split
 from depthnet.method import AIGNMethod, DepthNetMethod
 from depthnet.pairs import PairSampler, Positions, collate_positions
 from depthnet.scores.evaluation import Faces
 from depthnet.settings import TrainSettings
-from depthnet.training import choose_session, describe, load_folder, load_or_build, report_start, validation_scores
+from depthnet.training import (
+    VALIDATION_FACES,
+    choose_faces,
+    choose_session,
+    describe,
+    load_folder,
+    load_or_build,
+    report_start,
+    validation_scores,
+)
 from training.loop import LoopOptions, train
-
-VALIDATION_FACES = 225  # from the first, as the statistics use
 
 
 def train_depthnet(settings: TrainSettings, local: LocalConfig) -> None:
@@ -35,9 +42,9 @@ def train_depthnet(settings: TrainSettings, local: LocalConfig) -> None:
     session, resume = choose_session(settings, local)
 
     root, cache = local.dataset(settings.dataset), local.cache(settings.dataset) / settings.dataset
-    faces, valid = load_split(root, cache, "train"), load_split(root, cache, "valid")
+    faces, valid = choose_faces(settings.hold_out, root, cache)
 
-    networks = load_or_build(settings, local, resume).to(accelerator.device)
+    networks = load_or_build(settings, local, resume, faces).to(accelerator.device)
     synchronise(networks, accelerator)
     networks.train()
     report_start(settings, faces, valid, networks)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geometry.lifted_affine import apply_affine
 from networks.aign import AIGN
-from networks.depthnet import DepthGenerator, DepthNet, StackedBatchNorm, StackedLinear
+from networks.depthnet import DepthGenerator, DepthNet, Frame, StackedBatchNorm, StackedLinear, centre
 
 ROWS = 4096  # pairs that go through the hidden layers together, so that their features stay in the processor's cache
 
@@ -41,6 +41,13 @@ def all_pair_depths(networks: DepthNet | AIGN, source: Tensor, target: Tensor) -
 
 
 def _run_depths(generator: DepthGenerator, run: int, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+    frame = None
+    if generator.base is not None:
+        frame = generator.frame(source.expand(generator.seeds, *source.shape))
+        frame = Frame(*(part[run] for part in frame))
+        if generator.trunk is None:
+            return frame.base[:, None], None
+        source, target = frame.points, centre(target)[0]
     (weight, bias), *hidden = folded_layers(generator, run)
     own = source.mT.flatten(1)
     width = own.shape[1]
@@ -60,6 +67,8 @@ def _run_depths(generator: DepthGenerator, run: int, source: Tensor, target: Ten
             x = torch.addmm(b, x, w).relu_()
         torch.addmm(last[1], x, last[0], out=out[begin : begin + step].flatten(0, 1))
     points = generator.depth.bias.shape[1]
+    if frame is not None:
+        out[..., :points] = frame.base[:, None] + frame.unit[:, None, None] * out[..., :points]
     return out[..., :points], None if generator.affine is None else out[..., points:].unflatten(-1, (2, 4))
 
 

@@ -8,7 +8,7 @@ import torch
 from datasets.readers.threedfaw import check_spread
 from depthnet.inference import all_pair_depths
 from depthnet.models import LoadedDepthNet
-from geometry.face_template import to_66, to_68
+from geometry.face_template import TEMPLATE_66, to_66, to_68
 from geometry.lifted_affine import solve_affine
 from geometry.schemes import FAW_66
 
@@ -20,8 +20,20 @@ def mirror(points: np.ndarray, centre: float) -> np.ndarray:
     return points[..., FAW_66.flip_permutation, :] * np.array([-1.0, 1.0]) + np.array([2 * centre, 0.0])
 
 
+TURNS = [(pitch, yaw) for pitch in (-15, 0, 15) for yaw in (-30, -15, 0, 15, 30)]  # degrees, of the template
+
+
+def turned_template() -> np.ndarray:
+    """(15, 66, 3) the generic face in the poses of TURNS, in its own unit."""
+    turns = [axis_rotation("x", np.deg2rad(p)) @ axis_rotation("y", np.deg2rad(y)) for p, y in TURNS]
+    return (TEMPLATE_66 - TEMPLATE_66.mean(axis=0)) @ np.stack(turns).transpose(0, 2, 1)
+
+
 class Lifter:
-    """A trained DepthNet for photos of any size; the mean over its runs (adversarial depths need no scaling per run).
+    """A trained DepthNet for photos of any size; the mean over its runs, each brought to one sign and scale first.
+
+    Sign and scale of a run are those of `depth_scale` in its config.json, else, without a base that knows them, those
+    that the template in fifteen poses tells: keypoints determine neither, and runs of opposite sign would cancel out.
 
     The networks know faces only where and as large as they are in the training photos, so keypoints are shifted and
     scaled to that layout first; depths come back in the photo's pixels.
@@ -32,7 +44,20 @@ class Lifter:
         self.networks = model.networks.to(self.device).eval()
         layout = model.config.get("layout", DEFAULT_LAYOUT)
         self.centre, self.spread = np.array(layout["centre"], dtype=np.float64), float(layout["spread"])
-        self.depth_scale = float(model.config.get("depth_scale", 1.0))
+        runs = int(model.networks.config.seeds)
+        known = model.config.get(
+            "depth_scale", 1.0 if getattr(model.networks.config, "base", "none") != "none" else None
+        )
+        self.factors = self._template_factors() if known is None else np.full(runs, float(known))
+
+    @torch.inference_mode()
+    def _template_factors(self) -> np.ndarray:
+        """Per run, the factor that brings its depths nearest to the turned template's: sign and scale."""
+        faces = turned_template()
+        own, scale = self.standard(faces[..., :2])
+        ours = np.stack([self._raw(p, mirror(p, self.centre[0])[None])[0][:, 0] for p in own], axis=1)
+        ours = (ours - ours.mean(axis=2, keepdims=True)) / scale[:, None]
+        return (ours * faces[..., 2]).sum(axis=(1, 2)) / np.maximum((ours**2).sum(axis=(1, 2)), 1e-12)
 
     def standard(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(…, 66, 2) pixels → the same in the training layout, and the scales (…) units per pixel."""
@@ -40,14 +65,24 @@ class Lifter:
         scale = self.spread / np.sqrt((centred**2).sum(axis=-1).mean(axis=-1))
         return centred * scale[..., None, None] + self.centre, scale
 
+    def _raw(self, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Every run's own depths (S, M, 66) or (S, 1, 66) and affines of a face (66, 2) and targets (M, 66, 2)."""
+        points, others = (torch.as_tensor(a, dtype=torch.float32, device=self.device) for a in (source[None], targets))
+        depths, affines = all_pair_depths(self.networks, points, others)
+        return depths[:, 0].cpu().double().numpy(), None if affines is None else affines[:, 0].cpu().double().numpy()
+
     def depths(self, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Keypoints in the layout, source (66, 2), targets (M, 66, 2) → depths (M, 66), predicted affines (M, 2, 4) or
         None.
         """
-        points, others = (torch.as_tensor(a, dtype=torch.float32, device=self.device) for a in (source[None], targets))
-        depths, affines = all_pair_depths(self.networks, points, others)
-        depth = depths.mean(dim=0)[0].expand(len(targets), -1).cpu().numpy().astype(np.float64)
-        return depth, None if affines is None else affines.mean(dim=0)[0].cpu().numpy().astype(np.float64)
+        depths, affines = self._raw(source, targets)
+        depth = (self.factors[:, None, None] * depths).mean(axis=0)
+        depth = np.broadcast_to(depth, (len(targets), depth.shape[1]))
+        if affines is None:
+            return depth, None
+        affines = affines.copy()
+        affines[..., 2] /= self.factors[:, None, None]
+        return depth, affines.mean(axis=0)
 
     def to_targets(self, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depths (M, 66) of the source in its pixels, and affines (M, 2, 4) from its pixels and depths to the targets'
@@ -59,10 +94,9 @@ class Lifter:
         check_spread(source, "the source face")
         (own, scale), (others, scales) = self.standard(source), self.standard(targets)
         depths, affines = self.depths(own, others)
-        depths = depths / scale * self.depth_scale
+        depths = depths / scale
         if affines is None:
             return depths, fit_affines(source, depths, targets)
-        affines = affines / np.array([1.0, 1.0, self.depth_scale, 1.0])
         # the predicted one maps layout to layout: put the two changes of units around it
         ratio = (scale / scales)[:, None, None]
         shift = affines[:, :, :2] @ (self.centre - scale * source.mean(axis=0)) + affines[:, :, 3] - self.centre
@@ -78,7 +112,7 @@ class Lifter:
         points = np.asarray(to_66(keypoints) if len(keypoints) == 68 else keypoints, dtype=np.float64)
         check_spread(points, "this face")
         own, scale = self.standard(points)
-        depth = self.depths(own, mirror(own, self.centre[0])[None])[0][0] / scale * self.depth_scale
+        depth = self.depths(own, mirror(own, self.centre[0])[None])[0][0] / scale
         depth = to_68(depth[:, None])[:, 0] if len(keypoints) == 68 else depth
         return depth - depth.mean()
 

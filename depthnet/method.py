@@ -85,7 +85,8 @@ class DepthNetMethod(KeypointMethod):
         """One update of all seeds."""
         s, pairs = self.settings, self.sampler(epoch.number, batch.indices)
         source = pairs.source + s.jitter * torch.randn_like(pairs.source) if s.jitter else pairs.source
-        depth, affine = self.g(source, pairs.targets[:, :, 0])
+        frame = self.networks.g.frame(source)
+        depth, affine = self.g(source, pairs.targets[:, :, 0], frame)
         error = target_error(pairs, depth, affine, s.use_l1, s.sigma, s.detach)
         loss = s.lamb * error.sum()
         terms = {"l2": error.detach().mean()}
@@ -94,12 +95,13 @@ class DepthNetMethod(KeypointMethod):
             loss = loss + s.w_depth * supervised.sum()
             terms["depth"] = supervised.detach().mean()
         if self.d is not None and step % s.update_g_every == 0:
-            loss = loss - self._frozen(lift(pairs.source, depth)).sum()
+            loss = loss - self._frozen(lift(pairs.source, depth, frame)).sum()
         self.accelerator.backward(loss)
         apply_gradients(self.optimizers["g"], self.accelerator)
         terms["loss"] = loss.detach()
         if self.d is not None:
-            terms |= self._critic_step(pairs.source, pairs.depth, depth.detach())
+            real, fake = (lift(pairs.source, z, frame) for z in (pairs.depth, depth.detach()))
+            terms |= self._critic_step(real, fake)
         return terms
 
     def _frozen(self, lifted: Tensor) -> Tensor:
@@ -109,8 +111,7 @@ class DepthNetMethod(KeypointMethod):
         self.d.requires_grad_(True)
         return score
 
-    def _critic_step(self, source: Tensor, real_depth: Tensor, fake_depth: Tensor) -> dict[str, Tensor]:
-        real, fake = lift(source, real_depth), lift(source, fake_depth)
+    def _critic_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         # one batch norm batch each, as published
         real_score, fake_score = self.d(real).mean(dim=1), self.d(fake).mean(dim=1)
         self.accelerator.backward((fake_score - real_score).sum())

@@ -9,7 +9,7 @@ from pathlib import Path
 from common.config import option
 from common.errors import ConfigError
 from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
-from networks.depthnet import NORMS
+from networks.depthnet import BASES, NORMS
 from training.settings import LoopSettings
 
 NETWORKS = ("depthnet", "aign", "aign_sn")
@@ -56,6 +56,19 @@ class TrainSettings(LoopSettings):
         1, "targets that one source's depth must explain; above 1 needs --source-only", group="loss", minimum=1
     )
     critic_norm: str = option("batch", "normalisation in the critic", choices=NORMS, group="model")
+    base: str = option(
+        "none",
+        "depth that the network's is added to: none, template (in the face's pose) or spectral (closed form)",
+        choices=BASES,
+        group="model",
+    )
+    hold_out: float = option(
+        0.0,
+        "share of the training faces that validation uses instead of its own, 0 = off",
+        group="data",
+        minimum=0,
+        maximum=0.5,
+    )
     w_depth: float = option(
         0.0, "weight of the squared error against the true depth (supervised), 0 = off", group="loss", minimum=0
     )
@@ -92,11 +105,13 @@ class TrainSettings(LoopSettings):
             raise ConfigError(
                 "--sigma is the ridge of the solve for one target; leave it out with --learn-m or --targets."
             )
+        if self.base != "none" and self.learn_m:
+            raise ConfigError("--base works with the solved affine; leave out --learn-m or --base.")
         if self.network != "depthnet" and (
-            self.no_gan or self.learn_m or self.source_only or self.sigma or self.w_depth
+            self.no_gan or self.learn_m or self.source_only or self.sigma or self.w_depth or self.base != "none"
         ):
             raise ConfigError(
-                f"--network {self.network} takes no --no-gan, --learn-m, --source-only, --sigma or --w-depth."
+                f"--network {self.network} takes no --no-gan, --learn-m, --source-only, --sigma, --w-depth or --base."
             )
 
 

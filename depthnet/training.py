@@ -3,17 +3,23 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from common.checkpoint import newest_snapshot, sessions_part
 from common.config import LocalConfig
 from common.errors import CheckpointError, ConfigError
 from common.logs import console
-from datasets.readers.threedfaw import Keypoints
+from datasets.readers.threedfaw import Keypoints, load_split
 from depthnet.lifting import layout_of
 from depthnet.models import load_model, seed_weights
 from depthnet.scores.evaluation import Faces, score_networks
 from depthnet.settings import TrainSettings
 from networks.aign import AIGN, AIGNConfig
 from networks.depthnet import DepthNet, DepthNetConfig
+
+VALIDATION_FACES = 225  # from the first, as the statistics use
+HELD_RUN = 50  # faces that are held out together
 
 
 def choose_session(settings: TrainSettings, local: LocalConfig) -> tuple[str, str | None]:
@@ -30,17 +36,37 @@ def choose_session(settings: TrainSettings, local: LocalConfig) -> tuple[str, st
     return sessions_part(resume, local.snapshots), resume
 
 
-def load_or_build(settings: TrainSettings, local: LocalConfig, resume: str | None) -> DepthNet | AIGN:
-    """New networks, every run from its own seed, or those of a snapshot, which must be of the settings' variant."""
+def choose_faces(hold_out: float, root: Path, cache: Path) -> tuple[Keypoints, Keypoints]:
+    """Faces to train and to validate with: of their splits, or all but some and some runs of the training split.
+
+    Runs of faces, not single ones: frames of one video follow each other. Raises: ConfigError when either has fewer
+    than 2 faces, DataError.
+    """
+    faces = load_split(root, cache, "train")
+    if not hold_out:
+        return faces, load_split(root, cache, "valid")
+    held = np.arange(len(faces)) // HELD_RUN % round(1 / hold_out) == 0
+    if min(held.sum(), (~held).sum()) < 2:
+        raise ConfigError(f"--hold-out {hold_out}: leaves fewer than 2 of {len(faces)} faces on one side; change it.")
+    return faces[~held], faces[np.flatnonzero(held)[:: -(-held.sum() // VALIDATION_FACES)]]
+
+
+def load_or_build(settings: TrainSettings, local: LocalConfig, resume: str | None, faces: Keypoints) -> DepthNet | AIGN:
+    """New networks, every run from its own seed, or those of a snapshot, which must be of the settings' variant.
+
+    Args: faces: whose keypoints a spectral base is made of.
+    """
     if settings.network == "depthnet":
         s = settings
-        config = DepthNetConfig(s.seeds, s.learn_m, s.source_only, not s.no_gan, s.critic_norm)
+        config = DepthNetConfig(s.seeds, s.learn_m, s.source_only, not s.no_gan, s.critic_norm, s.base)
         networks: DepthNet | AIGN = DepthNet(config)
     else:
         config = AIGNConfig(settings.seeds, settings.network == "aign_sn")
         networks = AIGN(config)
     if resume is None:
         seed_weights(networks, settings.seed)
+        if settings.base == "spectral":
+            networks.g.base.set_faces(torch.from_numpy(faces.points))
         return networks
     loaded = load_model(resume, local.snapshots)
     if loaded.networks.config != config:

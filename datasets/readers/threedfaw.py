@@ -55,6 +55,9 @@ class Keypoints:
     def __len__(self) -> int:
         return len(self.points)
 
+    def __getitem__(self, chosen: slice | np.ndarray) -> "Keypoints":
+        return Keypoints(self.points[chosen], self.depth[chosen], self.ids[chosen], self.poses[chosen], self.skipped)
+
 
 def read_keypoints(
     path: Path, separator: str = ",", columns: tuple[int, ...] = (2, 3), rows: int | None = None

@@ -6,6 +6,7 @@ the poses.
 """
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def asymmetry(points: np.ndarray) -> np.ndarray:
 
 
 def load_crops(dataset: str, root: Path, split: str, size: int, count: int | None = None) -> FaceCrops:
-    """Face crops of a landmark dataset with 68 points. A photo that cannot be read is left out.
+    """Face crops of a landmark dataset with 68 points. A photo that cannot be read is named and left out.
 
     Raises: DataError when the dataset has other points or fewer than two usable faces.
     """
@@ -72,7 +73,8 @@ def load_crops(dataset: str, root: Path, split: str, size: int, count: int | Non
         try:
             crop = crop_from_landmarks(annotation.landmarks[:, :2], IBUG_68, size)
             images.append(crop.extract(read_image(annotation.path)))
-        except DataError:
+        except DataError as error:
+            warnings.warn(f"{dataset}: skipped {error}", stacklevel=2)
             continue
         points.append(crop.apply(annotation.landmarks[:, :2]))
         names.append(str(annotation.path))
@@ -138,10 +140,19 @@ def swap_domains(faces: FaceCrops, lifter: Lifter) -> Domains:
 BUILDERS = {"background": background_domains, "faceswap": swap_domains}
 
 
-def load_domains(path: Path, build: str, faces: FaceCrops, lifter: Lifter, model: Path) -> Domains:
+def domains_key(build: str, faces: FaceCrops, lifter: Lifter) -> str:
+    """Changes with whatever domains are made of: pictures, keypoints, weights, layout and scale of the model."""
+    digest = hashlib.sha256("\n".join([build, *faces.names]).encode())
+    for array in (faces.images, faces.points, lifter.centre, np.array(lifter.spread), lifter.factors):
+        digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    for name, tensor in lifter.networks.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_domains(path: Path, build: str, faces: FaceCrops, lifter: Lifter) -> Domains:
     """Domains from a cache that belongs to exactly these faces and this model, else built and stored."""
-    text = "\n".join([build, str(faces.images.shape), str(model.resolve()), *faces.names])
-    path = path / f"{build}_{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+    path = path / f"{build}_{domains_key(build, faces, lifter)}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as content:
             return Domains(content["a"], content["b"])

@@ -153,7 +153,7 @@ def open_domains(settings: CycleGANSettings, local: LocalConfig) -> Domains:
     if lifted.kind != "depthnet":
         raise ConfigError(f"--model {settings.model}: is an AIGN, which knows no targets; choose a DepthNet.")
     faces = load_crops(settings.dataset, local.dataset(settings.dataset), settings.split, settings.size, settings.count)
-    domains = load_domains(local.cache("cyclegan") / "cyclegan", settings.task, faces, Lifter(lifted), lifted.folder)
+    domains = load_domains(local.cache("cyclegan") / "cyclegan", settings.task, faces, Lifter(lifted))
     console().info(f"{len(domains.a)} pictures of A ({domains.a.shape[1]} channels), {len(domains.b)} of B")
     return domains
 

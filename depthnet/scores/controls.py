@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datasets.readers.threedfaw import Keypoints
 from geometry.face_template import TEMPLATE_66, template_depth
-from geometry.lifted_affine import fix_gauge, perpendicular_depth
+from geometry.spectral_depth import moment_factor, spectral_depth, spectral_shape
 
 RIDGE = 1e-3  # of the linear regression, in units of the mean variance of the keypoints
 
@@ -35,43 +35,14 @@ def linear_regression(train: Keypoints) -> Callable[[Tensor], Tensor]:
     return lambda source: ((source.double().flatten(1).cpu() - x_mean) @ weights + z_mean).to(source)
 
 
-def spectral_depth(train: Keypoints) -> Callable[[Tensor], Tensor]:
-    """The depth that explains all training faces as targets of one source best: no network, no depth labels, closed
-    form.
+def spectral_control(train: Keypoints, posed: bool = False) -> Callable[[Tensor], Tensor]:
+    """The closed form of `geometry.spectral_depth` from the training faces' keypoints, without their depths.
 
-    With z shared by all targets the loss of a source is minimal, up to its gauge, at the top eigenvector of Π C Π,
-    where C is the second moment of the training faces' centred coordinates and Π removes 1, x and y of the source.
+    Args: posed: in the gauge of the template in the face's pose, else gauge-fixed.
     """
-    t = torch.from_numpy(train.points).double()
-    t = (t - t.mean(dim=1, keepdim=True)).mT
-    moment = torch.einsum("ncj,nck->jk", t, t)
-
-    def depth(source: Tensor) -> Tensor:
-        s = source.double().cpu()
-        basis = torch.linalg.qr(torch.cat([torch.ones_like(s[..., :1]), s], dim=-1))[0]
-        project = torch.eye(s.shape[1], dtype=s.dtype) - basis @ basis.mT
-        vectors = torch.linalg.eigh(project @ moment @ project)[1][..., -1]
-        return fix_gauge(s, vectors).to(source)
-
-    return depth
-
-
-def posed_spectral_depth(train: Keypoints) -> Callable[[Tensor], Tensor]:
-    """Spectral depth in the gauge of the posed template: still without network and depth labels.
-
-    The template in the face's pose says which part of the depth is affine in x and y and how deep a face is; the
-    spectral depth says what the rest looks like.
-    """
-    spectral = spectral_depth(train)
-
-    def depth(source: Tensor) -> Tensor:
-        s = source.double().cpu()
-        posed = template_depth(s)
-        rest, _, _ = perpendicular_depth(s, posed)
-        shape = spectral(s)
-        return (posed - rest + (rest * shape).sum(dim=-1, keepdim=True) * shape).to(source)
-
-    return depth
+    factor = moment_factor(torch.from_numpy(train.points), train.points.shape[1])
+    closed_form = spectral_depth if posed else spectral_shape
+    return lambda source: closed_form(source.double().cpu(), factor).to(source)
 
 
 def make_controls(train: Keypoints) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -80,7 +51,7 @@ def make_controls(train: Keypoints) -> dict[str, Callable[[Tensor], Tensor]]:
         "constant template": template_constant,
         "mean depth": mean_depth(train),
         "template in the face's pose": template_depth,
-        "spectral (closed form)": spectral_depth(train),
-        "spectral in the template's pose": posed_spectral_depth(train),
+        "spectral (closed form)": spectral_control(train),
+        "spectral in the template's pose": spectral_control(train, posed=True),
         "linear regression (supervised)": linear_regression(train),
     }

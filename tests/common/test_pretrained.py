@@ -48,7 +48,10 @@ def test_changed_and_missing_weights_are_told(tmp_path, monkeypatch):
 
 
 def test_names_aliases_and_tasks():
-    assert model_entry("300w").name == "landmarks_300w" and list_models("depth", bundled=True) == ["depthnet_gan"]
+    assert model_entry("300w").name == "landmarks_300w" and set(list_models("depth", bundled=True)) == {
+        "depthnet_gan",
+        "spectral_depth",
+    }
     assert set(list_models("mesh", bundled=False)) == {"mb05_120x120.pth", "mb1_120x120.pth"}
     with pytest.raises(CheckpointError, match="landmarks_300w"):
         model_entry("resnet")

@@ -13,8 +13,10 @@ from datasets.synthetic.depth import random_faces
 from depthnet.lifting import Lifter
 from depthnet.models import load_model
 from depthnet.replacement.domains import (
+    FaceCrops,
     asymmetry,
     background_domains,
+    domains_key,
     frontal_target,
     load_crops,
     move_faces,
@@ -143,3 +145,13 @@ def test_training_runs_resumes_and_serves(place, tmp_path, crops, lifter, task):
 def test_bad_flags(place, capsys, flags, says):
     assert train_facewarp_cyclegan.main([*place, *flags]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_cache_of_domains_knows_points_and_weights(crops, lifter):
+    key = domains_key("faceswap", crops, lifter)
+    assert key == domains_key("faceswap", crops, Lifter(load_model("depthnet_gan", PRETRAINED)))
+    moved = FaceCrops(crops.images, crops.points + 0.5, crops.names)
+    other = Lifter(load_model("depthnet_gan", PRETRAINED))
+    other.networks.g.depth.bias.data += 0.01
+    keys = {key, domains_key("faceswap", moved, lifter), domains_key("faceswap", crops, other)}
+    assert len(keys) == 3 and domains_key("background", crops, lifter) not in keys
