@@ -101,10 +101,15 @@ def _write_glb(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: s
 
 
 def _write_strip(out: Path, name: str, faces: ReconstructedFaces, i: int, frame: str) -> list[Path]:
-    """Of the crop: input | face over it | landmarks | shape | normals | depth; where it was refined input | face model
-    | refined | normals | depth.
-    """
     path = out / f"{name}_strip.png"
+    save_picture(path, strip(faces, i))
+    return [path]
+
+
+def strip(faces: ReconstructedFaces, i: int) -> np.ndarray:
+    """(224, W, 3) of the crop: input | face over it | landmarks | shape | normals | depth; where it was refined input |
+    face model | refined | normals | depth.
+    """
     picture = faces.picture()
     photo = torch.from_numpy(faces.images).to(picture.colours) / 255
     covered = to_bytes(overlay(photo, picture)[i])
@@ -116,8 +121,7 @@ def _write_strip(out: Path, name: str, faces: ReconstructedFaces, i: int, frame:
         dots = with_dots(faces.images[i], faces.geometry.landmarks[i])
         middle = [covered, dots, to_bytes(shape_picture(faces.renderer, faces.geometry).colours[i])]
     tiles = [faces.images[i], *middle, normal_map(scene), colour_depth(scene.depth_mm())]
-    save_picture(path, np.concatenate(tiles, 1))
-    return [path]
+    return np.concatenate(tiles, 1)
 
 
 def crop_scene(faces: ReconstructedFaces, i: int) -> Scene:

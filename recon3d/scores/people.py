@@ -11,10 +11,13 @@ from tqdm import tqdm
 from common.errors import DataError
 from common.logs import console
 from datasets.readers.packs import PackedPhotos
+from drawing.report.candidates import Comparison, Measure
+from drawing.report.faces import value_bins
 from metrics.bootstrap import bootstrap, mean_interval
 from metrics.verification import FOLDS, Pairs, accept_rate, area_under_curve, balanced_accuracy
 from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor
 from recon3d.scores.candidates import Candidate
+from recon3d.scores.report import write_comparison
 
 BATCH = 32
 PAIR_DRAWS = 500  # of the bootstrap of an AUC
@@ -56,7 +59,9 @@ def chosen_pairs(pairs: list[tuple[str, str, bool]], count: int | None) -> list[
     return kept
 
 
-def score_pairs(reconstructor: Reconstructor, folder: Path | None, count: int | None) -> dict:
+def score_pairs(
+    reconstructor: Reconstructor, folder: Path | None, count: int | None, report: Path | None = None
+) -> dict:
     """AUC of the cosine of coefficients on LFW's pairs, folds as given: identity, albedo, and both, in spreads of the
     model.
 
@@ -85,15 +90,28 @@ def score_pairs(reconstructor: Reconstructor, folder: Path | None, count: int | 
             f"{len(usable)} pairs, {name}: AUC {scores['auc']:.3f} [{low:.3f}, {high:.3f}],"
             f" accuracy {scores['accuracy']:.1f} %, TAR at FAR 1 % {scores['tar_at_far1']:.1f} %"
         )
+    if report is not None:
+        shown = [f"{a} – {b}" for _, (a, b, _) in usable]
+        cosines = {name: pair_cosines(values, pairs).numpy() for name, values in features.items()}
+        measure = Measure("distance of two photos", "1 − cosine", {name: 1 - c for name, c in cosines.items()}, 3)
+        groups = {"pair": {"same person": pairs.same.numpy(), "two people": (~pairs.same).numpy()}}
+        note = ", ".join(f"AUC of {name} {found['auc']:.3f}" for name, found in result["scores"].items()) + "."
+        data = {"data": str(folder), "pairs": len(usable)}
+        write_comparison(report, Comparison("People by coefficients", shown, [measure], data, groups, note=note))
     return result | {"auc": result["scores"]["identity and albedo"]["auc"]}
+
+
+def pair_cosines(features: Tensor, pairs: Pairs) -> Tensor:
+    """(P,) cosine of the features (N, D) of every pair, float64."""
+    unit = torch.nn.functional.normalize(features.double(), dim=1)
+    return (unit[pairs.first] * unit[pairs.second]).sum(1)
 
 
 def pair_scores(features: Tensor, pairs: Pairs) -> dict:
     """AUC with its 95 % interval over pairs, accuracy (%) by folds and TAR at FAR 1 % (%) of the cosines of features
     (N, D).
     """
-    unit = torch.nn.functional.normalize(features.double(), dim=1)
-    cosines = (unit[pairs.first] * unit[pairs.second]).sum(1)
+    cosines = pair_cosines(features, pairs)
 
     def of(drawn: np.ndarray) -> float:
         rows = torch.from_numpy(drawn)
@@ -131,7 +149,9 @@ def _reconstructed(
         yield part, reconstructor.reconstruct([photos.image(name) for name in part], five, ordered=False)
 
 
-def score_groups(reconstructor: Reconstructor, folder: Path | None, count: int | None, column: str) -> dict:
+def score_groups(
+    reconstructor: Reconstructor, folder: Path | None, count: int | None, column: str, report: Path | None = None
+) -> dict:
     """Photometric error of the reconstruction by group of people, and the spread between groups.
 
     Args: folder with labels.csv and photos.tar; count: photos of every group, default all; column of labels.csv that
@@ -144,15 +164,22 @@ def score_groups(reconstructor: Reconstructor, folder: Path | None, count: int |
     for name, row in photos.rows.items():
         if photos.five(name) is not None:
             groups.setdefault(row[column], []).append(name)
-    found = {}
+    found, scored = {}, {}
     for group, names in sorted(groups.items()):
         errors = [_colour_errors(faces) for _, faces in _reconstructed(reconstructor, photos, names[:count])]
         values = torch.cat(errors).cpu().numpy()
+        scored |= dict(zip(names[:count], zip([group] * len(values), values, strict=True), strict=True))
         low, high = mean_interval(values)
         found[group] = {"photo": float(np.nanmean(values)), "interval": (low, high), "n": len(values)}
         console().info(
             f"{group}, n={len(values)}: photometric error {found[group]['photo']:.4f} [{low:.4f}, {high:.4f}]"
         )
+    if report is not None:
+        labels, values = zip(*scored.values(), strict=True)
+        measure = Measure("photometric error", "", {"reconstruction": np.array(values)}, 4)
+        groups = {column: value_bins(labels)}
+        title = f"Colour errors by {column}"
+        write_comparison(report, Comparison(title, list(scored), [measure], {"data": str(folder)}, groups))
     means = [group["photo"] for group in found.values()]
     console().info(f"largest group over smallest: {max(means) / min(means):.2f}")
     return {"benchmark": "groups", "groups": found, "photo": float(np.mean(means)), "ratio": max(means) / min(means)}

@@ -4,7 +4,9 @@ truth.
 Photos and synthetic faces compare all of `recon3d.scores.candidates`.
 """
 
+import functools
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,20 @@ from common.files.atomic import write_file
 from common.files.images import read_image
 from common.files.points import read_pts
 from common.logs import console
+from common.runtime import current_commit
 from datasets.alignment import check_five, crop_of_five, five_of_68, in_order, read_five
-from datasets.synthetic.rendered import SyntheticFaces, SyntheticSettings
+from datasets.synthetic.rendered import SyntheticBatch, SyntheticFaces, SyntheticSettings
+from drawing.report.candidates import Comparison
+from drawing.report.page import Section
 from landmarks.finder import LandmarkFinder
 from metrics.bootstrap import mean_interval
 from metrics.landmarks import auc, failure_rate
-from metrics.meshes import vertex_errors_mm
+from metrics.meshes import vertex_distances_mm
 from morphable.model import FaceModel
 from recon3d.fitting.photometric import skin_weights
 from recon3d.identity.features import SFace
 from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor, five_points_of
+from recon3d.inference.results import strip
 from recon3d.reconstruction.models import holds_deep3d
 from recon3d.reconstruction.strips import overlay
 from recon3d.regression.method import box_nme
@@ -36,12 +42,14 @@ from recon3d.scores.aflw2000 import read_aflw2000
 from recon3d.scores.candidates import Candidate, candidates
 from recon3d.scores.people import score_groups, score_pairs
 from recon3d.scores.photos import annotated_photos
-from recon3d.scores.regression import EvalSettings, Predictions, image_names, protocol, score
+from recon3d.scores.regression import EvalSettings, Predictions, image_names, protocol, report_benchmark, score
+from recon3d.scores.report import error_maps, measures_of, strips, write_comparison
 from recon3d.scores.scans import score_scans
 
 BATCH = 16
 SYNTHETIC_SEED = 99_991  # of faces that no training draws
 SYNTHETIC_FACES = 256
+CANDIDATES_NOTE = "Landmark fit and mean face know the annotated points; R-Net sees the picture and five of them."
 RECONSTRUCTORS_ONLY = ("synthetic", "scans", "pairs", "groups")
 
 
@@ -75,18 +83,19 @@ def run_reconstruction_evaluation(settings: EvalSettings, local: LocalConfig) ->
     )
     finder = LandmarkFinder(snapshots=local.snapshots, device=settings.device)
     if settings.benchmark == "synthetic":
-        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES, finder)
+        result = score_synthetic(reconstructor, settings.count or SYNTHETIC_FACES, finder, settings.report)
     elif settings.benchmark == "photos":
         sface = SFace(settings.sface) if settings.likeness else None
-        result = score_photos(reconstructor, settings.images, settings.count, finder, sface)
+        result = score_photos(reconstructor, settings.images, settings.count, finder, sface, settings.report)
     elif settings.benchmark == "aflw2000":
         result = score_aflw2000(reconstructor, settings, local, finder)
     elif settings.benchmark == "scans":
-        result = score_scans(reconstructor, settings.images, settings.count, finder)
+        result = score_scans(reconstructor, settings.images, settings.count, finder, settings.report)
     elif settings.benchmark == "pairs":
-        result = score_pairs(reconstructor, settings.images, settings.count)
+        result = score_pairs(reconstructor, settings.images, settings.count, settings.report)
     elif settings.benchmark == "groups":
-        result = score_groups(reconstructor, settings.images, settings.count, settings.group_column)
+        column = settings.group_column
+        result = score_groups(reconstructor, settings.images, settings.count, column, settings.report)
     else:
         others = ", ".join(("aflw2000", "photos", *RECONSTRUCTORS_ONLY))
         raise DataError(f"--benchmark {settings.benchmark}: not for reconstructors; choose one of {others}.")
@@ -122,7 +131,10 @@ def score_aflw2000(
     )
     if crossed:
         console().info(f"{len(crossed)} profiles whose five points cross, such as {crossed[0]}: scored all the same")
-    result = score(settings, truth, Predictions(np.array(landmarks)))
+    predictions = Predictions(np.array(landmarks))
+    result = score(settings, truth, predictions)
+    if settings.report is not None:
+        report_benchmark(settings, truth, predictions)
     return result | {"five": five, "missed": missed, "crossed": crossed, "protocol": {"crop": f"five points: {five}"}}
 
 
@@ -166,13 +178,19 @@ class Table:
         """95 % intervals of the means over faces, by candidate."""
         return {name: mean_interval(self.values(measure, name).numpy()) for name in self._values[measure]}
 
+    def arrays(self) -> dict[str, dict[str, np.ndarray]]:
+        """Measure → candidate → (n,)."""
+        return {m: {name: self.values(m, name).double().numpy() for name in by} for m, by in self._values.items()}
+
     @property
     def last(self) -> str:
         """The candidate that the reconstructor stands for: refined where it refines."""
         return list(next(iter(self._values.values())))[-1]
 
 
-def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFinder) -> dict:
+def score_synthetic(
+    reconstructor: Reconstructor, count: int, finder: LandmarkFinder, report: Path | None = None
+) -> dict:
     """Mean distance of vertices of the face in mm after a similarity, landmark NME (box) and photometric error of all
     `candidates`, on rendered faces that no training draws.
 
@@ -186,15 +204,33 @@ def score_synthetic(reconstructor: Reconstructor, count: int, finder: LandmarkFi
         )
     stream = SyntheticFaces(model, SyntheticSettings(size_px=224), SYNTHETIC_SEED, model.mean.device)
     weights = skin_weights(model)
-    table = Table()
-    for index in tqdm(range(-(-count // BATCH)), desc="synthetic faces"):
+    table, maps = Table(), {}
+
+    @functools.lru_cache(maxsize=2)
+    def reconstruct(index: int) -> tuple[SyntheticBatch, np.ndarray, ReconstructedFaces]:
         batch = stream.batch(index, min(BATCH, count - index * BATCH))
         points = batch.landmarks_2d.double().cpu().numpy()
         images = list(batch.images.cpu().numpy())
-        faces = reconstructor.reconstruct(images, list(five_of_68(points)), ordered=False)
+        return batch, points, reconstructor.reconstruct(images, list(five_of_68(points)), ordered=False)
+
+    for index in tqdm(range(-(-count // BATCH)), desc="synthetic faces"):
+        batch, points, faces = reconstruct(index)
         truth = model.shape(batch.identity, batch.expression)
-        for name, found in _compare(table, faces, points, _detected(finder, images, points)).items():
-            table.add("vertex_mm", name, vertex_errors_mm(found.shape, truth, weights))
+        for name, found in _compare(table, faces, points, _detected(finder, faces.photos, points)).items():
+            distances = vertex_distances_mm(found.shape, truth, weights)
+            table.add("vertex_mm", name, (distances * weights).sum(1) / weights.sum())
+            maps[name] = maps.get(name, 0) + distances.sum(0) / count
+    if report is not None:
+        sections = [error_maps(model, {name: values * (weights > 0) for name, values in maps.items()})]
+        names = [f"face {i}" for i in range(count)]
+        _report(
+            report,
+            f"{count} rendered faces",
+            names,
+            table,
+            lambda i: strip(reconstruct(i // BATCH)[2], i % BATCH),
+            sections,
+        )
     means, intervals = (
         {measure: of(measure) for measure in ("vertex_mm", "nme", "photo")} for of in (table.means, table.intervals)
     )
@@ -234,6 +270,7 @@ def score_photos(
     count: int | None,
     finder: LandmarkFinder,
     sface: SFace | None = None,
+    report: Path | None = None,
 ) -> dict:
     """Landmark NME (box) and photometric error of all `candidates` on photos with `.pts` beside them; five points from
     the annotation.
@@ -250,6 +287,13 @@ def score_photos(
         _compare(table, faces, points, _detected(finder, images, points))
         if sface is not None:
             cosines += _likeness(sface, faces, _in_crops(faces, points, reconstructor.model))
+    if report is not None:
+
+        def draw(i: int) -> np.ndarray:
+            points = read_pts(paths[i].with_suffix(".pts"), 68).astype(np.float64)
+            return strip(reconstructor.reconstruct([read_image(paths[i])], [five_of_68(points)], ordered=False), 0)
+
+        _report(report, str(folder), [path.as_posix() for path in paths], table, draw)
     nme, photo, last = table.means("nme"), table.means("photo"), table.last
     for name, value in nme.items():
         console().info(
@@ -271,6 +315,32 @@ def score_photos(
     result |= {"auc": auc(own), "failure_rate": failure_rate(own)}
     result |= {"likeness": float(np.mean(cosines))} if cosines else {}
     return result | {"protocol": {"crop": "five points: gt"}}
+
+
+MEASURES = {  # of the tables: title, unit, decimals
+    "vertex_mm": ("distance of a vertex", "mm", 2),
+    "nme": ("NME", "% of √(w·h) of the box", 2),
+    "photo": ("photometric error", "", 4),
+}
+
+
+def _report(
+    folder: Path,
+    data: str,
+    names: list[str],
+    table: Table,
+    draw: Callable[[int], np.ndarray],
+    sections: Sequence[Section] = (),
+) -> None:
+    """The page of all candidates; strips are of the reconstructor as it is. Args: draw: number of a face → strip."""
+    measures = measures_of(MEASURES, table.arrays())
+    decides = measures[0]
+    faces = strips(decides.values[table.last], names, draw, decides.unit)
+    shown = {"data": data, "five points": "of the annotation", "commit": current_commit()}
+    title = f"Reconstructions: {data}"
+    write_comparison(
+        folder, Comparison(title, names, measures, shown, sections=[*sections, faces], note=CANDIDATES_NOTE)
+    )
 
 
 def _likeness(sface: SFace, faces: ReconstructedFaces, inside: Tensor) -> list[float]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,11 @@ from common.logs import console
 from common.runtime import current_commit
 from datasets.crop import Crop
 from datasets.face import Face
+from drawing.report.candidates import Comparison, Measure
+from drawing.report.faces import YAW_EDGES_DEG, angle_bins
 from geometry.schemes import IBUG_68
 from metrics.landmarks import auc, failure_rate
+from metrics.report import Protocol
 from recon3d.inference.reconstructor import APPEARANCE_HELP, APPEARANCES
 from recon3d.regression.face_models import open_face_model
 from recon3d.regression.labels import parameters_in_crop, read_fitted_face
@@ -40,6 +44,7 @@ from recon3d.scores.aflw2000 import (
     reconstruction_errors,
 )
 from recon3d.scores.photos import score_photos
+from recon3d.scores.report import write_comparison, write_landmarks
 
 BENCHMARKS = ("aflw2000", "aflw", "photos", "synthetic", "scans", "pairs", "groups")
 FIVE = ("gt", "detector", "file")
@@ -79,6 +84,11 @@ class EvalSettings:
     batch_size: int = option(128, "crops per step", "-b", group="run", minimum=1)
     save: Path | None = option(None, "write predictions here (.npz)", group="output")
     json: Path | None = option(None, "write the scores here", group="output")
+    report: Path | None = option(
+        None,
+        "write report.html with intervals, curves, groups and pictures, and its csv, into this folder",
+        group="output",
+    )
     colour: bool = option(True, "coloured means, as upstream prints them", group="output")
     five: str | None = option(
         None, "reconstructors: where the five points come from, default detector", choices=FIVE, group="data"
@@ -142,6 +152,8 @@ def run_evaluation(settings: EvalSettings, local: LocalConfig) -> dict:
     predictions = (
         read_predictions(settings, len(truth.points)) if settings.predictions else predict(settings, local, truth)
     )
+    if settings.report is not None:
+        report_benchmark(settings, truth, predictions)
     if settings.save is not None:
         extra = {} if predictions.angles_deg is None else {"angles_deg": predictions.angles_deg}
         np.savez(settings.save, landmarks=predictions.landmarks, **extra)
@@ -158,10 +170,35 @@ def _evaluate_photos(settings: EvalSettings, local: LocalConfig) -> dict:
     if detect:
         crop = f"boxes of {settings.boxes.partition(':')[0]}, passes: {settings.bbox_init}"
     plain = protocol(settings) | {"crop": crop, "nme": "mean"}
-    result = score_photos(regressor, settings.images, settings.count, settings.batch_size, detect) | {"protocol": plain}
+    write = None
+    if settings.report is not None:
+        written = Protocol(
+            "photos", str(settings.images), "ibug68", "box", crop, commit=current_commit(), readout="mesh"
+        )
+        write = partial(write_landmarks, settings.report, settings.checkpoint, written)
+    result = score_photos(regressor, settings.images, settings.count, settings.batch_size, detect, write)
+    result |= {"protocol": plain}
     if settings.json is not None:
         write_file(settings.json, json.dumps(result, indent=1))
     return result
+
+
+def report_benchmark(settings: EvalSettings, truth: Truth, predictions: Predictions) -> None:
+    """AFLW2000-3D's or AFLW's errors by yaw, and of pose and surface where they are known."""
+    points = predictions.landmarks[..., :2]
+    found = aflw_21(points) if settings.benchmark == "aflw" else points
+    name, count = settings.checkpoint or str(settings.predictions), len(points)
+    measures = [Measure("NME", "% of √(w·h) of the box", {name: landmark_errors(found, truth)})]
+    if predictions.true_angles_deg is not None:
+        wrong = np.abs(np.asarray(predictions.angles_deg) - predictions.true_angles_deg).mean(1)
+        measures.append(Measure("pose error", "degrees", {name: wrong}))
+    for title, errors in (("dense NME", predictions.dense), ("reconstruction NME", predictions.shape)):
+        measures += [] if errors is None else [Measure(title, "%", {name: errors})]
+    groups = {"yaw of the ground truth": angle_bins(truth.yaw_deg, YAW_EDGES_DEG)}
+    names = [str(number) for number in range(count)] if settings.images is None else None
+    names = names or [path.name for path in image_names(settings, count)]
+    title = f"{settings.benchmark}: {name}"
+    write_comparison(settings.report, Comparison(title, names, measures, protocol(settings), groups))
 
 
 def open_regressor(settings: EvalSettings, local: LocalConfig) -> FaceRegressor:

@@ -10,12 +10,16 @@ from tqdm import tqdm
 from common.logs import console
 from datasets.alignment import crop_of_five, five_of_68
 from datasets.readers.scans import Scan, read_scans
+from drawing.report.candidates import Comparison
+from drawing.report.faces import value_bins
 from landmarks.finder import LandmarkFinder
 from metrics.bootstrap import mean_interval
 from metrics.meshes import Surface, face_crop, now_errors_mm
 from morphable.fit import DETECTOR_NOISE, FitSettings, fit_landmarks
 from morphable.model import FaceModel
 from recon3d.inference.reconstructor import ReconstructedFaces, Reconstructor
+from recon3d.inference.results import strip
+from recon3d.scores.report import measures_of, strips, write_comparison
 from recon3d.scores.scan_views import ScanRenderer, View, with_landmarks
 
 SEVEN = [36, 39, 42, 45, 33, 48, 54]  # of the 68 points: NoW's landmarks
@@ -24,7 +28,13 @@ BATCH = 16
 MEASURES = ("similarity_mm", "now_mm")
 
 
-def score_scans(reconstructor: Reconstructor, folder: Path | None, count: int | None, finder: LandmarkFinder) -> dict:
+def score_scans(
+    reconstructor: Reconstructor,
+    folder: Path | None,
+    count: int | None,
+    finder: LandmarkFinder,
+    report: Path | None = None,
+) -> dict:
     """Mean distance of a scan's face to the reconstructed mesh in mm, by candidate, over rendered views of real scans.
 
     similarity_mm: of the shape as reconstructed, with its expression; now_mm: of the neutral shape, NoW's protocol.
@@ -38,14 +48,18 @@ def score_scans(reconstructor: Reconstructor, folder: Path | None, count: int | 
     values: dict[str, dict[str, list[float]]] = {measure: {} for measure in MEASURES}
     by_scan: dict[str, dict[str, float]] = {}
     scans = [prepared(scan, model, finder) for scan in read_scans(folder)]
-    views = 0
+    seen: list[tuple[str, View]] = []
     for scan in scans:
-        errors = score_scan(reconstructor, scan, ScanRenderer(scan).views(count), finder)
-        views += len(next(iter(errors["now_mm"].values())))
+        own = ScanRenderer(scan).views(count)
+        errors = score_scan(reconstructor, scan, own, finder)
+        seen += [(scan.name, view) for view in own]
         by_scan[scan.name] = {name: float(np.mean(v)) for name, v in errors["similarity_mm"].items()}
         for measure, found in errors.items():
             for name, numbers in found.items():
                 values[measure].setdefault(name, []).extend(numbers)
+    views = len(seen)
+    if report is not None:
+        _report(report, reconstructor, seen, values)
     result = {"benchmark": "scans", "n": views, "scans": by_scan}
     for measure, found in values.items():
         result[measure] = {name: float(np.mean(numbers)) for name, numbers in found.items()}
@@ -55,6 +69,31 @@ def score_scans(reconstructor: Reconstructor, folder: Path | None, count: int | 
         now = f", neutral (NoW) {result['now_mm'][name]:.2f} mm" if name in result["now_mm"] else ""
         console().info(f"{len(scans)} scans, {views} views, {name}: {mean:.2f} mm [{low:.2f}, {high:.2f}]{now}")
     return result
+
+
+def _report(
+    folder: Path, reconstructor: Reconstructor, seen: list[tuple[str, View]], values: dict[str, dict[str, list[float]]]
+) -> None:
+    """The page: distances by candidate, scan and yaw, and strips of the views."""
+    arrays = {key: {name: np.array(numbers) for name, numbers in found.items()} for key, found in values.items()}
+    titles = {"similarity_mm": ("distance to the scan", "mm", 2), "now_mm": ("neutral shape, NoW", "mm", 2)}
+    yaws = np.array([view.angles_deg[1] for _, view in seen])
+    groups = {
+        "scan": value_bins([name for name, _ in seen]),
+        "yaw of the view": value_bins([f"{y:+.0f}°" for y in yaws]),
+    }
+    names = [f"{name}, pitch {v.angles_deg[0]:+.0f}°, yaw {v.angles_deg[1]:+.0f}°" for name, v in seen]
+
+    def draw(i: int) -> np.ndarray:
+        view = seen[i][1]
+        return strip(reconstructor.reconstruct([view.image], [five_of_68(view.landmarks)], ordered=False), 0)
+
+    measures = measures_of(titles, arrays)
+    *_, last = arrays["similarity_mm"]
+    faces = strips(arrays["similarity_mm"][last], names, draw, "mm")
+    protocol = {"data": "rendered views of real scans", "alignment": "seven landmarks, ICP with scale"}
+    note = "Intervals are over views of few people, so they say nothing of other people."
+    write_comparison(folder, Comparison("Reconstructions of scans", names, measures, protocol, groups, [faces], note))
 
 
 def prepared(scan: Scan, model: FaceModel, finder: LandmarkFinder) -> Scan:
