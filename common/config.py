@@ -195,6 +195,27 @@ def tidy_arguments(arguments: list[str], own: list[str]) -> tuple[list[str], dic
     return replace_old_flags(tidy, own)
 
 
+def switches_apart(settings: type, arguments: list[str]) -> list[str]:
+    """`--flat photo.jpg` → `--flat=1 photo.jpg` for settings with positional arguments, which would be taken for the
+    switch's value.
+    """
+    items = dataclasses.fields(settings)
+    if not any(item.metadata.get("positional") for item in items):
+        return arguments
+    hints = typing.get_type_hints(settings)
+    switches = {
+        flag
+        for item in items
+        if _kind(hints[item.name])[0] is bool
+        for flag in ("--" + item.name.replace("_", "-"), *item.metadata.get("flags", ()))
+    }
+    following = [*arguments[1:], ""]
+    return [
+        f"{flag}=1" if flag in switches and after.lower() not in TRUE + FALSE else flag
+        for flag, after in zip(arguments, following, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class LocalConfig:
     """Content of local_config.ini.
@@ -306,7 +327,7 @@ def parse_settings(settings: type, description: str, arguments: list[str]) -> tu
     own = flags_of(settings)
     parser = build_parser(settings, description)
     tidy, environment = tidy_arguments(arguments, own)
-    given = vars(parser.parse_args(tidy))
+    given = vars(parser.parse_args(switches_apart(settings, tidy)))
     file, dry_run = given.pop("config"), given.pop("dry_run")
     local = read_local_config(file)
     values, more = _runtime_values(settings, local, own)

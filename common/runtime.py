@@ -39,6 +39,13 @@ def choose_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context in which networks run in a precision of PRECISIONS. Raises: ConfigError for another one."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}; correct --precision.")
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def make_accelerator(device: str = "auto", precision: str = "no") -> Accelerator:
     """One accelerator per process; `accelerate launch` and `torchrun` decide how many there are.
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from common.checkpoint import json_safe
 from common.config import LocalConfig, parse_settings, read_local_config
 from common.errors import DivergenceError, Interrupted, UserError
 
@@ -23,6 +22,8 @@ def run_script(run: Callable, settings_type: type, manual: str, arguments: list[
             settings_type, manual, sys.argv[1:] if arguments is None else arguments
         )
         if dry_run:
+            from common.checkpoint import json_safe  # with PyTorch, which --help does not wait for
+
             sys.stdout.write(json.dumps(json_safe(dataclasses.asdict(settings)), indent=1) + "\n")
             return 0
         run(settings, local)

@@ -24,7 +24,8 @@ class Face:
         score: of the landmark network: the probability that their error is below 10 % of the eyes' distance, as
             `landmarks.calibrate` fitted it; of a model without calibration the mean of its points' scores.
         depth: (K,) of the landmarks, toward the viewer, where it was estimated apart from them.
-        parameters: (P,) of the face model, as the network's convention counts them.
+        parameters: (P,) of the face model, as the network's convention counts them.  parts: what they are in order:
+            name and number, as ("expression", 52).
         head_landmarks: (K, 2) of a second, direct landmark head.
         rotation: (3, 3) model → picture with y up.  angles_deg: (3,) pitch, yaw, roll.  scale: photo px per dm.
     """
@@ -37,6 +38,7 @@ class Face:
     score: float = math.nan
     depth: np.ndarray | None = None
     parameters: np.ndarray | None = None
+    parts: tuple[tuple[str, int], ...] = ()
     head_landmarks: np.ndarray | None = None
     rotation: np.ndarray | None = None
     angles_deg: np.ndarray | None = None
@@ -54,10 +56,20 @@ class Face:
             "landmarks": np.round(self.landmarks, 3).tolist(),
             "depth": None if self.depth is None else np.round(self.depth, 3).tolist(),
             "pose_deg": None if self.angles_deg is None else _pose(self.angles_deg),
-            "parameters": None if self.parameters is None else np.asarray(self.parameters, dtype=float).tolist(),
+            "scale_px_per_dm": None if self.scale is None else float(self.scale),
+            "parameters": None if self.parameters is None else self.named_parameters(),
             "crop": {"size": self.crop.size, "matrix": np.round(self.crop.matrix, 6).tolist()},
         }
         return {name: value for name, value in content.items() if value is not None}
+
+    def named_parameters(self) -> dict[str, list[float]] | list[float]:
+        """The parameters by the names of `parts`; a list where they have no names."""
+        values = np.asarray(self.parameters, dtype=float)
+        if not self.parts:
+            return values.tolist()
+        ends = np.cumsum([count for _, count in self.parts])
+        rows = zip(self.parts, np.split(values, ends[:-1]), strict=True)
+        return {name: part.tolist() for (name, _), part in rows}
 
 
 class Predictor(Protocol):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from common.pretrained import DEFAULT_LANDMARKS
 from common.runtime import choose_device
 from datasets.face import Face
 from depthnet.lifting import Lifter
@@ -34,15 +35,17 @@ class DepthPredictor:
         snapshots: Path | None = None,
         *,
         device: str = "auto",
+        landmark_model: str = DEFAULT_LANDMARKS,
         **options: Any,
     ) -> "DepthPredictor":
         """By bundled name, session, session/epoch or path.
 
-        Args: snapshots: folder of sessions, default that of local_config.ini; options of the `LandmarkFinder`.
+        Args: snapshots: folder of sessions, default that of local_config.ini; landmark_model: bundled name, session or
+            path; options of the `LandmarkFinder`.
         Raises: CheckpointError.
         """
         lifter = Lifter(load_model(name, snapshots), choose_device(device))
-        return cls(lifter, LandmarkFinder(snapshots=snapshots, device=device, **options))
+        return cls(lifter, LandmarkFinder(landmark_model, snapshots, device=device, **options))
 
     def __call__(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None, **given: Any) -> list[Face]:
         """Faces of one photo, surest detection first; depth in photo pixels, toward the viewer.
@@ -50,10 +53,13 @@ class DepthPredictor:
         Args: image (H, W, 3) uint8 RGB; boxes (4,) left, top, right, bottom instead of the detector; box_kind and crops
             as `LandmarkDetector` takes them.
         """
+        return self.lifted(self.finder(image, boxes, **given))
+
+    def lifted(self, faces: Sequence[Face]) -> list[Face]:
+        """Faces of 68 landmarks with their depth."""
+        # the lifter's depths grow away from the viewer, as 3DFAW's; a Face's grow toward it
         return [
-            # the lifter's depths grow away from the viewer, as 3DFAW's; a Face's grow toward it
-            replace(face, depth=-self.lifter.photo_depth(face.landmarks[:, :2].astype(np.float64)))
-            for face in self.finder(image, boxes, **given)
+            replace(face, depth=-self.lifter.photo_depth(face.landmarks[:, :2].astype(np.float64))) for face in faces
         ]
 
     def predict_batch(

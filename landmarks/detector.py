@@ -17,7 +17,7 @@ import torch
 
 from common.errors import CheckpointError, DataError
 from common.pretrained import DEFAULT_LANDMARKS, full_name
-from common.runtime import choose_device
+from common.runtime import autocast, choose_device
 from datasets.crop import Crop, crop_from_box, crop_from_landmarks, landmark_roll, turned_crop
 from datasets.detection.boxes import CROP_KIND, UPRIGHT_RAD, Detection, check_box, crop_of_detection
 from datasets.detection.detect import DEFAULT_DETECTOR, DetectFaces, make_detector
@@ -79,6 +79,7 @@ class LandmarkDetector:
         flip: average with the mirrored crop; takes twice as long.
         locate: look for eyes, nose and mouth in every box that came without, which takes 3 ms; False: the box alone
             counts.
+        precision: no (float32) or bf16 (autocast) for the networks.
     Raises: CheckpointError for a model without a landmark head; DataError for an unknown detector.
     """
 
@@ -91,11 +92,12 @@ class LandmarkDetector:
         passes: int = 2,
         flip: bool = False,
         locate: bool = True,
+        precision: str = "no",
     ) -> None:
         if model.scheme is None:
             raise CheckpointError(f"{model.folder}: has no landmark head; train one with train_aae_landmarks.py.")
         self.detect, self.passes, self.locate = make_detector(detector), passes, locate
-        self.device = choose_device(device)
+        self.device, self.precision = choose_device(device), precision
         self.networks = model.networks.to(self.device).to(memory_format=torch.channels_last).eval()
         self.scheme, self.crop_source = model.scheme, model.crop_source
         self.extend: tuple[float, float] | None = crop_extension(model.info, model.folder)
@@ -199,7 +201,8 @@ class LandmarkDetector:
             if number:
                 before, crops = landmarks, [self._refined(p, c) for p, c in zip(landmarks, crops, strict=True)]
             data = self._cut(images, owners, crops)
-            prediction = predict(self.networks, data, self.permutation)
+            with autocast(self.device, self.precision):
+                prediction = predict(self.networks, data, self.permutation)
             landmarks = self._to_photo(prediction, crops)
         return Reading(data, crops, landmarks, prediction, self._features(prediction, crops, landmarks, before))
 
@@ -243,7 +246,8 @@ class LandmarkDetector:
         if not crops:
             return []
         data = self._cut(images, range(len(crops)), crops)
-        prediction = predict(self.networks, data, self.permutation)
+        with autocast(self.device, self.precision):
+            prediction = predict(self.networks, data, self.permutation)
         landmarks = self._to_photo(prediction, crops)
         reading = Reading(data, crops, landmarks, prediction, self._features(prediction, crops, landmarks, None))
         return self._faces(reading, [Detection(crop.outline(), float("nan"), CROP_KIND) for crop in crops])

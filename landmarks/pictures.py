@@ -175,15 +175,28 @@ def face_tiles(
 
 
 def photo_with_faces(
-    image: np.ndarray, faces: list[tuple[np.ndarray, np.ndarray]], scheme: LandmarkScheme
+    image: np.ndarray, faces: list[tuple[np.ndarray, np.ndarray]], scheme: LandmarkScheme, max_side: int = 0
 ) -> np.ndarray:
-    """The whole photo with every face's (box, landmarks) drawn; small photos are enlarged to 640 px first."""
-    zoom = max(1.0, 640 / max(image.shape[:2]))
-    picture = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC) if zoom > 1 else image.copy()
+    """The whole photo with every face's (box, landmarks) drawn; small photos are enlarged to 640 px first, and those
+    above max_side (0: none) made smaller.
+    """
+    longest = max(image.shape[:2])
+    zoom = max(1.0, 640 / longest)
+    if max_side:
+        zoom = min(zoom, max_side / longest)
+    if zoom != 1:
+        method = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
+        size = [max(1, round(side * zoom)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=method)
+    return draw_faces(image, [(np.asarray(box) * zoom, points * zoom) for box, points in faces], scheme)
+
+
+def draw_faces(image: np.ndarray, faces: list[tuple[np.ndarray, np.ndarray]], scheme: LandmarkScheme) -> np.ndarray:
+    """A copy of the picture with every face's (box, landmarks) in its pixels drawn."""
+    picture = image.copy()
+    thick = max(1, round(max(picture.shape) / 500))
     for box, landmarks in faces:
-        left, top, right, bottom = (np.asarray(box) * zoom).round().astype(int).tolist()
-        cv2.rectangle(
-            picture, (left, top), (right, bottom), WHITE, max(1, round(max(picture.shape) / 500)), cv2.LINE_AA
-        )
-        draw_landmarks(picture, landmarks[:, :2] * zoom, scheme)
+        left, top, right, bottom = np.asarray(box).round().astype(int).tolist()
+        cv2.rectangle(picture, (left, top), (right, bottom), WHITE, thick, cv2.LINE_AA)
+        draw_landmarks(picture, landmarks[:, :2], scheme)
     return picture

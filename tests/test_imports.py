@@ -25,6 +25,7 @@ FLOORS = {  # a package imports packages of lower floors only, and neighbours no
     "batch": 6,
     "webpage": 6,
     "export": 6,
+    "tasks": 7,
 }
 RECON3D = {  # and inside recon3d likewise
     "identity": 0,

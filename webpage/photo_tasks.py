@@ -19,7 +19,7 @@ from common.files.pictures import save_picture
 from common.files.points import format_pts
 from common.pretrained import DEFAULT_LANDMARKS, list_models
 from datasets.face import Face
-from depthnet.demo import depth_figure, face_square, flatten
+from depthnet.pictures import depth_figure, face_square, flatten
 from depthnet.predictor import DepthPredictor
 from depthnet.scores.figures import save_figure
 from depthnet.warping.tasks import render_rotation

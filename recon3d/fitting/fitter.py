@@ -98,6 +98,10 @@ class FaceFitter:
         fit = fit_landmarks(self.face_model, torch.from_numpy(landmarks), found[0].scheme, settings=self.settings)
         if self.photometric:
             fit = refine_photos(self.face_model, [image] * len(found), landmarks, fit).fit
+        return self.faces(found, fit)
+
+    def faces(self, found: Sequence[Face], fit: Fit) -> list[Face]:
+        """The fitted faces, with box, scores and order of what was found."""
         return [self._face(face, fit, i) for i, face in enumerate(found)]
 
     def _face(self, found: Face, fit: Fit, i: int) -> Face:
@@ -108,6 +112,11 @@ class FaceFitter:
             found,
             landmarks=(screen[0] * screen.new_tensor([1.0, 1.0, -1.0])).numpy(),
             parameters=parameters[0].numpy(),
+            parts=(
+                ("translation", PLACE),
+                ("identity", part.identity.shape[1]),
+                ("expression", part.expression.shape[1]),
+            ),
             rotation=part.rotation[0].numpy(),
             angles_deg=part.pose_deg()[0].numpy(),
             scale=float(part.scale),

@@ -118,6 +118,7 @@ class ReconstructedFaces:
                 scheme="ibug68",
                 crop=self.crops[i],
                 parameters=parameters[i],
+                parts=self.coefficients.parts,
                 rotation=rotation[i],
                 angles_deg=pose[i],
             )

@@ -39,6 +39,11 @@ class Coefficients:
         parts = (self.identity, self.expression, self.albedo, self.angles, self.gamma.flatten(1), self.translation)
         return torch.cat(parts, 1)
 
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """Names and numbers of the coefficients in the order of `vector`."""
+        return tuple((f.name, getattr(self, f.name)[0].numel()) for f in fields(self))
+
     def neutral(self) -> "Coefficients":
         """The same faces without expression."""
         return self.replaced(expression=torch.zeros_like(self.expression))

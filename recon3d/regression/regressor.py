@@ -179,6 +179,11 @@ class FaceRegressor:
     ) -> list[Face]:
         scales = crop_scales(crops, parameters)
         pose = self.pose(parameters)
+        parts = (
+            ("camera", POSE),
+            ("identity", self.model.layout.identity),
+            ("expression", self.model.layout.expression),
+        )
         given = detections or [Detection(crop.outline(), float("nan")) for crop in crops]
         per_dm = (pose.scale / scales).cpu().tolist()
         rows = zip(
@@ -198,6 +203,7 @@ class FaceRegressor:
                 detection_score=d.score,
                 crop=crop,
                 parameters=p,
+                parts=parts,
                 landmarks=points,
                 scheme=SCHEME,
                 head_landmarks=second,

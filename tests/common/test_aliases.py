@@ -10,8 +10,8 @@ from depthnet.settings import EvalSettings as DepthEval
 from depthnet.settings import TrainSettings
 from landmarks.settings import DepthSettings, EvalSettings, LandmarkSettings, UnsupervisedSettings
 from recon3d.reconstruction.settings import ReconstructionSettings
-from recon3d.regression.demo import MeshSettings
 from recon3d.regression.settings import RegressionSettings
+from tasks.settings import MeshSettings
 from training.settings import warmup_share
 
 
@@ -88,9 +88,9 @@ def test_old_names_in_the_ini_file_are_translated_and_new_ones_outrank_them(tmp_
     ini.write_text("[Runtime]\nbatchsize = 6\nsave-freq = 3\nsave_every = 4\nlr_adjust = 1\nbase-lr = 0.5\nwait = 1\n")
     settings, _, _ = parse_settings(LandmarkSettings, "text", ["--config", str(ini)])
     assert (settings.batch_size, settings.save_every, settings.schedule, settings.lr) == (6, 4, "step", 0.5)
-    ini.write_text("[Runtime]\nmode = gpu\nresume = x\n")
+    ini.write_text("[Runtime]\nmode = gpu\nname = x\n")
     settings, _, _ = parse_settings(MeshSettings, "text", ["--config", str(ini)])
-    assert (settings.device, settings.checkpoint) == ("cuda", "x")
+    assert (settings.device, settings.suffix) == ("cuda", "x")
     ini.write_text("[Runtime]\nbatchsize = many\n")
     with pytest.raises(ConfigError, match="batchsize = many"):
         parse_settings(LandmarkSettings, "text", ["--config", str(ini)])

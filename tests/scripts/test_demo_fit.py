@@ -31,14 +31,21 @@ def place(tmp_path):
 
 def test_fit_writes_everything_for_the_astronaut(place, tmp_path, capsys):
     assert demo.main(place) == 0
-    out = tmp_path / "out/fit"
+    out = tmp_path / "out/demo/fit/astronaut"
     pictures = ("overlay", "strip", "depth", "depth_coloured", "pncc", "normals", "pose", "texture", "mesh")
     files = {f"astronaut_{name}.png" for name in pictures} | {
         f"astronaut_mesh.{s}" for s in ("obj", "mtl", "ply", "glb")
     }
-    assert {p.name for p in out.glob("[!.]*")} == files | {"astronaut_fit.json"}
-    (face,) = json.loads((out / "astronaut_fit.json").read_text())["faces"]
-    assert np.abs(face["pose_deg"]).max() < 12 and face["error_percent_of_box"] < 2.5 and len(face["gamma"]) == 3
+    assert {p.name for p in out.glob("[!.]*")} == files | {"astronaut.json"}
+    (face,) = json.loads((out / "astronaut.json").read_text())["faces"]
+    assert (
+        max(map(abs, face["pose_deg"].values())) < 12 and face["error_percent_of_box"] < 2.5 and len(face["gamma"]) == 3
+    )
+    assert {name: len(part) for name, part in face["parameters"].items()} == {
+        "translation": 2,
+        "identity": 80,
+        "expression": 52,
+    }
     depth = read_depth(out / "astronaut_depth.png")
     row, column = np.unravel_index(np.nanargmin(depth), depth.shape)
     assert np.hypot(column - 224, row - 128) < 20  # the nose tip is nearest
@@ -53,21 +60,22 @@ def test_several_faces_share_one_picture(place, tmp_path, astronaut):
     Image.fromarray(both).save(tmp_path / "two.png")
     kinds = ["--save", "json,depth,obj", "--photometric", "0"]
     assert demo.main([*place, str(tmp_path / "two.png"), *kinds]) == 0
-    faces = json.loads((tmp_path / "out/fit/two_fit.json").read_text())["faces"]
+    faces = json.loads((tmp_path / "out/demo/fit/two/two.json").read_text())["faces"]
     assert len(faces) == 2 and "gamma" not in faces[0]
-    depth = read_depth(tmp_path / "out/fit/two_depth.png")
+    assert [face["files"] for face in faces] == [["two/two_0_mesh.obj"], ["two/two_1_mesh.obj"]]
+    depth = read_depth(tmp_path / "out/demo/fit/two/two_depth.png")
     assert np.isfinite(depth[:, :340]).any() and np.isfinite(depth[:, 340:]).any()
-    assert {p.name for p in (tmp_path / "out/fit").glob("*.obj")} == {"two_0_mesh.obj", "two_1_mesh.obj"}
+    assert {p.name for p in (tmp_path / "out/demo/fit/two").glob("*.obj")} == {"two_0_mesh.obj", "two_1_mesh.obj"}
 
 
 def test_five_points_of_a_file(place, tmp_path, astronaut):
     Image.fromarray(astronaut).save(tmp_path / "a.png")
     rows = [f"{float(x) - 60} {y}" for x, y in (line.split() for line in ASTRONAUT_FIVE.splitlines())]
     (tmp_path / "a.txt").write_text("\n".join(rows))
-    arguments = ["--landmarks-from", str(tmp_path), "--save", "json,overlay", "--out", str(tmp_path)]
+    arguments = ["--landmarks-from", str(tmp_path), "--save", "json,overlay", "--flat", "--out", str(tmp_path)]
     assert demo.main([*place, str(tmp_path / "a.png"), *arguments]) == 0
-    (face,) = json.loads((tmp_path / "a_fit.json").read_text())["faces"]
-    assert np.abs(face["pose_deg"]).max() < 20 and face["error_percent_of_box"] < 5
+    (face,) = json.loads((tmp_path / "a.json").read_text())["faces"]
+    assert max(map(abs, face["pose_deg"].values())) < 20 and face["error_percent_of_box"] < 5
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), astronaut)  # results never replace photos
 
 
@@ -95,7 +103,6 @@ def test_bad_landmark_files(place, tmp_path, astronaut, text, message, capsys):
         (["--save", "tiles"], "unknown kind 'tiles'"),
         (["--model-3d", "bust"], "no face model 'bust'"),
         (["--landmarks-from", "nowhere"], "--landmarks-from nowhere: no such folder"),
-        (["--texture-size", "1"], "16 … 4096"),
         (["--box", "1,2"], "four numbers"),
         (["nowhere.jpg"], "no such photo"),
     ],

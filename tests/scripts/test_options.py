@@ -22,15 +22,13 @@ from common.config import GROUPS, build_parser
 from depthnet import settings as depth_settings
 from depthnet.replacement.training import CycleGANSettings
 from landmarks import settings as landmark_settings
-from landmarks.demo import DemoSettings
 from landmarks.net_settings import LandmarkNetSettings
-from recon3d.fitting.demo import FitDemoSettings
-from recon3d.inference.demo import ObjSettings, ReconstructSettings, RendererSettings
 from recon3d.reconstruction.settings import ReconstructionSettings
 from recon3d.refinement.settings import RefineSettings, TextureSettings
-from recon3d.regression.demo import MeshSettings
 from recon3d.regression.settings import RegressionSettings
 from recon3d.scores.regression import EvalSettings as MeshEvalSettings
+from tasks.settings import AllSettings
+from tasks.table import ALL, TASKS
 
 TRAINING = {
     train_aae_unsupervised: ([], landmark_settings.UnsupervisedSettings),
@@ -49,14 +47,12 @@ LOADING = {
     eval_recon3d: MeshEvalSettings,
     warp_face: depth_settings.WarpSettings,
 }
-DEMOS = {"landmarks": DemoSettings, "mesh": MeshSettings, "fit": FitDemoSettings, "reconstruct": ReconstructSettings}
+DEMOS = {**{name: task.settings for name, task in TASKS.items()}, ALL: AllSettings}
 EVERY = [
     *(settings for _, settings in TRAINING.values()),
     *STAGES.values(),
     *LOADING.values(),
     *DEMOS.values(),
-    RendererSettings,
-    ObjSettings,
 ]
 SCRIPTS = [
     *((script, flags) for script, (flags, _) in TRAINING.items()),
@@ -125,7 +121,7 @@ def test_help_has_groups_and_ranges(settings):
         assert "at least 1" in text or "at least 2" in text
 
 
-@pytest.mark.parametrize("settings", [*LOADING.values(), DemoSettings, MeshSettings, ReconstructSettings])
+@pytest.mark.parametrize("settings", LOADING.values())
 def test_what_is_loaded_is_a_checkpoint(settings):
     names = {item.name for item in dataclasses.fields(settings)}
     assert "checkpoint" in names and not names & {"resume", "model", "reconstructor", "mode_of_device", "name"}
@@ -140,10 +136,10 @@ def test_old_spellings_of_a_checkpoint(script, spelling, capsys):
     assert "some/model" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("flags", [["--model", "x"], ["--resume", "x"], ["-r", "x"], ["-c", "x"]])
+@pytest.mark.parametrize("flags", [["--model", "x"], ["--checkpoint", "x"], ["-r", "x"], ["-c", "x"]])
 def test_old_spellings_of_the_demos_model(flags, capsys):
     assert demo.main([*flags, "--dry-run"]) == 0
-    assert '"checkpoint": "x"' in capsys.readouterr().out
+    assert '"model": "x"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flags", [["--mode", "gpu"], ["--mode=gpu"], ["-m", "gpu"], ["--device", "cuda"]])

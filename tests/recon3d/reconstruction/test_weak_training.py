@@ -128,10 +128,10 @@ def reconstruct(place) -> list[str]:
 
 
 def test_reconstruct_writes_the_published_fields_and_maps_back(place, session):
-    out = place / "results"
+    out = place / "results/face1"
     photo = place / "photos/face1.png"
     arguments = reconstruct(place)
-    assert demo.main([*arguments, str(photo), "--out", str(out)]) == 0
+    assert demo.main([*arguments, str(photo), "--out", str(out.parent)]) == 0
     fields = loadmat(out / "face1.mat")
     vertices = 5431
     shapes = {
@@ -172,7 +172,7 @@ def test_one_person_has_one_identity(place, session):
     out = place / "person"
     arguments = reconstruct(place)
     photos = [str(place / f"photos/face{i}.png") for i in range(3)]
-    assert demo.main([*arguments, *photos, "--same-person", "--save", "mat,landmarks", "--out", str(out)]) == 0
+    assert demo.main([*arguments, *photos, "--same-person", "--save", "mat,obj", "--flat", "--out", str(out)]) == 0
     files = [loadmat(out / f"face{i}.mat") for i in range(3)]
     assert np.array_equal(files[0]["id"], files[2]["id"]) and not np.array_equal(files[0]["angle"], files[2]["angle"])
     assert np.abs(files[0]["neutral_shape"] - read_obj(out / "person.obj").vertices).max() < 1e-4
@@ -246,13 +246,14 @@ def test_the_seeds_commands(place, session, capsys):
     own = ["--use_pb", "0", "--pretrain_weights", "a"]
     out = place / "strips"
     assert demo.main(["renderer", *base, *own, "--out_dir", str(out)]) == 0
-    assert sorted(p.name for p in out.glob("[!.]*")) == [f"face{i}_strip.png" for i in range(4)]
-    height, width = np.asarray(Image.open(out / "face0_strip.png")).shape[:2]
+    names = {f"face{i}{ending}" for i in range(4) for ending in ("_strip.png", ".json")}
+    assert {p.name for p in out.glob("[!.]*/[!.]*")} == names
+    height, width = np.asarray(Image.open(out / "face0/face0_strip.png")).shape[:2]
     assert height == 224 and width % 224 == 0
     assert demo.main(["obj", *base, *own, "--frame", "canonical"]) == 0
-    written = place / "out/obj"
-    assert len(list(written.iterdir())) == 8
-    canonical = read_obj(written / "face2_mesh.obj").vertices
+    written = place / "out/demo/reconstruct"
+    assert len(list(written.glob("*/*.obj"))) == 8
+    canonical = read_obj(written / "face2/face2_mesh.obj").vertices
     mean = FaceModel.load(EMBEDDED_HEAD).mean.numpy()
     assert canonical.shape == mean.shape and np.abs(canonical.mean(0) - mean.mean(0)).max() < 0.3  # unposed, dm
     for arguments, message in (
@@ -262,7 +263,7 @@ def test_the_seeds_commands(place, session, capsys):
     ):
         assert demo.main(["obj", *base, *arguments]) == 2
         assert message in capsys.readouterr().err
-    assert demo.main(["--task", "nme"]) == 2 and "renderer, obj" in capsys.readouterr().err
+    assert demo.main(["--task", "nme"]) == 2 and "reconstruct, all" in capsys.readouterr().err
 
 
 def test_divergence_names_the_term_and_keeps_the_last_good_state(place, session, capsys, monkeypatch):

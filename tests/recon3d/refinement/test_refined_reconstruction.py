@@ -112,14 +112,14 @@ def test_files_hold_the_refined_mesh_and_the_face_models(place):
     for name in ("g", "none"):
         save = ["--save", "mat,obj,glb,strip", "--out", str(place / name)]
         assert demo.main([*common, photo, "--refiner", name, *save]) == 0
-    refined, plain = (loadmat(place / name / "face1.mat") for name in ("g", "none"))
+    refined, plain = (loadmat(place / name / "face1/face1.mat") for name in ("g", "none"))
     assert "face_shape_pca" not in plain
     assert np.allclose(refined["face_shape_pca"], plain["face_shape"], atol=1e-6)
     assert np.abs(refined["face_shape"] - plain["face_shape"]).max() > 1e-3
     assert np.allclose(refined["lm_68p_pca"], plain["lm_68p"], atol=1e-4)
-    mesh = read_obj(place / "g/face1_mesh.obj")
+    mesh = read_obj(place / "g/face1/face1_mesh.obj")
     assert np.abs(mesh.vertices - refined["face_shape"]).max() < 1e-4
-    assert Image.open(place / "g/face1_strip.png").size == (5 * 224, 224)
+    assert Image.open(place / "g/face1/face1_strip.png").size == (5 * 224, 224)
 
 
 def test_evaluation_compares_all(place):

@@ -115,9 +115,9 @@ def test_refined_albedo_colours_results_and_evaluation(place, session):
     base = ["--config", str(place / "x.ini"), "-c", "r", "--texture", "a"]
     files = ["--landmarks-from", str(place / "photos"), "--save", "mat,strip", "--out", str(place / "results")]
     assert demo.main(["--task", "reconstruct", *base, *files, str(place / "photos/face0.png")]) == 0
-    fields = loadmat(place / "results/face0.mat")
+    fields = loadmat(place / "results/face0/face0.mat")
     assert np.abs(fields["face_texture"] - fields["face_texture_pca"]).max() > 1
-    assert Image.open(place / "results/face0_strip.png").size == (5 * 224, 224)
+    assert Image.open(place / "results/face0/face0_strip.png").size == (5 * 224, 224)
     photos = ["--benchmark", "photos", "--images", str(place / "photos"), "--json", str(place / "s.json")]
     assert eval_recon3d.main([*base, *photos]) == 0
     found = json.loads((place / "s.json").read_text())

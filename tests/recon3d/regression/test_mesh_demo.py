@@ -1,6 +1,7 @@
 """demo.py --task mesh, the ONNX export and what they say to bad input."""
 
-import re
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def ini(workspace):
     return path
 
 
-def test_radans_lines_and_files(workspace, capsys, tmp_path):
+def test_radans_options_and_files(workspace, tmp_path):
     flags = [
         "-f",
         workspace / "nasa.png",
@@ -58,65 +59,55 @@ def test_radans_lines_and_files(workspace, capsys, tmp_path):
         "--dlib_bbox=false",
         "--bbox_init=two",
         "--dump_roi_box=true",
+        "--name",
+        "RADAN",
     ]
-    assert (
-        run(workspace, *flags, "--dump_pose=true", "--dump_depth", "true", "--dump_pncc", "t", "--dump_vertex", "y")
-        == 0
-    )
-    said = [line.split("] ", 1)[1] for line in capsys.readouterr().out.splitlines()]
-    stem = f"{tmp_path}/nasa"
-    for line in (
-        f"Dump tp {stem}_0.ply",
-        f"Save 68 3d landmarks to {stem}_0.txt",
-        f"Dump obj with sampled texture to {stem}_0.obj",
-        f"Save visualization result to {stem}_RADAN.jpg",
-    ):
-        assert line in said
-    points = np.loadtxt(f"{stem}_0.txt")
+    asked = ["--dump_pose=true", "--dump_depth", "true", "--dump_pncc", "t", "--dump_vertex", "y", "--dump_ply=1"]
+    assert run(workspace, *flags, *asked) == 0
+    stem = f"{tmp_path}/nasa/nasa"
+    points = np.loadtxt(f"{stem}.txt")
     assert points.shape == (3, 68)
-    mesh, coloured = read_ply(tmp_path / "nasa_0.ply"), read_obj(tmp_path / "nasa_0.obj")
+    mesh, coloured = read_ply(Path(f"{stem}_mesh.ply")), read_obj(Path(f"{stem}_mesh.obj"))
     assert mesh.vertices.shape == (90, 3) and coloured.colours.shape == (90, 3)
     assert np.allclose(mesh.vertices[:68, :2], np.stack([points[0], 512 - points[1]], 1), atol=2e-3)
-    assert np.load(tmp_path / "nasa_0.npy").shape == (90, 3) and np.loadtxt(tmp_path / "nasa_0.roibox").shape == (4,)
-    depth = read_depth(tmp_path / "nasa_depth.png")
+    assert np.load(f"{stem}.npy").shape == (90, 3) and np.loadtxt(f"{stem}.roibox").shape == (4,)
+    depth = read_depth(Path(f"{stem}_depth.png"))
     assert depth.shape == (512, 512) and torch.isfinite(depth).any()
-    for name in ("nasa_pose.jpg", "nasa_pncc.png", "nasa_RADAN.jpg"):
-        assert Image.open(tmp_path / name).size == (512, 512)
+    for ending in ("pose", "pncc", "RADAN"):
+        assert Image.open(f"{stem}_{ending}.png").size == (512, 512)
+    (face,) = json.loads(Path(f"{stem}.json").read_text())["faces"]
+    assert {name: len(part) for name, part in face["parameters"].items()} == {
+        "camera": 12,
+        "identity": 40,
+        "expression": 10,
+    }
+    assert {"nasa/nasa.txt", "nasa/nasa.npy", "nasa/nasa.roibox"} <= set(face["files"])
 
 
 def test_the_pose_adaptive_feature_of_radan(workspace, capsys, tmp_path):
     """On the embedded head: the small model has no face to unroll. Each patch shows the crop around an anchor."""
-    flags = [
-        "--task",
-        "mesh",
-        "--config",
-        ini(workspace),
-        "-f",
-        workspace / "nasa.png",
-        "--out",
-        tmp_path,
-        "--dlib_bbox",
-        "0",
-    ]
-    assert demo.main([str(a) for a in (*flags, "--dump_paf", "1", "--paf_size", "5")]) == 0
-    assert f"Dump to {tmp_path}/nasa_0_paf.jpg" in capsys.readouterr().out
-    feature = np.asarray(Image.open(tmp_path / "nasa_0_paf.jpg"), dtype=float)
+    flags = ["--task", "mesh", "--config", ini(workspace), "-f", workspace / "nasa.png", "--out", tmp_path]
+    flags += ["--dlib_bbox", "0", "--save", "paf"]
+    assert demo.main([str(a) for a in (*flags, "--paf_size", "5")]) == 0
+    feature = np.asarray(Image.open(tmp_path / "nasa/nasa_paf.png"), dtype=float)
     assert feature.shape == (320, 320, 3) and feature.std() > 20
-    assert demo.main([str(a) for a in (*flags, "--dump_paf", "1", "--paf_size", "4")]) == 2
+    assert demo.main([str(a) for a in (*flags, "--paf_size", "4")]) == 2
     assert "give an odd number" in capsys.readouterr().err
 
 
-def test_options_of_v2(workspace, capsys, tmp_path):
+def test_options_of_v2(workspace, tmp_path):
     kinds = ["2d_sparse", "2d_dense", "3d", "depth", "pncc", "uv_tex", "pose", "ply", "obj"]
-    assert run(workspace, workspace / "nasa.png", "--out", tmp_path, "-o", *kinds) == 0  # dlib finds the face
-    out = capsys.readouterr().out
-    assert re.search(r"yaw: -?\d+\.\d, pitch: -?\d+\.\d, roll: -?\d+\.\d", out)
-    files = {p.name for p in tmp_path.glob("[!.]*")}
-    assert files == {f"nasa_{k}.{k if k in ('ply', 'obj') else 'jpg'}" for k in kinds}
+    assert run(workspace, workspace / "nasa.png", "--out", tmp_path, "-o", *kinds) == 0
+    drawn = ["overlay", "dense", "shape", "depth_coloured", "pncc_overlay"]
+    files = {p.name for p in (tmp_path / "nasa").glob("[!.]*")}
+    pictures = {f"nasa_{name}.png" for name in (*drawn, "depth", "pncc", "texture", "pose")}
+    assert files == pictures | {"nasa_mesh.ply", "nasa_mesh.obj", "nasa.json"}
     photo = np.asarray(Image.open(workspace / "nasa.png"), dtype=float)
-    for kind in kinds[:5]:
-        changed = np.abs(np.asarray(Image.open(tmp_path / f"nasa_{kind}.jpg"), dtype=float) - photo).max(2) > 60
+    for name in drawn:
+        changed = np.abs(np.asarray(Image.open(tmp_path / f"nasa/nasa_{name}.png"), dtype=float) - photo).max(2) > 60
         assert changed.any() and not changed[:, :80].any()  # the face is drawn on, the border of the photo is not
+    pose = json.loads((tmp_path / "nasa/nasa.json").read_text())["faces"][0]["pose_deg"]
+    assert set(pose) == {"pitch", "yaw", "roll"}
 
 
 def test_what_goes_wrong_is_named_and_the_rest_goes_on(workspace, capsys, tmp_path):
@@ -126,8 +117,7 @@ def test_what_goes_wrong_is_named_and_the_rest_goes_on(workspace, capsys, tmp_pa
     assert run(workspace, tmp_path / "black.png", tmp_path / "cut.png", workspace / "nasa.png", *flags) == 2
     caught = capsys.readouterr()
     assert "1 of 3 inputs gave no result" in caught.err and "no face found" in caught.out
-    assert (tmp_path / "out" / "nasa_2d_sparse.jpg").is_file()
-    assert run(workspace) == 2 and "name a photo" in capsys.readouterr().err
+    assert (tmp_path / "out/nasa/nasa_overlay.png").is_file()
     for text, error in (
         ("2\n0 1 2 30 40\n", "which is 1"),
         ("1\n0 a b c d\n", "line 2: expected"),
