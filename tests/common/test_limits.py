@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from depthnet.demo import face_square
 
 from common.errors import DataError
 from common.limits import MAX_SHOWN_PX, check_frames
+from depthnet.pictures import face_square
 from depthnet.warping.tasks import render_rotation
 
 
