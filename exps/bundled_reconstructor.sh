@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The bundled models pretrained/reconstructor and reconstructor_gcn: R-Net's heads on the frozen trunk of pretrained/regressor_120 and
-# its mesh refiner for the embedded head, on the packed crops of bundled_regressor.sh (photos with the shapes of their fits) and on
-# rendered faces, whose shape is known. Light and albedo are not learnt: they are solved for in closed form. No paper's row.
+# The bundled model pretrained/reconstructor: R-Net on the trunk of pretrained/regressor_120 for the embedded head, its heads first,
+# then all of it, on the packed crops of bundled_regressor.sh (photos with the shapes of their fits) and on rendered faces, whose
+# shape is known. Light and albedo are not learnt: they are solved for in closed form. No paper's row.
 # Expected: NME near pretrained/reconstructor/README.md on the 224 LFPW test photos. Hardware: 2 CPU cores, about 45 min.
 # Needs w300 in local_config.ini; $PACKED: more folders of recon3d.regression.prepare taught.
 # SMOKE=1 runs the same commands in seconds on a few rendered photos, to see that they work; its numbers mean nothing.
@@ -17,20 +17,19 @@ for packed in "$WORK/taught_300w" ${PACKED:-}; do
   data+=("$WORK/aligned/$(basename "$packed")")
 done
 if [ "${SMOKE:-0}" = 1 ]; then
-  rnet=(-e 1 -b 2 --train-count 2) gcn=(-e 1 -b 2 --train-count 2 --views 1)
+  heads=(-e 1 -b 2 --train-count 2) whole=(-e 2 -b 2 --train-count 2)
 else
   "$PYTHON" -m recon3d.reconstruction.prepare_synthetic "$WORK/aligned/synthetic" --root "${SYNTHETIC:-data/synthetic}"
   data+=("$WORK/aligned/synthetic")
-  rnet=(-e 5 -b 64 --lr 4e-4 --schedule cosine --warmup 0.05 --precision bf16)
-  gcn=(-e 2 -b 16 --views 1 --w-truth 200 --w-normal 30 --lr 3e-3)
+  heads=(-e 5 -b 64 --lr 4e-4 --warmup 0.05) whole=(-e 9 -b 64 --lr 3e-4 --warmup 0.1)
 fi
-"$PYTHON" train_recon3d.py --config "$CONFIG" --data "${data[@]}" --backbone landmark_trunk --init-path regressor_120 --freeze-backbone 1 \
-  --w-color 0 --lm-norm l1 --w-lm 0.08 --clip-norm 10 --sessionname reconstructor_head "${rnet[@]}"
-"$PYTHON" train_recon3d.py --config "$CONFIG" --data "${data[@]}" --stage gcn --rnet reconstructor_head --sessionname refiner_head "${gcn[@]}"
-"$PYTHON" -m recon3d.inference.bundle reconstructor_head "$WORK/reconstructor" --refiner refiner_head --config "$CONFIG"
-[ "${SMOKE:-0}" = 1 ] || for name in reconstructor reconstructor_gcn; do
-  mkdir -p "pretrained/$name" && cp "$WORK/$name"/* "pretrained/$name/"
-done
-score=(-c "$WORK/reconstructor" --refiner "$WORK/reconstructor_gcn" --benchmark photos --images "$photos/test/common/lfpw")
+common=(--config "$CONFIG" --backbone landmark_trunk --w-color 0 --lm-norm l1 --w-lm 0.08 --clip-norm 10 --schedule cosine --precision bf16
+  --sessionname reconstructor_head)
+"$PYTHON" train_recon3d.py "${common[@]}" --data "${data[@]}" --init-path regressor_120 --freeze-backbone 1 "${heads[@]}"
+"$PYTHON" train_recon3d.py "${common[@]}" --data "${data[@]}" "${data[-1]}" "${data[-1]}" -r reconstructor_head --new-stage 1 --w-shape 0.2 \
+  "${whole[@]}"
+"$PYTHON" -m recon3d.inference.bundle reconstructor_head "$WORK/reconstructor" --config "$CONFIG"
+[ "${SMOKE:-0}" = 1 ] || { mkdir -p pretrained/reconstructor && cp "$WORK"/reconstructor/* pretrained/reconstructor/; }
+score=(-c "$WORK/reconstructor" --refiner none --benchmark photos --images "$photos/test/common/lfpw")
 "$PYTHON" eval_recon3d.py --config "$CONFIG" "${score[@]}" --json "$WORK/score.json"
 "$PYTHON" exps/append_result.py "$RESULTS" "300-W LFPW, bundled reconstructor" none "$WORK/score.json" eval_recon3d.py "${score[@]}"

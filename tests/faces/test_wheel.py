@@ -151,7 +151,7 @@ def test_a_program_outside_the_clone_uses_it_beside_other_datasets(outside, tmp_
     run = outside("-c", USE, "photo.png", str(PRETRAINED))
     assert run.returncode == 0, run.stderr
     fetched = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "cache/faces").iterdir()}
-    assert {"landmarks_fast", "reconstructor_gcn", "albedo_photos"} <= fetched and "head" not in fetched
+    assert {"landmarks_fast", "reconstructor_small_gcn", "albedo_photos"} <= fetched and "head" not in fetched
 
 
 def test_console_commands(installed, outside, tmp_path):

@@ -81,7 +81,7 @@ def test_every_loader_gives_networks_for_evaluation():
         depthnet.models.load_model("depthnet_gan").networks,
         load_regressor("regressor_120").model,
         load_reconstructor("reconstructor").net,
-        load_refiner("reconstructor_gcn").refiner,
+        load_refiner("reconstructor_small_gcn").refiner,
         load_small_identity("identity")[0],
     )
     assert not any(module.training for network in loaded for module in network.modules())
