@@ -1,52 +1,14 @@
 """What every demo does around its method: which photos, which results, where to, and going on after a failure."""
 
-import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import DataError
-from common.files.images import IMAGE_SUFFIXES, read_image
-from common.files.inputs import check_file
 from common.files.outputs import open_results
 from common.limits import MAX_BOX_PX
-
-
-def find_photos(inputs: list[str], taken: set[str]) -> Iterator[tuple[str, Path | np.ndarray]]:
-    """(unique name for results, photo) of every input. Raises: DataError for an input that matches nothing."""
-    if not inputs:
-        try:
-            from skimage.data import astronaut
-        except ImportError:
-            raise DataError("no photo given; name photos, folders or globs.") from None
-        yield free_name("astronaut", taken), astronaut()
-        return
-    for text in inputs:
-        for path in _expand(text):
-            yield free_name(path.stem, taken), path
-
-
-def _expand(text: str) -> list[Path]:
-    path = Path(text)
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError):  # too long, NUL
-        check_file(path)
-    if path.is_dir():
-        photos = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-        if not photos:
-            raise DataError(f"{path}: the folder holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
-        return photos
-    if path.exists():
-        return [path]
-    matches = sorted(Path(p) for p in glob.glob(text))
-    if not matches:
-        raise DataError(f"{text}: no such photo or folder.")
-    return matches
 
 
 def free_name(wanted: str, taken: set[str]) -> str:
@@ -58,30 +20,6 @@ def free_name(wanted: str, taken: set[str]) -> str:
         name, number = f"{wanted}-{number}", number + 1
     taken.add(name.casefold())
     return name
-
-
-def process_photos(
-    photos: Sequence[tuple[str, Path | np.ndarray]],
-    work: Callable[[str, Path, np.ndarray], str],
-    say: Callable[[str], None],
-) -> None:
-    """Do work(name, path, image) for every photo and say what it returns; a photo that fails is named and the others go
-    on.
-
-    Args: photos from `find_photos`; work: raises DataError, or OSError for a result that cannot be written.
-    Raises: DataError at the end when some photo failed.
-    """
-    failed: list[str] = []
-    for name, source in photos:
-        where = Path(name) if isinstance(source, np.ndarray) else source
-        try:
-            image = source if isinstance(source, np.ndarray) else read_image(source)
-            say(f"{where}: {work(name, where, image)}")
-        except (DataError, OSError) as error:
-            failed.append(f"{where}: {str(error).removeprefix(f'{where}: ')}")
-            say(f"failed: {failed[-1]}")
-    if failed:
-        raise DataError(f"{len(failed)} of {len(photos)} photos gave no result, the first: {failed[0].rstrip('.')}.")
 
 
 def parse_save(text: str, known: Sequence[str]) -> list[str]:

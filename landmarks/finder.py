@@ -3,19 +3,14 @@ asked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.config import LocalConfig, option
 from common.pretrained import DEFAULT_LANDMARKS
-from datasets.detection.boxes import BOX_KINDS
-from datasets.detection.detect import DEFAULT_DETECTOR, DETECTOR_HELP
 from datasets.face import Face
-from datasets.photos import parse_box
 from landmarks.detector import Boxes, LandmarkDetector
 
 
@@ -71,30 +66,3 @@ class LandmarkFinder:
         return FoundLandmarks(
             self.detector.scheme.name, np.stack(found) if found else np.zeros((0, self.detector.scheme.num_points, 2))
         )
-
-
-@dataclass(frozen=True)
-class FinderSettings:
-    """The options of a demo that say how landmarks are found; a demo's settings inherit them."""
-
-    landmark_model: str = option(DEFAULT_LANDMARKS, "bundled name, session, session/epoch or path", "-r", group="model")
-    detector: str = option(DEFAULT_DETECTOR, DETECTOR_HELP, group="run")
-    box: str | None = option(None, "x,y,w,h of the face in photo px, instead of a detector", group="data")
-    box_kind: str = option(
-        "landmarks", "what --box was drawn by; landmarks: tight around the face", choices=BOX_KINDS, group="data"
-    )
-    flip: bool = option(True, "average landmarks with those of the mirrored crop", group="protocol")
-    device: str = option("auto", "auto, cpu, cuda or mps", group="run")
-
-
-def open_finder(settings: FinderSettings, local: LocalConfig) -> LandmarkFinder:
-    """The finder that a demo's options describe. Raises: DataError for a bad box."""
-    return LandmarkFinder(
-        settings.landmark_model,
-        local.snapshots,
-        box=None if settings.box is None else parse_box(settings.box),
-        box_kind=settings.box_kind,
-        device=settings.device,
-        detector=settings.detector,
-        flip=settings.flip,
-    )

@@ -5,8 +5,17 @@ latents.
 import torch
 from torch import Tensor
 
-from landmarks.net_losses import confidence
 from networks.landmark_net import LandmarkNet
+
+
+def confidence(log_scales: Tensor, tolerance: float = 0.1) -> Tensor:
+    """Probability that a point lies within that many half crop sides of the truth: 1 − (1 + r/b)·exp(−r/b), r the
+    tolerance.
+
+    log_scales: any shape. The default is about a tenth of the distance between the eyes.
+    """
+    ratio = tolerance * torch.exp(-log_scales)
+    return 1 - (1 + ratio) * torch.exp(-ratio)
 
 
 def locate(

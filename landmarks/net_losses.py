@@ -21,13 +21,3 @@ def readout_loss(readouts: LandmarkReadouts, truth: Tensor, weights: Tensor) -> 
     """The likelihood of every read-out by name, and their sum `loss`."""
     terms = {f"l_{name}": laplace_nll(located, truth, weights) for name, located in readouts._asdict().items()}
     return terms | {"loss": sum(terms.values())}
-
-
-def confidence(log_scales: Tensor, tolerance: float = 0.1) -> Tensor:
-    """Probability that a point lies within that many half crop sides of the truth: 1 − (1 + r/b)·exp(−r/b), r the
-    tolerance.
-
-    log_scales: any shape. The default is about a tenth of the distance between the eyes.
-    """
-    ratio = tolerance * torch.exp(-log_scales)
-    return 1 - (1 + ratio) * torch.exp(-ratio)

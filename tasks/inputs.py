@@ -10,6 +10,7 @@ import numpy as np
 
 from common.errors import DataError
 from common.files.images import IMAGE_SUFFIXES, read_image
+from common.files.inputs import check_file
 from datasets.photos import free_name
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -92,12 +93,17 @@ def _expand(text: str, skipped: Collection[Path]) -> Iterator[tuple[str, str]]:
         yield text, "webcam"
         return
     path = Path(text)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):  # too long, NUL
+        check_file(path)
+        raise
+    if is_folder:
         files = sorted(p for p in path.rglob("*") if _kind(p) and not _is_hidden(p, path) and p.is_file())
         files = [p for p in files if p.resolve() not in skipped]
         if not files:
             raise DataError(f"{path}: the folder holds no photos or videos ({', '.join(IMAGE_SUFFIXES)}, …).")
-    elif path.is_file():
+    elif is_file:
         files = [path]
     else:
         files = sorted(Path(p) for p in glob.glob(text, recursive=True))

@@ -151,14 +151,3 @@ def scatter_chart(
         if len(points) > 1:
             axes.legend(fontsize=8)
         return to_svg(figure)
-
-
-def density_chart(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str, cells: int = 48) -> str:
-    """As `scatter_chart` of so many points that only their density can be seen. Args: x, y (N,)."""
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(5.2, 4.4)
-        axes = figure.add_subplot()
-        shown = axes.hexbin(x, y, gridsize=cells, bins="log", cmap="viridis", mincnt=1, lw=0.1, rasterized=True)
-        figure.colorbar(shown, label="points")
-        axes.set(xlabel=x_label, ylabel=y_label)
-        return to_svg(figure)

@@ -15,7 +15,8 @@ from datasets.readers.w300 import W300
 from datasets.resident import ResidentFaces
 from geometry.schemes import IBUG_68
 from landmarks.data import crop_extension
-from landmarks.net_losses import confidence, laplace_nll, readout_loss
+from landmarks.net_inference import confidence
+from landmarks.net_losses import laplace_nll, readout_loss
 from landmarks.net_models import load_net, save_net
 from landmarks.net_settings import LandmarkNetSettings
 from landmarks.net_training import LandmarkNetMethod, describe, new_networks, repeated

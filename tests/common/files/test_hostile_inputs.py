@@ -15,7 +15,8 @@ from common.files.arrays import read_npy, read_npz
 from common.files.images import image_size, read_image
 from common.files.meshes import read_ply
 from common.files.points import read_json_points, read_pts
-from datasets.photos import find_photos, parse_box
+from datasets.photos import parse_box
+from tasks.inputs import find_inputs
 
 READERS = [
     read_image,
@@ -47,15 +48,15 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, read, kind):
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
 
 
-def test_a_pipe_among_the_photos_of_a_folder_is_named_and_does_not_hang(tmp_path):
+def test_pipes_and_impossible_names_are_refused_without_a_look_inside(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     (tmp_path / ".half.png").write_bytes(b"a rest")
-    ((_, path),) = find_photos([str(tmp_path)], set())
-    with pytest.raises(DataError, match="a.jpg: not a file but a folder, pipe or device"):
-        read_image(path)
+    for name, text in ((tmp_path, "holds no photos"), (tmp_path / "a.jpg", "no such photo")):
+        with pytest.raises(DataError, match=text):
+            find_inputs([str(name)])
     for name in ("a" * 5000, "a\0b"):
         with pytest.raises(DataError):
-            list(find_photos([name], set()))
+            find_inputs([name])
 
 
 def test_renamed_postscript_starts_no_program(tmp_path, monkeypatch):
