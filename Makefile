@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test nightly lint docs clean
 
 demo: .venv/installed
 	$(BIN)/python demo.py
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+nightly: .venv/installed
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --nightly
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python

@@ -42,9 +42,8 @@ def free_weights() -> list[str]:
     entries = json.loads(Path("pretrained/models.json").read_text(encoding="utf-8"))
     files = {entry["file"] for entry in entries if entry["licence"].startswith(FREE_LICENCES)}
     free = [file for file in files if not file.startswith("..")]  # the face model lies in its own package
-    cards = [
-        str(path.relative_to("pretrained")) for path in Path("pretrained").glob("*/*") if path.stat().st_size < 2**16
-    ]
+    others = (p for p in Path("pretrained").glob("*/*") if p.suffix != ".safetensors" and p.stat().st_size < 2**16)
+    cards = [str(path.relative_to("pretrained")) for path in others]
     return sorted({"models.json", *free, *cards})
 
 

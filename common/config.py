@@ -212,7 +212,7 @@ def switches_apart(settings: type, arguments: list[str]) -> list[str]:
     following = [*arguments[1:], ""]
     return [
         f"{flag}=1" if flag in switches and after.lower() not in TRUE + FALSE else flag
-        for flag, after in zip(arguments, following, strict=True)
+        for flag, after in zip(arguments, following, strict=False)
     ]
 
 

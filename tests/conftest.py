@@ -14,8 +14,21 @@ from datasets.synthetic.faces import write_dataset
 DATA_VARIABLE = "FACES_TEST_DATA"  # folder of the real photos; without it, the one beside the checkout if it exists
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of a GPU are skipped where there is none."""
+# Smoke runs of experiments whose scripts and options other smoke runs share; minutes together on two cores.
+NIGHTLY = ("3fabrec_aflw", "3fabrec_fewshot_aflw", "gcn_texture", "gpu_campaign", "parface_stages")
+
+
+def pytest_addoption(parser):
+    """--nightly"""
+    parser.addoption("--nightly", action="store_true", help="the longest smoke runs, too: make nightly")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests of a GPU are skipped where there is none, and the longest smoke runs without --nightly."""
+    if not config.getoption("--nightly"):
+        for item in items:
+            if item.name in [f"test_smoke[{name}]" for name in NIGHTLY]:
+                item.add_marker(pytest.mark.skip(reason="one of the longest smoke runs; run it with --nightly"))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("cuda"):

@@ -86,6 +86,8 @@ def make_networks(
     Raises: CheckpointError when a resumed model does not fit the data; as `start_trunk`.
     """
     if resumed is None:
+        if len(data) < 2:
+            raise DataError(f"--data: {len(data)} crop, whose labels have no spread; pack more photos.")
         config = RegressorConfig(
             settings.arch,
             settings.width,
@@ -95,7 +97,10 @@ def make_networks(
             landmarks=LANDMARKS if settings.lrr else 0,
             replay=tuple(settings.replay),
         )
-        networks = ParameterRegressor(config, data.whitening(), data.convention, settings.face_model)
+        try:
+            networks = ParameterRegressor(config, data.whitening(), data.convention, settings.face_model)
+        except ValueError as error:
+            raise ConfigError(f"--arch {settings.arch} --width {settings.width:g}: {error}; change --width.") from None
         if settings.trunk is not None:
             start_trunk(networks, settings.trunk, snapshots)
         return networks

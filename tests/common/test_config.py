@@ -75,7 +75,7 @@ def test_lists_positionals_and_paths():
     assert parse()[0].inputs == []
 
 
-@pytest.mark.parametrize("flags", [["--lr", "fast"], ["--daug", "9"], ["--with-gan", "maybe"], ["--nothing"]])
+@pytest.mark.parametrize("flags", [["--lr", "fast"], ["--daug", "9"], ["--with-gan=maybe"], ["--nothing"]])
 def test_bad_flags_exit_with_2(flags, capsys):
     with pytest.raises(SystemExit) as caught:
         parse(*flags)

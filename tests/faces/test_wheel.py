@@ -138,8 +138,8 @@ for name in ("landmarks_fast", "depthnet_gan", "regressor_120", "head", "reconst
     model = load_model(name, device="cpu")
     (face,) = model(image)
     assert face.landmarks.shape[0] == 68 and type(model).__module__.startswith("faces."), name
-for task in ("landmarks", "depthnet", "recon3d.fitting", "recon3d.inference", "recon3d.regression"):
-    importlib.import_module(f"faces.{task}.demo")
+for task in ("landmarks", "depth", "rotate", "mesh", "fit", "reconstruct"):
+    importlib.import_module(f"faces.tasks.{task}")
 """
 
 
@@ -151,7 +151,7 @@ def test_a_program_outside_the_clone_uses_it_beside_other_datasets(outside, tmp_
     run = outside("-c", USE, "photo.png", str(PRETRAINED))
     assert run.returncode == 0, run.stderr
     fetched = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "cache/faces").iterdir()}
-    assert {"landmarks_fast", "reconstructor_small_gcn", "albedo_photos"} <= fetched and "head" not in fetched
+    assert {"landmarks_fast", "reconstructor", "albedo_photos"} <= fetched and "head" not in fetched
 
 
 def test_console_commands(installed, outside, tmp_path):

@@ -370,7 +370,7 @@ BAD = {
     "no model": (eval_landmarks, ["-r", "nothing"], "no model 'nothing'"),
     "model missing": (eval_landmarks, ["--benchmark"], "-r/--resume is missing"),
     "no head": (eval_landmarks, ["-r", "my_model/00001"], "no landmark head"),
-    "other scheme": (eval_landmarks, ["-r", "lms", "--dataset", "wflw"], "98 landmarks, the model finds 68"),
+    "other scheme": (eval_landmarks, ["-r", "lms", "--dataset", "wflw"], "98 landmarks, the model lms finds 68"),
     "no weights": (train_aae_unsupervised, ["--dataset-train", "celeba", "--with-perceptual-loss", "1"], "vgg19"),
     "no device": (train_aae_landmarks, ["--device", "tpu"], "device 'tpu'"),
 }
@@ -387,4 +387,4 @@ def test_bad_input_is_one_sentence_and_exit_code_2(place, landmarks, case, capsy
 def test_alias_and_dry_run(place):
     command = [sys.executable, "eval_aae_landmarks.py", "-r", "x", "--dry-run", "--config", str(place[0])]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout)["checkpoint"] == "x"
+    assert json.loads(result.stdout)["checkpoint"] == ["x"]

@@ -23,12 +23,12 @@ def photos():
 
 @pytest.fixture(scope="module")
 def fitted(photos):
-    return Reconstructor.from_pretrained("reconstructor", device="cpu").reconstruct(photos[0], photos[2])
+    return Reconstructor.from_pretrained("reconstructor_small", device="cpu").reconstruct(photos[0], photos[2])
 
 
 @pytest.fixture(scope="module")
 def plain(photos):
-    return Reconstructor.from_pretrained("reconstructor", device="cpu", appearance="network").reconstruct(
+    return Reconstructor.from_pretrained("reconstructor_small", device="cpu", appearance="network").reconstruct(
         photos[0], photos[2]
     )
 
@@ -55,7 +55,7 @@ def test_fitted_colours_are_nearer_to_the_photo(fitted, photos):
 
 
 def test_one_person_has_one_albedo_and_each_photo_its_light(photos):
-    reconstructor = Reconstructor.from_pretrained("reconstructor", device="cpu")
+    reconstructor = Reconstructor.from_pretrained("reconstructor_small", device="cpu")
     faces = reconstructor.reconstruct(photos[0], photos[2])
     person = reconstructor.as_one_person(faces)
     assert torch.equal(person.albedo[0], person.albedo[1]) and not torch.equal(faces.albedo[0], faces.albedo[1])

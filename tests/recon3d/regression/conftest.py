@@ -3,7 +3,7 @@
 import pytest
 
 from morphable.model import FaceModel
-from tests.recon3d.regression.faces import small_model
+from tests.recon3d.regression.small_models import small_model
 
 
 @pytest.fixture(scope="session")

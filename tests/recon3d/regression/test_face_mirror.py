@@ -11,7 +11,7 @@ from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.drawn import random_faces
 from recon3d.regression.mirror import TOLERANCE_MM, FaceMirror
 from recon3d.regression.params import Layout
-from tests.recon3d.regression.faces import small_model
+from tests.recon3d.regression.small_models import small_model
 
 SIDE = 160
 

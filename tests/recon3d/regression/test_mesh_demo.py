@@ -17,7 +17,7 @@ from networks.regressors import RegressorConfig
 from recon3d.regression.models import LoadedRegressor, ParameterRegressor, load_regressor, save_for_inference
 from recon3d.regression.params import Whitening
 from recon3d.regression.regressor import FaceRegressor
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 
 
 @pytest.fixture(scope="module")

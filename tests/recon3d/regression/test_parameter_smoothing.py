@@ -12,7 +12,7 @@ from networks.regressors import RegressorConfig
 from recon3d.regression.models import LoadedRegressor, ParameterRegressor
 from recon3d.regression.params import Whitening
 from recon3d.regression.regressor import FaceRegressor
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 from video.reader import Frame
 from video.smoothing import smooth_tracks
 from video.tracking import FrameFaces, TrackedFace

@@ -10,7 +10,7 @@ from recon3d.regression import quick
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder, crop_scales, to_photo
 from recon3d.regression.models import normalise
 from recon3d.regression.params import Layout
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 
 
 @pytest.mark.parametrize("arch", [*ARCHITECTURES, "replay"])
@@ -18,7 +18,8 @@ from tests.recon3d.regression.faces import random_parameters, small_model
 def test_frozen_network_is_the_network(arch, landmarks):
     torch.manual_seed(0)
     replay = (4, 10) if arch == "replay" else ()
-    config = RegressorConfig("mobilenet" if replay else arch, 0.25, 64, landmarks=landmarks, replay=replay)
+    width = 0.5 if arch == "landmark_trunk" else 0.25
+    config = RegressorConfig("mobilenet" if replay else arch, width, 64, landmarks=landmarks, replay=replay)
     network = build_regressor(config).eval()
     fast = quick.frozen(network, 64)
     for count in (1, 3):

@@ -21,12 +21,12 @@ from recon3d.regression.data import (
 )
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.params import Layout
-from tests.recon3d.regression.faces import random_parameters
+from tests.recon3d.regression.small_models import random_parameters
 
 
 def samples(count=5, size=120, landmarks=True):
     """Crops in which each landmark of the face is a bright dot."""
-    from tests.recon3d.regression.faces import small_model
+    from tests.recon3d.regression.small_models import small_model
 
     resolution = packed_resolution(size)
     parameters = random_parameters(count, size=resolution)

@@ -10,7 +10,7 @@ from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.labels import crop_of, parameters_in_crop, read_fitted_face
 from recon3d.regression.params import Layout
 from recon3d.regression.roi import crop_from_roi
-from tests.recon3d.regression.faces import small_model
+from tests.recon3d.regression.small_models import small_model
 
 HEIGHT = 450
 

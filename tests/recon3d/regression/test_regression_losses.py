@@ -22,7 +22,7 @@ from recon3d.regression.losses import (
     wpdc_weights,
 )
 from recon3d.regression.params import Layout, Whitening
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 
 LAYOUT = Layout()
 

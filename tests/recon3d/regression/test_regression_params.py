@@ -12,7 +12,7 @@ from recon3d.regression.decode import CONVENTIONS, FaceDecoder, authors_pose, cr
 from recon3d.regression.models import ParameterRegressor
 from recon3d.regression.params import Layout, Whitening, join, scale_matrix, transform_parameters
 from recon3d.regression.roi import crop_from_detection, crop_from_points, crop_from_roi, rounded
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 
 
 def test_split_and_join():

@@ -22,7 +22,7 @@ from recon3d.regression.models import load_regressor
 from recon3d.regression.params import Layout
 from recon3d.regression.settings import RegressionSettings
 from recon3d.regression.short_video import VideoSynthesis
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 
 LAYOUT, SIZE = Layout(6, 3), 32
 

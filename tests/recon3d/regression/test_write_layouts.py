@@ -11,7 +11,7 @@ from recon3d.regression.data import PackedCrops, PackedSample, TddfaLists, pack_
 from recon3d.regression.decode import CONVENTIONS, FaceDecoder
 from recon3d.regression.labels import parameters_in_crop, read_fitted_face
 from recon3d.regression.params import Layout
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 
 
 @pytest.fixture(scope="module")

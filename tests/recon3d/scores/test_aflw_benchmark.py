@@ -33,7 +33,7 @@ from recon3d.scores.aflw2000 import (
 )
 from recon3d.scores.reconstruction import is_reconstructor
 from recon3d.scores.regression import EvalSettings
-from tests.recon3d.regression.faces import random_parameters, small_model
+from tests.recon3d.regression.small_models import random_parameters, small_model
 
 
 def test_bins_means_and_lines():
