@@ -15,7 +15,20 @@ DATA_VARIABLE = "FACES_TEST_DATA"  # folder of the real photos; without it, the 
 
 
 # Smoke runs of experiments whose scripts and options other smoke runs share; minutes together on two cores.
-NIGHTLY = ("3fabrec_aflw", "3fabrec_fewshot_aflw", "gcn_texture", "gpu_campaign", "parface_stages")
+NIGHTLY = (
+    "3fabrec_aflw",
+    "3fabrec_fewshot_aflw",
+    "3fabrec_fewshot_wflw",
+    "3fabrec_wflw",
+    "depthnet_nogan_sigma",
+    "depthnet_source",
+    "depthnet_wgan_learnm",
+    "depthnet_wgan_sigma",
+    "gcn_texture",
+    "gpu_campaign",
+    "parface_3d",
+    "parface_stages",
+)
 
 
 def pytest_addoption(parser):
