@@ -8,10 +8,10 @@ demo: .venv/installed
 	$(BIN)/python demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 nightly: .venv/installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --nightly
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --nightly
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python

@@ -31,13 +31,19 @@ NIGHTLY = (
 )
 
 
+LONG_FILES = ("tests/scripts/", "tests/webpage/", "tests/training/", "tests/faces/", "tests/batch/")
+
+
 def pytest_addoption(parser):
     """--nightly"""
     parser.addoption("--nightly", action="store_true", help="the longest smoke runs, too: make nightly")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests of a GPU are skipped where there is none, and the longest smoke runs without --nightly."""
+    """Tests of a GPU are skipped where there is none, and the longest smoke runs without --nightly; long files come
+    first, so that no process waits for the last one at the end.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FILES))
     if not config.getoption("--nightly"):
         for item in items:
             if item.name in [f"test_smoke[{name}]" for name in NIGHTLY]:
