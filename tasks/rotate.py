@@ -14,9 +14,8 @@ from depthnet.pictures import face_square, flatten
 from depthnet.predictor import DepthPredictor
 from depthnet.warping.tasks import render_rotation
 from depthnet.warping.warper import composite
-from landmarks.detector import LandmarkDetector
-from tasks.depth import keypoints_and_depth, open_predictor
-from tasks.method import Method, Photo, Result, beside
+from tasks.depth import DepthMethod, keypoints_and_depth, open_predictor
+from tasks.method import Result, beside
 from tasks.settings import DemoSettings
 from video.movies import write_movie
 
@@ -26,33 +25,12 @@ TURNED_DEGREES = 30  # of faces in a video
 EVERY = 3  # of the hundred frames per radian that the paper's movies have
 
 
-class RotateMethod(Method):
+class RotateMethod(DepthMethod):
     """Landmarks, their depth, and the photo's triangles between them in another pose."""
 
     def __init__(self, predictor: DepthPredictor, settings: DemoSettings, model: str) -> None:
-        self.predictor, self.max_side = predictor, settings.max_side
-        self.settings = settings
-        self.description = {"model": model, "landmark_model": settings.landmark_model}
-        self.photo_writers = {}
+        super().__init__(predictor, settings, model)
         self.face_writers = {"movie": self._write_movie, "strip": self._write_strip}
-
-    def process(self, photos: Sequence[Photo]) -> list[Result]:
-        """Faces with depth."""
-        found = self.predict([photo.image for photo in photos])
-        return [Result(photo, faces) for photo, faces in zip(photos, found, strict=True)]
-
-    def predict(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
-        """Faces with depth."""
-        return self.predictor.predict_batch(images)
-
-    @property
-    def follower(self) -> LandmarkDetector:
-        """The landmark detector."""
-        return self.predictor.finder.detector
-
-    def complete(self, image: np.ndarray, faces: list[Face]) -> list[Face]:
-        """With depth."""
-        return self.predictor.lifted(faces)
 
     def draw(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         """Every face turned by 30° over the picture."""
